@@ -143,29 +143,31 @@ compile_one() {
   file=$dir/objs/$name.bpf.o
   [[ -s $file && $file -nt $selftests/progs/$name.c && $file -nt $dir/objs/.flags ]] && return
   [[ -s $dir/objs/.log/$name.failed && $dir/objs/.log/$name.failed -nt $dir/objs/.flags ]] && return
-  rm -f "$file" "$dir/objs/.log/$name.failed"
-  if ! (cd "$selftests" && nice "$clang" "${flags[@]}" -c "progs/$name.c" -o "$file") \
+  rm -f "$dir/objs/.log/$name.failed"
+  if ! (cd "$selftests" && nice "$clang" "${flags[@]}" -c "progs/$name.c" -o "$file.new") \
     2>"$dir/objs/.log/$name.log"; then
-    rm -f "$file"
+    rm -f "$file" "$file.new"
     mv "$dir/objs/.log/$name.log" "$dir/objs/.log/$name.failed"
     [[ -s $dir/objs/.log/$name.failed ]] || echo 'the compiler gave no message' >"$dir/objs/.log/$name.failed"
     return
   fi
+  mv "$file.new" "$file"
   [[ -s $dir/objs/.log/$name.log ]] || rm -f "$dir/objs/.log/$name.log"
 }
 
 step_objects() {
   mkdir -p "$dir/objs/.log"
   local new=$dir/objs/.flags.new
-  # The flags of CLANG_BPF_BUILD_RULE for test_progs, and three more: the prefix maps make the bytes independent of
-  # $dir; without the kfunc prototypes in vmlinux.h, which are those of the running kernel, the ones in the selftests'
-  # own headers do not conflict with them.
+  # The flags of CLANG_BPF_BUILD_RULE for test_progs, and some more. The prefix maps make the bytes independent of
+  # $dir. The other two let sources of $version meet the vmlinux.h of a newer kernel: its kfunc prototypes would conflict
+  # with those in the selftests' own headers, and `struct path` pointers have become const in it.
   {
     printf '%s\n' -g -Wall -Werror -D__TARGET_ARCH_x86 -mlittle-endian "-I$dir/include" "-I$selftests" \
       "-I$src/tools/include/uapi" -Wno-compare-distinct-pointer-types
     system_includes
-    printf '%s\n' -DENABLE_ATOMICS_TESTS -DBPF_NO_KFUNC_PROTOTYPES "-ffile-prefix-map=$src/=" "-ffile-prefix-map=$dir/=" -O2 --target=bpf \
-      -mcpu=v3
+    printf '%s\n' -DENABLE_ATOMICS_TESTS -DBPF_NO_KFUNC_PROTOTYPES= \
+      -Wno-error=incompatible-pointer-types-discards-qualifiers \
+      "-ffile-prefix-map=$src/=" "-ffile-prefix-map=$dir/=" -O2 --target=bpf -mcpu=v3
   } >"$new"
   if cmp -s "$new" "$dir/objs/.flags" && [[ ! $dir/vmlinux.h -nt $dir/objs/.flags ]]; then
     rm "$new"
@@ -200,28 +202,37 @@ step_objects() {
   )
 }
 
+# core-dump includes libbpf.c itself, so it is linked with the other object files; load-dump uses the library.
 step_harness() {
-  local name
-  for name in core-dump load-dump; do
-    [[ -e $here/$name.c ]] || continue
-    if [[ $dir/$name -nt $here/$name.c && $dir/$name -nt $dir/libbpf.a ]]; then
-      continue
-    fi
-    say "harness: building $name"
-    gcc -std=gnu11 -O2 -g -Wall -Wextra -Wno-unused-parameter -I"$dir/include" -I"$src/tools/include/uapi" \
-      "$here/$name.c" -o "$dir/$name" -Wl,--wrap=syscall "$dir/libbpf.a" -lelf -lz
+  local file others=()
+  for file in "$dir"/build/libbpf/staticobjs/*.o; do
+    case ${file##*/} in libbpf.o | libbpf-in.o) ;; *) others+=("$file") ;; esac
   done
+  build_harness core-dump -I"$src/tools/lib/bpf" -I"$src/tools/include" -I"$src/tools/include/uapi" \
+    -D_LARGEFILE64_SOURCE -D_FILE_OFFSET_BITS=64 "${others[@]}"
+  build_harness load-dump -I"$dir/include" -I"$src/tools/include/uapi" "$dir/libbpf.a"
+}
+
+build_harness() {
+  local name=$1
+  shift
+  if [[ $dir/$name -nt $here/$name.c && $dir/$name -nt $dir/libbpf.a ]]; then
+    say "harness: $name is there"
+    return
+  fi
+  say "harness: building $name"
+  gcc -std=gnu11 -O2 -g -Wall -o "$dir/$name.new" "$here/$name.c" "$@" -lelf -lz
+  mv "$dir/$name.new" "$dir/$name"
 }
 
 dump() {
-  local name=$1 newest
-  newest=$(ls -t "$dir"/objs/*.bpf.o | head -1)
-  if [[ $dir/$name.jsonl -nt $dir/$name && $dir/$name.jsonl -nt $newest ]]; then
+  local name=$1
+  if [[ $dir/$name.jsonl -nt $dir/$name && -z $(find "$dir/objs" -name '*.bpf.o' -newer "$dir/$name.jsonl") ]]; then
     say "$name: $dir/$name.jsonl is there"
     return
   fi
-  say "$name: running over $(ls "$dir"/objs/*.bpf.o | wc -l) objects"
-  (cd "$dir/objs" && ls ./*.bpf.o | sed 's|^\./||' | nice "$dir/$name" -) >"$dir/$name.jsonl.new"
+  say "$name: running over all objects"
+  (cd "$dir/objs" && find . -name '*.bpf.o' -printf '%P\n' | LC_ALL=C sort | nice "$dir/$name" -) >"$dir/$name.jsonl.new"
   mv "$dir/$name.jsonl.new" "$dir/$name.jsonl"
 }
 
