@@ -10,6 +10,8 @@
 //   { obj, ok: false, stage: "open", errno, message }          libbpf does not open the object
 //   { obj, prog, section, ok, errno, stage, message, lastLogLine }
 //     stage: open | prepare (externs, relocation, BTF, maps) | load (the kernel was asked) | timeout | crash
+//       | slots: the kernel took the program (ok: true), then libbpf gave up on the object because a static slot of a
+//         program array names a program that was switched off
 //     message: libbpf's first warning; lastLogLine: the verifier's last line before its statistics
 #define _GNU_SOURCE
 #include <bpf/libbpf.h>
@@ -29,6 +31,7 @@
 static char first_warning[512];
 static char last_log_line[512];
 static bool kernel_was_asked;
+static bool slots_failed;
 
 static void copy_line(char *to, size_t size, const char *from, size_t len)
 {
@@ -63,6 +66,8 @@ static int keep_message(enum libbpf_print_level level, const char *format, va_li
 		return 0;
 	if (strstr(text, "BPF program load failed"))
 		kernel_was_asked = true;
+	if (strstr(text, "failed to initialize slot") && strstr(text, " to prog '"))
+		slots_failed = true;
 	begin = strstr(text, "-- BEGIN PROG LOAD LOG --\n");
 	end = strstr(text, "-- END PROG LOAD LOG --");
 	if (begin && end) {
@@ -100,6 +105,8 @@ static const char *base_name(const char *path)
 
 static void put_result(const char *path, const char *prog, const char *section, const char *stage, int err)
 {
+	bool ok = !strcmp(stage, "slots") || (!strcmp(stage, "load") && !err);
+
 	fputs("{\"obj\":", stdout);
 	put_string(base_name(path));
 	if (prog) {
@@ -108,8 +115,8 @@ static void put_result(const char *path, const char *prog, const char *section, 
 		fputs(",\"section\":", stdout);
 		put_string(section);
 	}
-	printf(",\"ok\":%s,\"errno\":%d,\"stage\":\"%s\",\"message\":", strcmp(stage, "load") || err ? "false" : "true",
-	       err < 0 ? -err : err, stage);
+	printf(",\"ok\":%s,\"errno\":%d,\"stage\":\"%s\",\"message\":", ok ? "true" : "false", err < 0 ? -err : err,
+	       stage);
 	put_string(first_warning);
 	fputs(",\"lastLogLine\":", stdout);
 	put_string(last_log_line);
@@ -150,7 +157,7 @@ static void try_program(const char *path, int index)
 		put_result(path, bpf_program__name(chosen), bpf_program__section_name(chosen), "prepare", 0);
 	} else {
 		put_result(path, bpf_program__name(chosen), bpf_program__section_name(chosen),
-			   !err || kernel_was_asked ? "load" : "prepare", err);
+			   slots_failed ? "slots" : !err || kernel_was_asked ? "load" : "prepare", err);
 	}
 	bpf_object__close(obj);
 	_exit(0);
@@ -164,7 +171,6 @@ static void one_object(const char *path)
 	pid_t pid;
 
 	first_warning[0] = last_log_line[0] = 0;
-	kernel_was_asked = false;
 	obj = bpf_object__open_file(path, NULL);
 	if (!obj) {
 		put_result(path, NULL, NULL, "open", errno);
