@@ -1,0 +1,1 @@
+export { INSN_SIZE, InsnBuffer } from './insns.ts'
