@@ -1,1 +1,6 @@
-export {}
+export { BtfKind } from './types.ts'
+export type * from './types.ts'
+/** Placeholder until the class lands. */
+export interface Btf {
+  readonly typeCount: number
+}
