@@ -137,9 +137,8 @@ export class Btf {
 
   /** This BTF or the one below it whose strings have `offset`. */
   stringOwner(offset: number): Btf {
-    let owner: Btf = this
-    while (offset < owner.firstStringOffset && owner.base !== null) owner = owner.base
-    return owner
+    if (offset >= this.firstStringOffset || this.base === null) return this
+    return this.base.stringOwner(offset)
   }
 
   /**
