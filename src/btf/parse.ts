@@ -5,13 +5,13 @@ import {
   BTF_VERSION,
   ENTRY_WORDS,
   FIXED_WORDS,
-  HOST_IS_LITTLE_ENDIAN,
   KIND_COUNT,
   REFERS,
   TYPE_WORDS,
   kindName,
 } from './layout.ts'
 import { BtfKind } from './types.ts'
+import { wordsOf } from './words.ts'
 
 /** A BTF blob taken apart: where each type record is, and nothing decoded. */
 export interface BtfColumns {
@@ -130,20 +130,6 @@ function checkStrings(strings: Uint8Array, name: string, offset: number, start: 
   if (problem !== null) {
     throw new BpfError('malformed', `${name}: the string section ${problem}`, { where: { offset } })
   }
-}
-
-/** The type section as words of this machine; copied only when byte order or alignment leave no choice. */
-function wordsOf(bytes: Uint8Array, start: number, length: number, littleEndian: boolean): Uint32Array {
-  const count = length >> 2
-  const absolute = bytes.byteOffset + start
-  if (littleEndian === HOST_IS_LITTLE_ENDIAN) {
-    if (absolute % 4 === 0) return new Uint32Array(bytes.buffer, absolute, count)
-    return new Uint32Array(bytes.slice(start, start + length).buffer, 0, count)
-  }
-  const view = new DataView(bytes.buffer, absolute, length)
-  const words = new Uint32Array(count)
-  for (let i = 0; i < count; i++) words[i] = view.getUint32(i * 4, littleEndian)
-  return words
 }
 
 function indexTypes(
