@@ -19,27 +19,32 @@ export class Writer {
   }
 
   u8(value: number): this {
-    this.#view.setUint8(this.#grow(1), value)
+    const start = this.#grow(1)
+    this.#view.setUint8(start, value)
     return this
   }
 
   u16(value: number): this {
-    this.#view.setUint16(this.#grow(2), value, this.littleEndian)
+    const start = this.#grow(2)
+    this.#view.setUint16(start, value, this.littleEndian)
     return this
   }
 
   u32(value: number): this {
-    this.#view.setUint32(this.#grow(4), value, this.littleEndian)
+    const start = this.#grow(4)
+    this.#view.setUint32(start, value, this.littleEndian)
     return this
   }
 
   u64(value: bigint): this {
-    this.#view.setBigUint64(this.#grow(8), value, this.littleEndian)
+    const start = this.#grow(8)
+    this.#view.setBigUint64(start, value, this.littleEndian)
     return this
   }
 
   write(bytes: Uint8Array): this {
-    this.#bytes.set(bytes, this.#grow(bytes.length))
+    const start = this.#grow(bytes.length)
+    this.#bytes.set(bytes, start)
     return this
   }
 
@@ -71,6 +76,7 @@ export class Writer {
     return this.#bytes.slice(0, this.#length)
   }
 
+  // Callers take the start first: growing replaces #view and #bytes.
   #grow(count: number): number {
     const start = this.#length
     const need = start + count

@@ -1,1 +1,2 @@
-export {}
+export type * from './spec.ts'
+export type * from './backend.ts'
