@@ -1,0 +1,1 @@
+export { BpfError, formatError, isBpfError } from './errors.ts'

@@ -1,0 +1,117 @@
+import type { Btf } from '../btf/index.ts'
+import type { MapSpec, PreparedProgram } from './spec.ts'
+
+/** What a backend needs to create one map. */
+export interface MapRequest {
+  readonly spec: MapSpec
+  /** Name to give the kernel (at most 15 characters). */
+  readonly kernelName: string
+  /** The object's BTF, which key and value type ids refer to; null for none. */
+  readonly btf: Btf | null
+  /** A map made from `spec.inner`, which serves as template of map-in-map types. */
+  readonly inner: BackendMap | null
+}
+
+/** What a backend needs to load one program. */
+export interface ProgramRequest {
+  readonly program: PreparedProgram
+  readonly license: string
+  /** Kernel version of old kprobe objects (section `version`), 0 for none. */
+  readonly version: number
+  readonly btf: Btf | null
+  /** Created maps by name; late references name them. */
+  readonly maps: ReadonlyMap<string, BackendMap>
+  /** Read-only data maps to bind to the program (BPF_PROG_BIND_MAP). */
+  readonly bindMaps: readonly BackendMap[]
+  /** Verifier log: 0 silent first (then retried with a log on failure), 1, 2, or 4 for statistics. */
+  readonly logLevel: number
+}
+
+/**
+ * A map in a backend. Keys and values are bytes; typed access is built on top. Values of per-CPU maps are the
+ * values of all possible CPUs one after the other, each rounded up to 8 bytes.
+ * Failures are BpfError `syscall` with the errno that the kernel gives for the same misuse.
+ */
+export interface BackendMap {
+  readonly type: number
+  readonly keySize: number
+  readonly valueSize: number
+  readonly maxEntries: number
+  readonly flags: number
+  /** CPUs in a per-CPU value, 1 for other maps. */
+  readonly valueCount: number
+  /** Kernel map id, or a number that is unique in the vm. */
+  readonly id: number
+  /** Descriptor in the kernel backend, null in the vm. */
+  readonly fd: number | null
+  /** A copy of the value, or null when there is none (ENOENT). */
+  lookup(key: Uint8Array, flags?: number): Uint8Array | null
+  update(key: Uint8Array, value: Uint8Array, flags?: number): void
+  /** False when there was no such key. */
+  delete(key: Uint8Array): boolean
+  /** Key after `key`, the first one for null; null at the end. */
+  nextKey(key: Uint8Array | null): Uint8Array | null
+  lookupAndDelete(key: Uint8Array, flags?: number): Uint8Array | null
+  /** Puts another map (map-in-map) or a program (prog array) in a slot. */
+  setSlot(key: Uint8Array, target: BackendMap | BackendProgram): void
+  /** User space may not write any more. */
+  freeze(): void
+  /** Takes what a ring buffer or perf event array holds; returns how many records were handed to `record`. */
+  drain(record: (data: Uint8Array, cpu: number) => void): number
+  /** Records that a producer could not store, when known. */
+  readonly lost: number
+  close(): void
+}
+
+/** Input of one test run. */
+export interface RunInput {
+  /** Packet, for program types that have one. */
+  readonly data?: Uint8Array
+  /** Context structure as bytes: struct xdp_md, __sk_buff, or the u64 arguments of raw tracepoints and tp_btf, or pt_regs. */
+  readonly ctx?: Uint8Array
+  /** Number of runs; durationNs is the average. */
+  readonly repeat?: number
+  readonly cpu?: number
+  /** BPF_F_TEST_* flags. */
+  readonly flags?: number
+}
+
+/** Result of one test run. */
+export interface RunOutput {
+  /** Return value, 32 bits unsigned as BPF_PROG_TEST_RUN gives it. */
+  readonly retval: number
+  /** Packet after the run, null when the type has none. */
+  readonly data: Uint8Array | null
+  /** Context after the run, null when there is none. */
+  readonly ctx: Uint8Array | null
+  /** Average time of one run in ns. */
+  readonly durationNs: number
+  /** Lines of bpf_trace_printk, when the backend can see them. */
+  readonly trace: readonly string[]
+}
+
+/** A loaded program in a backend. */
+export interface BackendProgram {
+  readonly type: number
+  readonly id: number
+  readonly fd: number | null
+  /** Verifier log, empty when none was asked for. */
+  readonly log: string
+  /** @throws BpfError `syscall` (kernel: errno of BPF_PROG_TEST_RUN) or `trap` (vm) */
+  run(input: RunInput): RunOutput
+  close(): void
+}
+
+/** A place where maps live and programs run: the kernel, or the vm. */
+export interface Backend {
+  readonly name: 'kernel' | 'vm'
+  /** BTF that CO-RE relocates against, null when there is none. */
+  kernelBtf(): Btf | null
+  /** Number of possible CPUs. */
+  readonly cpus: number
+  /** @throws BpfError `syscall`, `unsupported` */
+  createMap(request: MapRequest): BackendMap
+  /** @throws BpfError `verifier` with the full log, `syscall`, `unsupported` */
+  loadProgram(request: ProgramRequest): BackendProgram | Promise<BackendProgram>
+  close(): void
+}

@@ -1,0 +1,2 @@
+export type * from './spec.ts'
+export type * from './backend.ts'

@@ -1,0 +1,228 @@
+import type { InsnBuffer } from '../isa/index.ts'
+import type { BpfError } from '../bytes/index.ts'
+
+/** A symbol reference of one instruction, resolved to what it names. Instruction indices are slots in the function. */
+export type Reference =
+  /** ld_imm64 of a map's descriptor. */
+  | { readonly kind: 'map'; readonly insn: number; readonly map: string }
+  /** ld_imm64 of an address inside a global-data map; `offset` in bytes. */
+  | { readonly kind: 'mapValue'; readonly insn: number; readonly map: string; readonly offset: number }
+  /** Call of another function of the object, in whatever section it lies. */
+  | { readonly kind: 'call'; readonly insn: number; readonly functionIndex: number }
+  /** ld_imm64 of a function's address (a callback). */
+  | { readonly kind: 'functionAddress'; readonly insn: number; readonly functionIndex: number }
+  /** ld_imm64 of a .kconfig variable's address. */
+  | { readonly kind: 'kconfig'; readonly insn: number; readonly extern: string }
+  /** ld_imm64 of a kernel symbol's address, typed or not. */
+  | { readonly kind: 'ksym'; readonly insn: number; readonly extern: string }
+  /** Call of a kernel function. */
+  | { readonly kind: 'kfunc'; readonly insn: number; readonly extern: string }
+
+/** One line record of .BTF.ext; `insn` is a slot in the function or program it belongs to. */
+export interface LineRecord {
+  readonly insn: number
+  readonly file: string
+  readonly line: number
+  readonly column: number
+  readonly text: string
+  /** Raw string offsets in the object's BTF, as bpf_line_info wants them. */
+  readonly fileOffset: number
+  readonly textOffset: number
+}
+
+/** One CO-RE relocation as the object has it. */
+export interface CoreRelocation {
+  /** Slot in the function. */
+  readonly insn: number
+  /** Root type in the object's BTF. */
+  readonly typeId: number
+  /** Accessor string, such as "0:1:2". */
+  readonly access: string
+  /** bpf_core_relo_kind, 0 to 12. */
+  readonly kind: number
+}
+
+/** A function of the object: an entry program or a subprogram. */
+export interface FunctionSpec {
+  readonly index: number
+  readonly name: string
+  /** ELF section that holds it, with the `?` of optional programs kept. */
+  readonly section: string
+  /** First slot in that section. */
+  readonly sectionInsn: number
+  readonly bind: 'local' | 'global' | 'weak'
+  /** Its own instructions, before any relocation. */
+  readonly insns: InsnBuffer
+  readonly references: readonly Reference[]
+  readonly coreRelocations: readonly CoreRelocation[]
+  readonly lines: readonly LineRecord[]
+  /** FUNC type in the object's BTF, 0 when there is none. */
+  readonly btfId: number
+}
+
+/** An entry program: a plain description that may be changed until load(). */
+export interface ProgramSpec {
+  readonly name: string
+  /** Section name as libbpf reports it (without a leading `?`). */
+  readonly section: string
+  readonly functionIndex: number
+  /** bpf_prog_type; 0 when the section name says nothing. */
+  type: number
+  /** Expected attach type, or null. */
+  attachType: number | null
+  /** BPF_F_* load flags, such as BPF_F_SLEEPABLE. */
+  flags: number
+  /** What the section name says behind its prefix ("sched/sched_switch"), or null. */
+  attachTarget: string | null
+  /** Whether load() loads it; false for `?` sections. */
+  autoload: boolean
+}
+
+/** Declared pinning of a map (LIBBPF_PIN_*). */
+export type MapPinning = 'none' | 'by-name'
+
+/** A map: a plain description that may be changed until load(). Sizes in bytes. */
+export interface MapSpec {
+  readonly name: string
+  type: number
+  keySize: number
+  valueSize: number
+  maxEntries: number
+  /** BPF_F_* map flags. */
+  flags: number
+  numaNode: number | null
+  mapExtra: bigint
+  pinning: MapPinning
+  /** Whether load() creates it. */
+  autocreate: boolean
+  /** Types of key and value in the object's BTF; 0 for none. A data section has its DATASEC as value type. */
+  keyTypeId: number
+  valueTypeId: number
+  /** Definition of inner maps, for arrays and hashes of maps. */
+  inner: MapSpec | null
+  /** Statically initialised slots: index to map name (map-in-map) or program name (prog array). */
+  slots: ReadonlyMap<number, string>
+  /** First contents of a global-data map, otherwise null. Written through by variables. */
+  contents: Uint8Array | null
+  /** Which kind of data section this map stands for, otherwise null. */
+  readonly dataSection: 'data' | 'rodata' | 'bss' | 'kconfig' | 'struct_ops' | null
+  /** Frozen after its contents are written. */
+  readonly frozen: boolean
+}
+
+/** A global variable of the object. */
+export interface VariableSpec {
+  readonly name: string
+  /** Map that holds it. */
+  readonly map: string
+  /** Bytes from the start of its section. */
+  readonly offset: number
+  readonly size: number
+  /** Its C type in the object's BTF (of the variable, not the VAR record); 0 without BTF. */
+  readonly typeId: number
+  readonly readonly: boolean
+  /** Value by C type; see readValue() of elfbee/btf. */
+  get(): unknown
+  /** @throws BpfError `type-mismatch` when the value does not fit the C type */
+  set(value: unknown): void
+}
+
+/** An extern declaration: a .kconfig value, or a kernel symbol or function. */
+export interface ExternSpec {
+  readonly name: string
+  readonly kind: 'kconfig' | 'ksym' | 'kfunc'
+  readonly weak: boolean
+  /** Type in the object's BTF (int for a kconfig value, FUNC for a kfunc); 0 for an untyped ksym. */
+  readonly typeId: number
+  /** Bytes from the start of the .kconfig map; 0 for the others. */
+  readonly offset: number
+  readonly size: number
+}
+
+/** How one CO-RE relocation came out: what was asked, what was tried, what matched and why not. */
+export interface CoreRecord {
+  /** Slot in the prepared program. */
+  readonly insn: number
+  /** Function that holds it. */
+  readonly function: string
+  readonly kind: number
+  /** Kind in words ("byte_off"). */
+  readonly kindName: string
+  /** The local type and accessor in C terms ("struct task_struct.pid"). */
+  readonly asked: string
+  readonly localTypeId: number
+  readonly access: string
+  readonly candidates: readonly CoreCandidate[]
+  /** Index into `candidates` of the one used, or null. */
+  readonly matched: number | null
+  /** Value that the object was compiled with. */
+  readonly localValue: bigint | null
+  /** Value written to the instruction, null when it was poisoned. */
+  readonly targetValue: bigint | null
+  readonly outcome: 'applied' | 'poisoned' | 'failed'
+  /** Why it was poisoned or failed. */
+  readonly reason: string | null
+  readonly sourceLine: string | null
+}
+
+/** One target type that was tried for a CO-RE relocation. */
+export interface CoreCandidate {
+  readonly typeId: number
+  /** "struct task_struct". */
+  readonly name: string
+  readonly matches: boolean
+  /** First thing that differs, when it does not match. */
+  readonly reason: string | null
+}
+
+/** A reference that only the backend can resolve, in a flattened program. */
+export type LateReference =
+  | { readonly kind: 'map'; readonly insn: number; readonly map: string }
+  | { readonly kind: 'mapValue'; readonly insn: number; readonly map: string; readonly offset: number }
+  /** Typed kernel variable; `btfId` in the kernel's BTF; `module` null for vmlinux. */
+  | {
+      readonly kind: 'ksymBtf'
+      readonly insn: number
+      readonly name: string
+      readonly btfId: number
+      readonly module: string | null
+    }
+  /** Untyped kernel symbol. */
+  | { readonly kind: 'ksymAddress'; readonly insn: number; readonly name: string; readonly weak: boolean }
+  /** Kernel function; `btfId` of its FUNC, 0 when unresolved and weak. */
+  | {
+      readonly kind: 'kfunc'
+      readonly insn: number
+      readonly name: string
+      readonly btfId: number
+      readonly module: string | null
+      readonly weak: boolean
+    }
+
+/** Where a function starts in a flattened program. */
+export interface ProgramFunction {
+  readonly name: string
+  /** First slot. */
+  readonly start: number
+  /** FUNC in the object's BTF, 0 for none. */
+  readonly btfId: number
+}
+
+/**
+ * A program with its subprograms appended, calls linked and CO-RE applied. What is left to the backend are the
+ * late references (map descriptors and addresses): their ld_imm64 has src set to the pseudo source and imm 0
+ * (mapValue: the second slot's imm holds the offset).
+ */
+export interface PreparedProgram {
+  readonly spec: ProgramSpec
+  readonly insns: InsnBuffer
+  readonly functions: readonly ProgramFunction[]
+  readonly lateReferences: readonly LateReference[]
+  readonly lines: readonly LineRecord[]
+  readonly core: readonly CoreRecord[]
+}
+
+/** Outcome of preparing one program; one failure does not hide the others. */
+export type PrepareResult =
+  | { readonly ok: true; readonly program: PreparedProgram }
+  | { readonly ok: false; readonly spec: ProgramSpec; readonly error: BpfError; readonly core: readonly CoreRecord[] }
