@@ -1,6 +1,8 @@
 import { existsSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
 import { playwright } from '@vitest/browser-playwright'
 import { defineConfig } from 'vitest/config'
+import type { Plugin } from 'vitest/config'
 
 /** Chromium for the browser project: CHROMIUM, or Debian's. Without one only the Node project runs. */
 const chromium = [process.env['CHROMIUM'], '/usr/bin/chromium'].find((path) => path !== undefined && existsSync(path))
@@ -10,7 +12,18 @@ if (chromium === undefined) {
   console.warn('browser tests are skipped: no Chromium found (install it, or set CHROMIUM to its path)')
 }
 
+/** TEST_DIST=1 runs the same tests on the built package. */
+const useDist: Plugin = {
+  name: 'use-dist',
+  enforce: 'pre',
+  resolveId(source, importer) {
+    if (importer === undefined || !/\/test\//.test(importer) || !/\/src\/.*\.ts$/.test(source)) return null
+    return resolve(dirname(importer), source.replace('/src/', '/dist/').replace(/\.ts$/, '.js'))
+  },
+}
+
 export default defineConfig({
+  plugins: process.env['TEST_DIST'] === '1' ? [useDist] : [],
   test: {
     reporters: ['default', './test/support/closing-line.ts'],
     testTimeout: 30_000,
