@@ -1,6 +1,6 @@
+export { Btf, type BtfParseOptions } from './btf.ts'
 export { BtfKind } from './types.ts'
 export type * from './types.ts'
-/** Placeholder until the class lands. */
-export interface Btf {
-  readonly typeCount: number
-}
+export { kindName as btfKindName } from './layout.ts'
+export { BtfExt, parseBtfExt, type BtfCoreRelo, type BtfExtOptions, type BtfFuncInfo, type BtfLineInfo } from './ext.ts'
+export { encodeBtfExt, type BtfExtSource } from './ext-encode.ts'
