@@ -1,0 +1,212 @@
+// Asks the running kernel, through libbpf 1.5, which programs of BPF objects it accepts. Prints JSON lines.
+//
+//   load-dump OBJECT...   or   load-dump - < list of objects, one a line
+//
+// Every program is tried alone: a fresh copy of the object is opened, only this program is autoload, its maps are
+// created and it is loaded; nothing is attached and nothing is run. Each try happens in a process of its own with a
+// time limit and with an empty bpffs mounted at /sys/fs/bpf, so that maps pinned by name neither meet nor stay.
+//
+// Lines:
+//   { obj, ok: false, stage: "open", errno, message }          libbpf does not open the object
+//   { obj, prog, section, ok, errno, stage, message, lastLogLine }
+//     stage: open | prepare (externs, relocation, BTF, maps) | load (the kernel was asked) | timeout | crash
+//       | slots: the kernel took the program (ok: true), then libbpf gave up on the object because a static slot of a
+//         program array names a program that was switched off
+//     message: libbpf's first warning; lastLogLine: the verifier's last line before its statistics
+#define _GNU_SOURCE
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <limits.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define TIME_LIMIT_SECONDS 60
+
+static char first_warning[512];
+static char last_log_line[512];
+static bool kernel_was_asked;
+static bool slots_failed;
+
+static void copy_line(char *to, size_t size, const char *from, size_t len)
+{
+	if (len >= size)
+		len = size - 1;
+	memcpy(to, from, len);
+	to[len] = 0;
+}
+
+// The verifier's log ends with statistics ("processed 12 insns ..."), the line before them is the complaint.
+static void keep_log_line(const char *log, const char *end)
+{
+	while (end > log) {
+		const char *start = end;
+
+		while (start > log && start[-1] != '\n')
+			start--;
+		if (end > start && strncmp(start, "processed ", 10) && strncmp(start, "verification time", 17) &&
+		    strncmp(start, "stack depth", 11)) {
+			copy_line(last_log_line, sizeof(last_log_line), start, end - start);
+			return;
+		}
+		end = start > log ? start - 1 : log;
+	}
+}
+
+static int keep_message(enum libbpf_print_level level, const char *format, va_list args)
+{
+	char *text, *begin, *end;
+
+	if (level != LIBBPF_WARN || vasprintf(&text, format, args) < 0)
+		return 0;
+	if (strstr(text, "BPF program load failed"))
+		kernel_was_asked = true;
+	if (strstr(text, "failed to initialize slot") && strstr(text, " to prog '"))
+		slots_failed = true;
+	begin = strstr(text, "-- BEGIN PROG LOAD LOG --\n");
+	end = strstr(text, "-- END PROG LOAD LOG --");
+	if (begin && end) {
+		keep_log_line(begin + strlen("-- BEGIN PROG LOAD LOG --\n"), end - 1);
+	} else if (!first_warning[0]) {
+		begin = strncmp(text, "libbpf: ", 8) ? text : text + 8;
+		copy_line(first_warning, sizeof(first_warning), begin, strcspn(begin, "\n"));
+	}
+	free(text);
+	return 0;
+}
+
+static void put_string(const char *s)
+{
+	putchar('"');
+	for (; *s; s++) {
+		unsigned char c = *s;
+
+		if (c == '"' || c == '\\')
+			printf("\\%c", c);
+		else if (c < 0x20 || c >= 0x7f)
+			printf("\\u%04x", c);
+		else
+			putchar(c);
+	}
+	putchar('"');
+}
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+static void put_result(const char *path, const char *prog, const char *section, const char *stage, int err)
+{
+	bool ok = !strcmp(stage, "slots") || (!strcmp(stage, "load") && !err);
+
+	fputs("{\"obj\":", stdout);
+	put_string(base_name(path));
+	if (prog) {
+		fputs(",\"prog\":", stdout);
+		put_string(prog);
+		fputs(",\"section\":", stdout);
+		put_string(section);
+	}
+	printf(",\"ok\":%s,\"errno\":%d,\"stage\":\"%s\",\"message\":", ok ? "true" : "false", err < 0 ? -err : err,
+	       stage);
+	put_string(first_warning);
+	fputs(",\"lastLogLine\":", stdout);
+	put_string(last_log_line);
+	puts("}");
+	fflush(stdout);
+}
+
+// In a mount namespace of this process only: everything mounted here ends with it.
+static void private_bpffs(void)
+{
+	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    mount("bpf", "/sys/fs/bpf", "bpf", 0, NULL)) {
+		perror("load-dump: private bpffs");
+		_exit(2);
+	}
+}
+
+// Runs in the child: tries program number `index`; its verdict goes to stdout.
+static void try_program(const char *path, int index)
+{
+	struct bpf_program *prog, *chosen = NULL;
+	struct bpf_object *obj;
+	int err, i = 0;
+
+	alarm(TIME_LIMIT_SECONDS);
+	private_bpffs();
+	obj = bpf_object__open_file(path, NULL);
+	if (!obj)
+		_exit(2);
+	bpf_object__for_each_program(prog, obj) {
+		bpf_program__set_autoload(prog, i == index);
+		if (i++ == index)
+			chosen = prog;
+	}
+	err = bpf_object__load(obj);
+	if (!err && bpf_program__fd(chosen) < 0) {
+		// A struct_ops program whose map is not created is switched off again.
+		put_result(path, bpf_program__name(chosen), bpf_program__section_name(chosen), "prepare", 0);
+	} else {
+		put_result(path, bpf_program__name(chosen), bpf_program__section_name(chosen),
+			   slots_failed ? "slots" : !err || kernel_was_asked ? "load" : "prepare", err);
+	}
+	bpf_object__close(obj);
+	_exit(0);
+}
+
+static void one_object(const char *path)
+{
+	struct bpf_program *prog;
+	struct bpf_object *obj;
+	int index = 0, status;
+	pid_t pid;
+
+	first_warning[0] = last_log_line[0] = 0;
+	obj = bpf_object__open_file(path, NULL);
+	if (!obj) {
+		put_result(path, NULL, NULL, "open", errno);
+		return;
+	}
+	first_warning[0] = 0;
+	bpf_object__for_each_program(prog, obj) {
+		fflush(stdout);
+		pid = fork();
+		if (pid == 0)
+			try_program(path, index);
+		if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status)) {
+			bool late = pid > 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM;
+
+			put_result(path, bpf_program__name(prog), bpf_program__section_name(prog),
+				   late ? "timeout" : "crash", 0);
+		}
+		index++;
+	}
+	bpf_object__close(obj);
+}
+
+int main(int argc, char **argv)
+{
+	char line[PATH_MAX];
+
+	libbpf_set_print(keep_message);
+	if (argc == 2 && !strcmp(argv[1], "-")) {
+		while (fgets(line, sizeof(line), stdin)) {
+			line[strcspn(line, "\n")] = 0;
+			if (line[0])
+				one_object(line);
+		}
+		return 0;
+	}
+	for (int i = 1; i < argc; i++)
+		one_object(argv[i]);
+	return 0;
+}

@@ -1,0 +1,257 @@
+#!/usr/bin/env bash
+# Prepares the reference tools and objects that `npm run oracle` compares elfbee with.
+#
+#   test/oracle/prepare/prepare.sh [STEP...]
+#
+# STEP is any of: packages sources libbpf bpftool vmlinux objects harness core load (default: all, in this order).
+# Every step can be repeated; finished work is not done again.
+#
+# Environment:
+#   ELFBEE_ORACLE_DIR   where everything goes (default: .cache/oracle in the repository)
+#   ELFBEE_ORACLE_JOBS  parallel compiler processes (default: 2)
+#   CLANG               the compiler of the BPF objects (default: clang-19)
+#
+# What the directory holds afterwards:
+#   linux-source-6.12/   the parts of Debian's kernel source that the steps below need
+#   libbpf.a, include/   libbpf 1.5 built from it, with its headers and the generated bpf_helper_defs.h
+#   bpftool              bpftool 7.5 built from it, static
+#   vmlinux.h            C dump of the running kernel's BTF
+#   objs/*.bpf.o         tools/testing/selftests/bpf/progs/*.c compiled as the selftests Makefile does
+#   objs/compile.json    { clang, kernelSource, flags, ok: [name], failed: { name: reason } }
+#   core-dump            harness (core-dump.c) and its answers for all objects, core-dump.jsonl
+#   load-dump            harness (load-dump.c) and its answers for all objects, load-dump.jsonl
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+repo=$(cd "$here/../../.." && pwd)
+mkdir -p "${ELFBEE_ORACLE_DIR:-$repo/.cache/oracle}"
+dir=$(cd "${ELFBEE_ORACLE_DIR:-$repo/.cache/oracle}" && pwd)
+jobs=${ELFBEE_ORACLE_JOBS:-2}
+clang=${CLANG:-clang-19}
+vmlinux_btf=/sys/kernel/btf/vmlinux
+
+version=6.12
+tarball=/usr/src/linux-source-$version.tar.xz
+src=$dir/linux-source-$version
+selftests=$src/tools/testing/selftests/bpf
+
+started=$(date +%s)
+say() { printf '[oracle %4ds] %s\n' "$(($(date +%s) - started))" "$*" >&2; }
+die() {
+  say "error: $*"
+  exit 1
+}
+
+# Debian packages, installed only when something is missing.
+step_packages() {
+  local wanted=(clang-19 llvm-19 "linux-source-$version" libelf-dev zlib1g-dev libbpf-dev gcc libc6-dev make python3
+    xz-utils jq)
+  local missing=() package
+  for package in "${wanted[@]}"; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+  done
+  if ((${#missing[@]} == 0)); then
+    say 'packages: all installed'
+    return
+  fi
+  say "packages: installing ${missing[*]}"
+  local as_root=()
+  if (($(id -u) != 0)); then
+    command -v sudo >/dev/null || die "not root and no sudo: install these by hand: ${missing[*]}"
+    as_root=(sudo)
+  fi
+  "${as_root[@]}" apt-get update -qq
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+}
+
+# Only the needed parts of the kernel source: about 90 MB instead of 1.6 GB.
+step_sources() {
+  local stamp=$src/.elfbee-unpacked
+  if [[ -e $stamp ]]; then
+    say "sources: $src is there"
+    return
+  fi
+  [[ -e $tarball ]] || die "$tarball is missing: apt-get install linux-source-$version"
+  say "sources: unpacking parts of $tarball"
+  local parts=(
+    Makefile COPYING 'tools/lib/*' 'tools/bpf/*' 'tools/include/*' 'tools/build/*' 'tools/scripts/*' 'tools/arch/*'
+    'tools/testing/selftests/bpf/*' 'tools/testing/selftests/hid/*' 'tools/testing/selftests/*.mk'
+    'tools/testing/selftests/*.h' 'kernel/bpf/*' kernel/trace/bpf_trace.c net/core/filter.c 'net/bpf/*' 'include/*'
+    'scripts/*' 'arch/x86/include/*' 'arch/x86/net/*' 'samples/bpf/*' lib/test_bpf.c 'Documentation/bpf/*'
+  )
+  xz -T2 -dc "$tarball" | tar xf - -C "$dir" --wildcards "${parts[@]/#/linux-source-$version/}"
+  touch "$stamp"
+}
+
+step_libbpf() {
+  local out=$dir/build/libbpf header
+  mkdir -p "$out"
+  say 'libbpf: building'
+  # MAKEFLAGS may come from a calling make and would replace our settings.
+  env -u MAKEFLAGS make -s -j"$jobs" -C "$src/tools/lib/bpf" OUTPUT="$out/" DESTDIR="$out" prefix= \
+    BUILD_STATIC_ONLY=1 EXTRA_CFLAGS='-g -O2' "$out/libbpf.a" install_headers >"$out/build.log" 2>&1 ||
+    { tail -20 "$out/build.log" >&2; die 'libbpf does not build'; }
+  cmp -s "$out/libbpf.a" "$dir/libbpf.a" || cp "$out/libbpf.a" "$dir/libbpf.a"
+  mkdir -p "$dir/include/bpf"
+  for header in "$out"/include/bpf/*.h "$src/tools/lib/bpf"/{hashmap,libbpf_internal,relo_core}.h; do
+    cmp -s "$header" "$dir/include/bpf/${header##*/}" || cp "$header" "$dir/include/bpf/"
+  done
+}
+
+# No LLVM, libbfd, libcap or skeletons: they serve only disassembly of JITed code and process names.
+step_bpftool() {
+  local out=$dir/build/bpftool
+  mkdir -p "$out"
+  say 'bpftool: building'
+  env -u MAKEFLAGS make -s -j"$jobs" -C "$src/tools/bpf/bpftool" OUTPUT="$out/" \
+    EXTRA_CFLAGS='-g -O2' EXTRA_LDFLAGS=-static feature-llvm=0 feature-libbfd=0 feature-libbfd-liberty=0 \
+    feature-libbfd-liberty-z=0 feature-libcap=0 feature-clang-bpf-co-re=0 >"$out/build.log" 2>&1 ||
+    { tail -20 "$out/build.log" >&2; die 'bpftool does not build'; }
+  cmp -s "$out/bpftool" "$dir/bpftool" || cp "$out/bpftool" "$dir/bpftool"
+  say "bpftool: $("$dir/bpftool" version | tr '\n' ' ')"
+}
+
+step_vmlinux() {
+  [[ -r $vmlinux_btf ]] || die "$vmlinux_btf is missing: this kernel has no BTF"
+  "$dir/bpftool" btf dump file "$vmlinux_btf" format c >"$dir/vmlinux.h.new"
+  if cmp -s "$dir/vmlinux.h.new" "$dir/vmlinux.h"; then
+    rm "$dir/vmlinux.h.new"
+    say 'vmlinux.h: unchanged'
+  else
+    mv "$dir/vmlinux.h.new" "$dir/vmlinux.h"
+    say "vmlinux.h: $(wc -l <"$dir/vmlinux.h") lines"
+  fi
+  ln -sfn ../vmlinux.h "$dir/include/vmlinux.h"
+}
+
+# The include directories of the host compiler, after all others, as the selftests Makefile passes them.
+system_includes() {
+  "$clang" -v -E - </dev/null 2>&1 |
+    sed -n '/<...> search starts here:/,/End of search list./{ s| \(/.*\)|-idirafter\n\1|p }'
+}
+
+# Flags that the selftests Makefile gives one file only (`progs/x.c-CFLAGS := ...` and two target-specific ones).
+file_flags() {
+  sed -n "s|^progs/$1\.c-CFLAGS := ||p" "$selftests/Makefile"
+  case $1 in test_l4lb_noinline | test_xdp_noinline) echo -fno-inline ;; esac
+}
+
+compile_one() {
+  local name=$1 flags file
+  mapfile -t flags <"$dir/objs/.flags"
+  mapfile -t -O "${#flags[@]}" flags < <(file_flags "$name" | tr ' ' '\n')
+  file=$dir/objs/$name.bpf.o
+  [[ -s $file && $file -nt $selftests/progs/$name.c && $file -nt $dir/objs/.flags ]] && return
+  [[ -s $dir/objs/.log/$name.failed && $dir/objs/.log/$name.failed -nt $dir/objs/.flags ]] && return
+  rm -f "$dir/objs/.log/$name.failed"
+  if ! (cd "$selftests" && nice "$clang" "${flags[@]}" -c "progs/$name.c" -o "$file.new") \
+    2>"$dir/objs/.log/$name.log"; then
+    rm -f "$file" "$file.new"
+    mv "$dir/objs/.log/$name.log" "$dir/objs/.log/$name.failed"
+    [[ -s $dir/objs/.log/$name.failed ]] || echo 'the compiler gave no message' >"$dir/objs/.log/$name.failed"
+    return
+  fi
+  mv "$file.new" "$file"
+  [[ -s $dir/objs/.log/$name.log ]] || rm -f "$dir/objs/.log/$name.log"
+}
+
+step_objects() {
+  mkdir -p "$dir/objs/.log"
+  local new=$dir/objs/.flags.new
+  # The flags of CLANG_BPF_BUILD_RULE for test_progs, and some more. The prefix maps make the bytes independent of
+  # $dir. The other two let sources of $version meet the vmlinux.h of a newer kernel: its kfunc prototypes would conflict
+  # with those in the selftests' own headers, and `struct path` pointers have become const in it.
+  {
+    printf '%s\n' -g -Wall -Werror -D__TARGET_ARCH_x86 -mlittle-endian "-I$dir/include" "-I$selftests" \
+      "-I$src/tools/include/uapi" -Wno-compare-distinct-pointer-types
+    system_includes
+    printf '%s\n' -DENABLE_ATOMICS_TESTS -DBPF_NO_KFUNC_PROTOTYPES= \
+      -Wno-error=incompatible-pointer-types-discards-qualifiers \
+      "-ffile-prefix-map=$src/=" "-ffile-prefix-map=$dir/=" -O2 --target=bpf -mcpu=v3
+  } >"$new"
+  if cmp -s "$new" "$dir/objs/.flags" && [[ ! $dir/vmlinux.h -nt $dir/objs/.flags ]]; then
+    rm "$new"
+  else
+    mv "$new" "$dir/objs/.flags"
+  fi
+  say "objects: compiling $(ls "$selftests"/progs/*.c | wc -l) files with $("$clang" --version | head -1)"
+  export -f compile_one file_flags
+  export dir selftests clang
+  local name
+  for name in "$selftests"/progs/*.c; do
+    basename "$name" .c
+  done | xargs -P "$jobs" -n 8 bash -c 'for name; do compile_one "$name"; done' compile
+
+  # compile.json: the first error line of each failed file, without the directories of this machine.
+  (
+    cd "$dir/objs"
+    for name in "$selftests"/progs/*.c; do
+      name=$(basename "$name" .c)
+      if [[ -s $name.bpf.o ]]; then
+        jq -n --arg n "$name" '{ok: $n}'
+      else
+        grep -m1 -E 'error' ".log/$name.failed" | sed "s|$src/||g; s|$dir/||g" |
+          jq -R --arg n "$name" '{name: $n, reason: .}'
+      fi
+    done | jq -s --arg clang "$("$clang" --version | head -1)" \
+      --arg source "$(dpkg-query -W -f '${Package} ${Version}' "linux-source-$version" 2>/dev/null || echo unknown)" \
+      --arg flags "$(sed "s|$src/||; s|$dir/||" .flags | tr '\n' ' ')" \
+      '{clang: $clang, kernelSource: $source, flags: $flags, ok: [.[].ok | select(.)],
+        failed: ([.[] | select(.name) | {(.name): .reason}] | add)}' >compile.json
+    say "objects: $(jq '.ok | length' compile.json) compiled, $(jq '.failed | length' compile.json) failed"
+  )
+}
+
+# core-dump includes libbpf.c itself, so it is linked with the other object files; load-dump uses the library.
+step_harness() {
+  local file others=()
+  for file in "$dir"/build/libbpf/staticobjs/*.o; do
+    case ${file##*/} in libbpf.o | libbpf-in.o) ;; *) others+=("$file") ;; esac
+  done
+  build_harness core-dump -I"$src/tools/lib/bpf" -I"$src/tools/include" -I"$src/tools/include/uapi" \
+    -D_LARGEFILE64_SOURCE -D_FILE_OFFSET_BITS=64 "${others[@]}"
+  build_harness load-dump -I"$dir/include" -I"$src/tools/include/uapi" "$dir/libbpf.a"
+}
+
+build_harness() {
+  local name=$1
+  shift
+  if [[ $dir/$name -nt $here/$name.c && $dir/$name -nt $dir/libbpf.a ]]; then
+    say "harness: $name is there"
+    return
+  fi
+  say "harness: building $name"
+  gcc -std=gnu11 -O2 -g -Wall -o "$dir/$name.new" "$here/$name.c" "$@" -lelf -lz
+  mv "$dir/$name.new" "$dir/$name"
+}
+
+dump() {
+  local name=$1
+  if [[ $dir/$name.jsonl -nt $dir/$name && -z $(find "$dir/objs" -name '*.bpf.o' -newer "$dir/$name.jsonl") ]]; then
+    say "$name: $dir/$name.jsonl is there"
+    return
+  fi
+  say "$name: running over all objects"
+  (cd "$dir/objs" && find . -name '*.bpf.o' -printf '%P\n' | LC_ALL=C sort | nice "$dir/$name" -) >"$dir/$name.jsonl.new"
+  mv "$dir/$name.jsonl.new" "$dir/$name.jsonl"
+}
+
+step_core() {
+  dump core-dump
+  say "core: $(jq -s -c '[.[] | select(.prog)] | {programs: length, relocated: map(select(.insns)) | length}' \
+    "$dir/core-dump.jsonl")"
+}
+
+step_load() {
+  dump load-dump
+  say "load: $(jq -s -c '[.[] | select(.prog)] | {programs: length, loaded: map(select(.ok)) | length}' \
+    "$dir/load-dump.jsonl")"
+}
+
+steps=("$@")
+((${#steps[@]})) || steps=(packages sources libbpf bpftool vmlinux objects harness core load)
+for step in "${steps[@]}"; do
+  declare -F "step_$step" >/dev/null || die "unknown step '$step'"
+  "step_$step"
+done
+say 'done'
