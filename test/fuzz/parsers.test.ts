@@ -1,0 +1,75 @@
+// Every parser under mutation: any bytes give a value or a BpfError, in bounded time and memory.
+// FUZZ_COUNT is the number of inputs a parser gets (npm run fuzz: 100,000), FUZZ_SEED the first seed.
+import { readdirSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, test } from 'vitest'
+import { isBpfError, fromHex } from '../../src/bytes/index.ts'
+import { parseCapture } from '../../src/testing/index.ts'
+import { mutate, Random } from '../support/mutate.ts'
+
+const COUNT = Number(process.env['FUZZ_COUNT'] ?? 1500)
+const SEED = Number(process.env['FUZZ_SEED'] ?? 1)
+/** No single input may take longer, in ms. Far above what any takes, and far below a hang. */
+const TIME_LIMIT = 2000
+/** Growth of the process over all inputs of one parser, in bytes. */
+const MEMORY_LIMIT = 768 << 20
+
+const fixtures = fileURLToPath(new URL('../../fixtures/', import.meta.url))
+
+function filesOf(folder: string, suffix: string, largest = Infinity): Uint8Array[] {
+  return readdirSync(`${fixtures}${folder}`)
+    .filter((name) => name.endsWith(suffix))
+    .map((name) => new Uint8Array(readFileSync(`${fixtures}${folder}/${name}`)))
+    .filter((bytes) => bytes.length <= largest)
+}
+
+/** Runs `parse` on mutations of `seeds`; anything thrown but a BpfError fails with the seed that reproduces it. */
+function fuzz(seeds: readonly Uint8Array[], parse: (bytes: Uint8Array) => unknown): { values: number; errors: number } {
+  let values = 0
+  let errors = 0
+  let slowest = 0
+  const before = process.memoryUsage().rss
+  for (let i = 0; i < COUNT; i++) {
+    const random = new Random(SEED + i * 7919)
+    const input = mutate(random.pick(seeds), random)
+    const started = performance.now()
+    try {
+      parse(input)
+      values++
+    } catch (error) {
+      if (!isBpfError(error)) {
+        throw new Error(`input ${i} of FUZZ_SEED=${SEED} (${input.length} bytes) threw ${String(error)}`, {
+          cause: error,
+        })
+      }
+      expect(error.message.length, `an error without a message for input ${i}`).toBeGreaterThan(0)
+      errors++
+    }
+    const took = performance.now() - started
+    if (took > TIME_LIMIT) throw new Error(`input ${i} of FUZZ_SEED=${SEED} took ${Math.round(took)} ms`)
+    slowest = Math.max(slowest, took)
+  }
+  const grown = process.memoryUsage().rss - before
+  expect(grown, `memory grew by ${grown >> 20} MB`).toBeLessThan(MEMORY_LIMIT)
+  if (COUNT >= 100_000) {
+    console.log(
+      `${COUNT} inputs: ${values} values, ${errors} errors, slowest ${slowest.toFixed(1)} ms, memory +${grown >> 20} MB`,
+    )
+  }
+  return { values, errors }
+}
+
+describe(`mutated inputs (${COUNT} each)`, () => {
+  const timeout = 60_000 + COUNT * 20
+
+  test('pcap and pcapng', { timeout }, () => {
+    const { values, errors } = fuzz(filesOf('packets', '.pcap'), (bytes) => parseCapture(bytes))
+    expect(values).toBeGreaterThan(0)
+    expect(errors).toBeGreaterThan(0)
+  })
+
+  test('hex', { timeout }, () => {
+    const { errors } = fuzz(filesOf('packets', '.hex'), (bytes) => fromHex(new TextDecoder().decode(bytes)))
+    expect(errors).toBeGreaterThan(0)
+  })
+})
