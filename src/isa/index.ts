@@ -31,3 +31,5 @@ export {
 } from './table.ts'
 export { decode, formAt, slotsAt } from './decode.ts'
 export { encode } from './encode.ts'
+export { functions, type FunctionRange } from './functions.ts'
+export { buildCfg, type Block, type Cfg } from './cfg.ts'

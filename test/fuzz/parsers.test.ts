@@ -3,9 +3,13 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
-import { isBpfError, fromHex } from '../../src/bytes/index.ts'
+import { fromHex, isBpfError } from '../../src/bytes/index.ts'
+import { Btf, dumpC, dumpRaw, parseBtfExt } from '../../src/btf/index.ts'
+import { parseElf, relocationsOf } from '../../src/elf/index.ts'
+import { buildCfg, decode, functions, InsnBuffer, slotsAt } from '../../src/isa/index.ts'
 import { parseCapture } from '../../src/testing/index.ts'
-import { mutate, Random } from '../support/mutate.ts'
+import { mutate } from '../support/mutate.ts'
+import { Random } from '../support/random.ts'
 
 const COUNT = Number(process.env['FUZZ_COUNT'] ?? 1500)
 const SEED = Number(process.env['FUZZ_SEED'] ?? 1)
@@ -15,12 +19,23 @@ const TIME_LIMIT = 2000
 const MEMORY_LIMIT = 768 << 20
 
 const fixtures = fileURLToPath(new URL('../../fixtures/', import.meta.url))
+const objects = ['clang14', 'clang19', 'clang19-eb'].flatMap((folder) => filesOf(folder, '.o'))
 
-function filesOf(folder: string, suffix: string, largest = Infinity): Uint8Array[] {
+function filesOf(folder: string, suffix: string): Uint8Array[] {
   return readdirSync(`${fixtures}${folder}`)
     .filter((name) => name.endsWith(suffix))
     .map((name) => new Uint8Array(readFileSync(`${fixtures}${folder}/${name}`)))
-    .filter((bytes) => bytes.length <= largest)
+}
+
+/** The contents of all sections of that name (or those with code) in the fixtures. */
+function sections(matches: (section: { name: string; flags: number }) => boolean): Uint8Array[] {
+  return objects.flatMap((object) =>
+    parseElf(object)
+      .sections.filter(
+        (section) => section.data.length > 0 && matches({ name: section.name, flags: Number(section.flags) }),
+      )
+      .map((section) => section.data.slice()),
+  )
 }
 
 /** Runs `parse` on mutations of `seeds`; anything thrown but a BpfError fails with the seed that reproduces it. */
@@ -62,10 +77,66 @@ function fuzz(seeds: readonly Uint8Array[], parse: (bytes: Uint8Array) => unknow
 describe(`mutated inputs (${COUNT} each)`, () => {
   const timeout = 60_000 + COUNT * 20
 
-  test('pcap and pcapng', { timeout }, () => {
-    const { values, errors } = fuzz(filesOf('packets', '.pcap'), (bytes) => parseCapture(bytes))
+  /** A mutator that only ever makes good, or only bad, inputs tests nothing: both outcomes must occur. */
+  function both({ values, errors }: { values: number; errors: number }): void {
     expect(values).toBeGreaterThan(0)
     expect(errors).toBeGreaterThan(0)
+  }
+
+  test('ELF', { timeout }, () => {
+    both(
+      fuzz(objects, (bytes) => {
+        const elf = parseElf(bytes)
+        for (const section of elf.sections) relocationsOf(elf, section.index)
+      }),
+    )
+  })
+
+  test('BTF, and its dumps', { timeout }, () => {
+    both(
+      fuzz(
+        sections(({ name }) => name === '.BTF'),
+        (bytes) => {
+          const btf = Btf.parse(bytes)
+          for (let id = 0; id < btf.typeCount; id++) btf.type(id)
+          dumpRaw(btf)
+          dumpC(btf)
+        },
+      ),
+    )
+  })
+
+  test('BTF.ext', { timeout }, () => {
+    const pairs = objects.flatMap((object) => {
+      const elf = parseElf(object)
+      const btf = elf.sectionByName('.BTF')
+      const ext = elf.sectionByName('.BTF.ext')
+      return btf && ext ? [{ btf: Btf.parse(btf.data.slice()), ext: ext.data.slice() }] : []
+    })
+    const btfOf = new Map(pairs.map((pair) => [pair.ext.length, pair.btf]))
+    both(
+      fuzz(
+        pairs.map((pair) => pair.ext),
+        (bytes) => parseBtfExt(bytes, btfOf.get(bytes.length) ?? (pairs[0]?.btf as Btf)),
+      ),
+    )
+  })
+
+  test('instructions: decoding, functions, control flow', { timeout }, () => {
+    both(
+      fuzz(
+        sections(({ flags }) => (flags & 4) !== 0),
+        (bytes) => {
+          const insns = InsnBuffer.fromBytes(bytes)
+          for (let at = 0; at < insns.length; at += slotsAt(insns, at)) decode(insns, at)
+          for (const { start, end } of functions(insns)) buildCfg(insns, start, end)
+        },
+      ),
+    )
+  })
+
+  test('pcap and pcapng', { timeout }, () => {
+    both(fuzz(filesOf('packets', '.pcap'), (bytes) => parseCapture(bytes)))
   })
 
   test('hex', { timeout }, () => {
