@@ -1,7 +1,15 @@
 import { BpfError } from '../bytes/index.ts'
+import type { Btf } from './btf.ts'
 
-/** Texts above this are refused: no real BTF comes near, and made-up ones could fill memory. */
-const MAX_CHARS = 1 << 28
+/**
+ * Texts above this many characters are refused: 16 Mi, and 64 a byte of BTF. No real BTF comes near (vmlinux has 5 a
+ * byte as JSON), but one changed member offset can ask for gigabytes of padding.
+ */
+function limitFor(btf: Btf): number {
+  let bytes = 0
+  for (let part: Btf | null = btf; part !== null; part = part.base) bytes += part.bytes().length
+  return (1 << 24) + 64 * bytes
+}
 const PARTS_IN_CHUNK = 8192
 
 /** Collects pieces of text and joins them by the thousand, which is what V8 does fastest. */
@@ -11,8 +19,8 @@ export class TextBuilder {
   #chunkChars = 0
   readonly #limit: number
 
-  constructor(limit: number = MAX_CHARS) {
-    this.#limit = limit
+  constructor(btf: Btf) {
+    this.#limit = limitFor(btf)
   }
 
   add(text: string): void {
