@@ -44,7 +44,9 @@ export function printLlvm(insns: InsnBuffer, at: number, options: LlvmOptions = 
   const imm = insns.imm[at] as number
   const form = findForm(insns.code[at] as number, { dst, src, off, imm })
   const s = form?.semantics
-  if (s === undefined) return '<unknown>'
+  if (form === undefined || s === undefined) return '<unknown>'
+  // LLVM's r11 is a scratch register of the compiler; there is no r12.
+  if (form.operands.some((field) => (field === 'dst' && dst > 11) || (field === 'src' && src > 11))) return '<unknown>'
   const narrow = (size: number): string => (options.alu32 === true && size < 8 ? 'w' : 'r')
   switch (s.kind) {
     case 'alu': {
@@ -144,7 +146,7 @@ export interface LlvmSectionOptions extends LlvmOptions {
 function labels(options: LlvmSectionOptions, size: number): { value: number; name: string }[] {
   const sorted = options.symbols
     .filter((s) => s.name !== '' && s.value < size)
-    .sort((a, b) => a.value - b.value || a.type - b.type || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))
+    .sort((a, b) => a.value - b.value || (a.name < b.name ? -1 : a.name > b.name ? 1 : a.type - b.type))
   const result: { value: number; name: string }[] = []
   if (sorted[0]?.value !== 0) result.push({ value: 0, name: options.name })
   for (const symbol of sorted) {
