@@ -126,7 +126,9 @@ class BpftoolFormatter extends ValueWalk {
   #enum(type: BtfEnum, offset: number, path: string): JsonNode {
     const bits = type.size * 8
     const value = BigInt.asIntN(bits, this.#integer(offset, type.size, path))
-    const found = type.values.find((entry) => BigInt.asIntN(type.kind === BtfKind.ENUM ? 32 : 64, entry.value) === value)
+    const found = type.values.find(
+      (entry) => BigInt.asIntN(type.kind === BtfKind.ENUM ? 32 : 64, entry.value) === value,
+    )
     return found === undefined ? String(value) : quote(found.name)
   }
 
