@@ -23,4 +23,9 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'print type information: btf dump file F [format raw|c]',
     load: () => import('./btf.ts'),
   },
+  {
+    name: 'doctor',
+    summary: 'say what this machine can do, and why not',
+    load: () => import('./doctor.ts'),
+  },
 ]
