@@ -51,12 +51,22 @@ function targetOf(btf: Btf, id: number): number {
 class Sorter {
   readonly #btf: Btf
   readonly #names: NameTable
-  /** Hashes of contents, asked for only where names are equal: [high, low] words. */
-  readonly #hashes = new Map<number, readonly [number, number]>()
+  /** By id: what to sort by. Hashes of contents are only worked out where names are equal. */
+  readonly #sortNames: Uint32Array
+  readonly #ownNames: Uint32Array
+  readonly #hashed: Uint8Array
+  readonly #high: Uint32Array
+  readonly #low: Uint32Array
 
   constructor(btf: Btf, names: NameTable) {
     this.#btf = btf
     this.#names = names
+    const count = btf.typeCount
+    this.#sortNames = new Uint32Array(count)
+    this.#ownNames = new Uint32Array(count)
+    this.#hashed = new Uint8Array(count)
+    this.#high = new Uint32Array(count)
+    this.#low = new Uint32Array(count)
   }
 
   /** The id that sorts first of all ids, void included. */
@@ -83,39 +93,47 @@ class Sorter {
 
   sort(ids: readonly number[]): number[] {
     const btf = this.#btf
-    // Names become their ordinal numbers once, so that sorting compares numbers.
-    const offsets = new Set<number>([0])
-    const sortNames = new Map<number, number>()
+    const sortNames = this.#sortNames
+    const ownNames = this.#ownNames
+    const ordinals = new Ordinals(this.#names, btf.firstStringOffset + btf.strings.length)
     for (const id of ids) {
-      const sort = this.#sortName(id)
-      sortNames.set(id, sort)
-      offsets.add(sort).add(btf.word(id, 0))
+      sortNames[id] = ordinals.mark(this.#sortName(id))
+      ownNames[id] = ordinals.mark(btf.word(id, 0))
     }
-    const ordinals = this.#ordinals(offsets)
-    const range = ordinals.size + 1
-    const keys = new Float64Array(btf.typeCount)
+    ordinals.settle()
     for (const id of ids) {
-      const sort = ordinals.get(sortNames.get(id) as number) as number
-      const own = ordinals.get(btf.word(id, 0)) as number
-      keys[id] = (this.#rank(id) * range + sort) * range + own
+      sortNames[id] = ordinals.of(sortNames[id] as number)
+      ownNames[id] = ordinals.of(ownNames[id] as number)
     }
+    // Plain numbers sort several times faster than by a function: rank, name and position in one.
+    const count = ids.length
+    const keys = new Float64Array(count)
+    for (let i = 0; i < count; i++) {
+      const id = ids[i] as number
+      keys[i] = (this.#rank(id) * ordinals.count + (sortNames[id] as number)) * count + i
+    }
+    keys.sort()
+    const sorted: number[] = []
+    let run: number[] = []
+    let runKey = -1
     const order = (a: number, b: number): number =>
-      (keys[a] as number) - (keys[b] as number) || this.#compareHash(a, b) || a - b
-    return [...ids].sort(order)
-  }
-
-  #ordinals(offsets: ReadonlySet<number>): Map<number, number> {
-    const texts = Array.from(offsets, (offset) => ({ offset, text: this.#names.at(offset) }))
-    texts.sort((a, b) => compareText(a.text, b.text))
-    const ordinals = new Map<number, number>()
-    let ordinal = 0
-    let previous = ''
-    for (const { offset, text } of texts) {
-      if (text !== previous) ordinal++
-      previous = text
-      ordinals.set(offset, ordinal)
+      (ownNames[a] as number) - (ownNames[b] as number) || this.#compareHash(a, b) || a - b
+    const finishRun = (): void => {
+      if (run.length > 1) run.sort(order)
+      for (const id of run) sorted.push(id)
     }
-    return ordinals
+    for (let i = 0; i < count; i++) {
+      const key = Math.floor((keys[i] as number) / count)
+      const id = ids[(keys[i] as number) - key * count] as number
+      if (key !== runKey) {
+        finishRun()
+        run = []
+        runKey = key
+      }
+      run.push(id)
+    }
+    finishRun()
+    return sorted
   }
 
   #rank(id: number): number {
@@ -164,19 +182,19 @@ class Sorter {
   }
 
   #compareHash(a: number, b: number): number {
-    const left = this.#hashOf(a)
-    const right = this.#hashOf(b)
-    return left[0] - right[0] || left[1] - right[1]
+    this.#ensureHash(a)
+    this.#ensureHash(b)
+    const high = (this.#high[a] as number) - (this.#high[b] as number)
+    return high !== 0 ? high : (this.#low[a] as number) - (this.#low[b] as number)
   }
 
-  #hashOf(id: number): readonly [number, number] {
-    let hash = this.#hashes.get(id)
-    if (hash === undefined) {
-      const sum = new Hash64()
-      this.#hashType(sum, id, true, 0)
-      this.#hashes.set(id, (hash = [sum.high, sum.low]))
-    }
-    return hash
+  #ensureHash(id: number): void {
+    if (this.#hashed[id] === 1) return
+    this.#hashed[id] = 1
+    const sum = new Hash64()
+    this.#hashType(sum, id, true, 0)
+    this.#high[id] = sum.high
+    this.#low[id] = sum.low
   }
 
   #hashType(sum: Hash64, id: number, members: boolean, depth: number): void {
@@ -217,6 +235,51 @@ class Sorter {
       hash.add(c < 0 ? 0xffff_ffff : 0, c >>> 0)
     }
     sum.add(hash.high, hash.low)
+  }
+}
+
+/** Numbers names by their order, so that comparing them is comparing numbers. */
+class Ordinals {
+  readonly #names: NameTable
+  /** By string offset: index of the text + 1. */
+  readonly #indexes: Uint32Array
+  readonly #texts: string[] = []
+  readonly #byText = new Map<string, number>()
+  #ordinals: Uint32Array = new Uint32Array(0)
+
+  constructor(names: NameTable, stringsLength: number) {
+    this.#names = names
+    this.#indexes = new Uint32Array(stringsLength + 1)
+  }
+
+  /** Number of different texts; ordinals are below it. */
+  get count(): number {
+    return this.#texts.length
+  }
+
+  /** Index of the text at a string offset. */
+  mark(offset: number): number {
+    const known = this.#indexes[offset] as number
+    if (known !== 0) return known - 1
+    const text = this.#names.at(offset)
+    let index = this.#byText.get(text)
+    if (index === undefined) {
+      index = this.#texts.push(text) - 1
+      this.#byText.set(text, index)
+    }
+    this.#indexes[offset] = index + 1
+    return index
+  }
+
+  settle(): void {
+    this.#ordinals = new Uint32Array(this.#texts.length)
+    // Without a function: by UTF-16 code units, which is C's order for ASCII.
+    const sorted = [...this.#texts].sort()
+    for (let i = 0; i < sorted.length; i++) this.#ordinals[this.#byText.get(sorted[i] as string) as number] = i
+  }
+
+  of(index: number): number {
+    return this.#ordinals[index] as number
   }
 }
 
