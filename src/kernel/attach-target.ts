@@ -11,20 +11,23 @@ export interface AttachTarget {
   readonly module: string | null
 }
 
-/** How the kernel's BTF names targets of an attach type (libbpf's rules). */
-function targetName(attachType: number | null, name: string): { prefix: string; kind: BtfKind; name: string } {
-  switch (attachType) {
-    case AttachType.TRACE_RAW_TP:
-      return { prefix: 'btf_trace_', kind: BtfKind.TYPEDEF, name }
-    case AttachType.TRACE_ITER:
-      return { prefix: 'bpf_iter_', kind: BtfKind.FUNC, name }
-    case AttachType.LSM_MAC:
-    case AttachType.LSM_CGROUP:
-      return { prefix: 'bpf_lsm_', kind: BtfKind.FUNC, name }
-    default:
-      return { prefix: '', kind: BtfKind.FUNC, name }
-  }
+interface TargetRule {
+  readonly prefix: string
+  readonly kind: BtfKind
+  /** What such a thing is called in messages. */
+  readonly what: string
 }
+
+const FUNCTION: TargetRule = { prefix: '', kind: BtfKind.FUNC, what: 'function' }
+const LSM_HOOK: TargetRule = { prefix: 'bpf_lsm_', kind: BtfKind.FUNC, what: 'LSM hook' }
+
+/** How the kernel's BTF names the targets of an attach type (libbpf's rules); the others attach to functions. */
+const RULES: ReadonlyMap<number | null, TargetRule> = new Map([
+  [AttachType.TRACE_RAW_TP, { prefix: 'btf_trace_', kind: BtfKind.TYPEDEF, what: 'tracepoint' }],
+  [AttachType.TRACE_ITER, { prefix: 'bpf_iter_', kind: BtfKind.FUNC, what: 'iterator' }],
+  [AttachType.LSM_MAC, LSM_HOOK],
+  [AttachType.LSM_CGROUP, LSM_HOOK],
+])
 
 /**
  * The kernel function or tracepoint that a program names in its section ("fentry/tcp_v4_connect", "tp_btf/sched_switch",
@@ -46,21 +49,15 @@ export function findAttachTarget(spec: ProgramSpec): AttachTarget | null {
   }
   const colon = target.indexOf(':')
   const module = colon > 0 ? target.slice(0, colon) : null
-  const rule = targetName(spec.attachType, module === null ? target : target.slice(colon + 1))
+  const rule = RULES.get(spec.attachType) ?? FUNCTION
+  const name = module === null ? target : target.slice(colon + 1)
   const btf = module === null || module === 'vmlinux' ? vmlinuxBtf() : moduleBtf(module)
   if (btf === null) {
     throw new BpfError('not-found', `no BTF of ${module ?? 'vmlinux'} to look up "${target}" in`, { where })
   }
-  const btfId = btf.findByName(rule.prefix + rule.name, rule.kind)
+  const btfId = btf.findByName(rule.prefix + name, rule.kind)
   if (btfId === undefined) {
-    throw new BpfError('not-found', `the kernel has no ${describe(rule.prefix)} "${rule.name}" in its BTF`, { where })
+    throw new BpfError('not-found', `the kernel has no ${rule.what} "${name}" in its BTF`, { where })
   }
   return { btfId, module: btf.base === null ? null : module }
-}
-
-function describe(prefix: string): string {
-  if (prefix === 'btf_trace_') return 'tracepoint'
-  if (prefix === 'bpf_iter_') return 'iterator'
-  if (prefix === 'bpf_lsm_') return 'LSM hook'
-  return 'function'
 }

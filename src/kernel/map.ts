@@ -237,7 +237,7 @@ export class KernelMap implements BackendMap {
    * detach() it through the returned function before using it no more; it is read-only memory when `writable` is not
    * asked for, and a write to that ends the process.
    */
-  mapValues(writable: boolean = false): { readonly memory: Uint8Array; unmap(): void } {
+  mapValues(writable: boolean = false): { readonly memory: Uint8Array; readonly unmap: () => void } {
     if ((this.flags & MapFlag.MMAPABLE) === 0) {
       throw new BpfError('usage', `map ${this.name} was not created with BPF_F_MMAPABLE`, { where: this.#where })
     }

@@ -5,8 +5,7 @@ import { Attr } from './attr.ts'
 import { loadWithLog } from './log.ts'
 import { closeFd, tryBpf } from './syscall.ts'
 
-/** Words of a type record: name offset, info, size or type, then what the kind adds. */
-const NAME = 0
+/** Words of a type record, after its name offset: info, size or type, then what the kind adds. */
 const INFO = 1
 const SIZE = 2
 const REST = 3
