@@ -136,7 +136,7 @@ export class DominatorTree {
       const node = reversePostorder[i] as number
       size[node] = (size[node] as number) + 1
       const up = idom[node] as number
-      if (up !== -1) size[up] = (size[up] as number) + (size[node] as number)
+      if (up !== -1) size[up] = (size[up] as number) + size[node]
     }
     const free = new Int32Array(n)
     for (const node of reversePostorder) {
