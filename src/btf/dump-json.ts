@@ -23,7 +23,7 @@ type Field = readonly [name: string, value: string]
 /** All types as JSON, byte for byte what `bpftool -j btf dump file F` prints, final line feed included. */
 export function dumpJson(btf: Btf, options: BtfDumpJsonOptions = {}): string {
   const names = new NameTable(btf)
-  const out = new TextBuilder()
+  const out = new TextBuilder(btf)
   const layout = options.pretty === true ? PRETTY : COMPACT
   const signExtends = options.compat === 'bpftool'
   let separator = ''

@@ -46,7 +46,7 @@ export function decimal64(low: number, high: number, signed: boolean): string {
 /** All types as text, byte for byte what `bpftool btf dump file F format raw` prints. */
 export function dumpRaw(btf: Btf, options: BtfDumpRawOptions = {}): string {
   const names = new NameTable(btf)
-  const out = new TextBuilder()
+  const out = new TextBuilder(btf)
   for (const id of idsToDump(btf, options.ids)) out.add(rawType(btf, names, id))
   return out.toString()
 }

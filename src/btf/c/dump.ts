@@ -93,7 +93,7 @@ class CDumper implements DeclarationParts {
   readonly btf: Btf
   readonly #names: NameTable
   readonly #isCompatible: boolean
-  readonly #out = new TextBuilder()
+  readonly #out: TextBuilder
   readonly #order: DefinitionOrder
   readonly #state: Uint8Array
   /** 1 for types that were declared ahead. */
@@ -107,6 +107,7 @@ class CDumper implements DeclarationParts {
 
   constructor(btf: Btf, names: NameTable, isCompatible: boolean) {
     this.btf = btf
+    this.#out = new TextBuilder(btf)
     this.#names = names
     this.#isCompatible = isCompatible
     this.#order = new DefinitionOrder(btf, referencedTypes(btf))
