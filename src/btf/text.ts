@@ -2,13 +2,13 @@ import { BpfError, decodeUtf8, encodeUtf8 } from '../bytes/index.ts'
 import type { Btf } from './btf.ts'
 
 /**
- * Texts above this many bytes are refused: 16 Mi, and 64 a byte of BTF. No real BTF comes near (vmlinux has 5 a byte as
+ * Texts above this many bytes are refused: 4 Mi, and 64 a byte of BTF. No real BTF comes near (vmlinux has 5 a byte as
  * JSON), but one changed member offset can ask for gigabytes of padding.
  */
 function limitFor(btf: Btf): number {
   let bytes = 0
   for (let part: Btf | null = btf; part !== null; part = part.base) bytes += part.bytes().length
-  return (1 << 24) + 64 * bytes
+  return (1 << 22) + 64 * bytes
 }
 
 /** Collects small pieces of text as bytes: no garbage, where a million short strings would be joined otherwise. */

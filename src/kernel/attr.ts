@@ -27,13 +27,14 @@ export class Attr<P extends AttrPart> {
   readonly #view: DataView
   readonly #layout: Layout
 
-  constructor(part: P, fields: AttrFields<P>) {
+  /** `nested` has the pointers to write into the buffers of fields that point to structures with pointers. */
+  constructor(part: P, fields: AttrFields<P>, nested: Readonly<Record<string, readonly Pointer[]>> = {}) {
     // Zeros behind the last field are allowed on every kernel, and 8 bytes keep the smallest parts pointer-safe.
     this.bytes = new Uint8Array((ATTR_SIZE[part] + 7) & ~7)
     this.#view = new DataView(this.bytes.buffer)
     this.#layout = ATTR[part]
     for (const [name, value] of Object.entries(fields) as [string, AttrValue | undefined][]) {
-      if (value !== undefined) this.#set(name, value)
+      if (value !== undefined) this.#set(name, value, nested[name])
     }
   }
 
@@ -42,11 +43,11 @@ export class Attr<P extends AttrPart> {
     return this.#view.getUint32(this.#field(field).offset, true)
   }
 
-  #set(name: string, value: AttrValue): void {
+  #set(name: string, value: AttrValue, nested: readonly Pointer[] | undefined): void {
     const field = this.#field(name)
     if (typeof value === 'object' || typeof value === 'string') {
       const bytes = typeof value === 'string' ? cstring(value) : value
-      if (field.size === 8) this.pointers.push([field.offset, bytes])
+      if (field.size === 8) this.pointers.push(nested ? [field.offset, bytes, nested] : [field.offset, bytes])
       else this.bytes.set(bytes.subarray(0, field.size), field.offset)
     } else if (field.size === 8) {
       this.#view.setBigUint64(field.offset, BigInt.asUintN(64, BigInt(value)), true)
@@ -69,7 +70,7 @@ export function cstring(text: string): Uint8Array {
 }
 
 /** A structure of the kernel's BPF interface (bpf_prog_info, bpf_map_info, …), read by field name. */
-export class StructView<S extends keyof typeof STRUCT & keyof typeof STRUCT_SIZE> {
+export class StructView<S extends keyof typeof STRUCT> {
   readonly bytes: Uint8Array
   readonly #view: DataView
   readonly #layout: Layout
@@ -77,7 +78,7 @@ export class StructView<S extends keyof typeof STRUCT & keyof typeof STRUCT_SIZE
   constructor(name: S, bytes: Uint8Array = new Uint8Array(STRUCT_SIZE[name])) {
     this.bytes = bytes
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-    this.#layout = STRUCT[name] as Layout
+    this.#layout = STRUCT[name]
   }
 
   offset(field: keyof (typeof STRUCT)[S] & string): number {

@@ -44,7 +44,8 @@ const HINTS: Readonly<Partial<Record<number, Hints>>> = {
     [Errno.EOPNOTSUPP]: 'maps of this type do not take elements out',
   },
   [Cmd.MAP_FREEZE]: {
-    [Errno.EBUSY]: 'the map is frozen already, or mapped writable',
+    [Errno.EBUSY]: 'the map is mapped writable',
+    [Errno.EPERM]: 'the map is frozen already',
     [Errno.ENOTSUPP]: 'maps of this type cannot be frozen',
   },
   [Cmd.PROG_LOAD]: {
