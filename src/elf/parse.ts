@@ -21,7 +21,9 @@ export interface ParseElfOptions {
 export function parseElf(bytes: Uint8Array, name: string = 'object', options: ParseElfOptions = {}): ElfFile {
   const where = { file: name }
   try {
-    return parse(bytes, name, options.accept ?? 'bpf')
+    // Views of a Node Buffer would be Buffers, whose slice() does not copy.
+    const plain = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    return parse(plain, name, options.accept ?? 'bpf')
   } catch (error) {
     if (error instanceof BpfError) throw error.within(where)
     throw error

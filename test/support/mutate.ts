@@ -1,16 +1,24 @@
 /** Values that break length and offset checks when they are wrong. */
 const EDGES = [0, 1, 2, 7, 8, 16, 0x7f, 0x80, 0xff, 0xfffe, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff]
 
+/** A stream of pseudo-random 32-bit numbers (xorshift32) that a seed decides. */
+export function* randomNumbers(seed: number): Generator<number, never> {
+  let x = (seed ^ 0x9e3779b9) >>> 0 || 1
+  for (;;) {
+    x ^= x << 13
+    x ^= x >>> 17
+    x ^= x << 5
+    yield x >>> 0
+  }
+}
+
 /**
  * A damaged copy of `original`: a few random edits of bytes, 16- and 32-bit fields, swapped and copied pieces, and at
- * times a cut end. `numbers` decides everything, so a failing case can be replayed.
+ * times a cut end. The seed decides everything, so a failing case can be replayed.
  */
-export function mutate(original: Uint8Array, numbers: Iterable<number>): Uint8Array {
-  const source = numbers[Symbol.iterator]()
-  const below = (limit: number): number => {
-    const next = source.next()
-    return limit <= 0 || next.done === true ? 0 : next.value % limit
-  }
+export function mutate(original: Uint8Array, seed: number): Uint8Array {
+  const source = randomNumbers(seed)
+  const below = (limit: number): number => (limit <= 0 ? 0 : source.next().value % limit)
   let bytes = original.slice()
   const edits = 1 + below(6)
   for (let i = 0; i < edits && bytes.length > 8; i++) {
