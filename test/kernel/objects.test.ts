@@ -124,6 +124,16 @@ describe.runIf(run)('kernel objects', () => {
     expect(memory.length).toBe(0)
   })
 
+  it('runs on another thread', async () => {
+    using loaded = loadDrop()
+    const [first, second] = await Promise.all([
+      loaded.runAsync({ data: new Uint8Array(64), repeat: 1000 }),
+      loaded.runAsync({ data: new Uint8Array(20) }),
+    ])
+    expect([first.retval, first.data?.length, second.data?.length]).toEqual([1, 64, 20])
+    await expect(loaded.runAsync({ data: new Uint8Array(4) })).rejects.toMatchObject({ errno: 'EINVAL' })
+  })
+
   it('leaves no descriptor open', () => {
     const use = (): void => {
       using map = createMap(MapType.HASH, 4)
