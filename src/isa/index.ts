@@ -31,3 +31,8 @@ export {
 } from './table.ts'
 export { decode, formAt, slotsAt } from './decode.ts'
 export { encode } from './encode.ts'
+export { functions, type FunctionRange } from './functions.ts'
+export { buildCfg, type Block, type Cfg } from './cfg.ts'
+export { cycles, depthFirst, dominators, type DepthFirst, type Graph } from './dominators.ts'
+export { bpftoolNames, kernelLines, printKernel, type BpftoolSymbols, type KernelNames } from './print-kernel.ts'
+export { llvmLines, printLlvm, type LlvmOptions, type LlvmSectionOptions, type LlvmSymbol } from './print-llvm.ts'

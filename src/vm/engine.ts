@@ -4,8 +4,8 @@ import type { LineRecord, ProgramFunction } from '../loader/index.ts'
 /**
  * Layout of the fixed low part of the vm's linear memory. BPF pointers are offsets in this one memory, zero-extended
  * to 64 bits. Everything below GUARD_SIZE belongs to no BPF program: an access there, or past the end of the memory,
- * is a trap, so that a null pointer with an offset is always caught. (An access that begins in the last 7 bytes of the
- * guard and ends behind it may pass: engines compare its end only.)
+ * is a trap, so that a null pointer with an offset is always caught. (An access that begins in the last 8 bytes of the
+ * guard may pass: engines may compare its end only.)
  */
 export const GUARD_SIZE = 65536
 /** Inside the guard: r0 to r5 as six i64, where engines pass arguments to helpers and take their result. */
