@@ -39,7 +39,7 @@ export function execute(program: Decoded, machine: Machine, state: State, faultR
     for (;;) {
       const d = dst[pc] as number
       const s = src[pc] as number
-      switch (op[pc]) {
+      switch (op[pc] as number) {
         case 0: {
           // add64
           const a = low[d] as number

@@ -217,10 +217,16 @@ class Constants {
   }
 
   low(): Int32Array {
-    return Int32Array.from([...new Array<number>(REGISTERS).fill(0), ...this.#low])
+    return registerFile(this.#low)
   }
 
   high(): Int32Array {
-    return Int32Array.from([...new Array<number>(REGISTERS).fill(0), ...this.#high])
+    return registerFile(this.#high)
   }
+}
+
+function registerFile(constants: readonly number[]): Int32Array {
+  const file = new Int32Array(REGISTERS + constants.length)
+  file.set(constants, REGISTERS)
+  return file
 }

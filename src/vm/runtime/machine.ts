@@ -1,6 +1,7 @@
 import { STACK_TOP_ADDRESS, type Machine } from '../engine.ts'
 import { Trap } from '../trap.ts'
 import { helperOf } from './helpers/index.ts'
+import { kfuncOf } from './kfuncs.ts'
 import { MAX_TAIL_CALLS, PROGRAM_STACK_SIZE, STACK_START } from './layout.ts'
 import { ProgArrayMap } from './maps/prog-array.ts'
 import type { Runtime } from './runtime.ts'
@@ -32,8 +33,12 @@ export class VmMachine implements Machine {
     rt.setResult(helper(rt, rt.low(1), rt.low(2), rt.low(3), rt.low(4), rt.low(5)))
   }
 
-  callKfunc(btfId: number): void {
-    throw new Trap('call', `the vm has no kernel function with BTF id ${btfId}`)
+  /** Calls of kernel functions have numbers of this vm in place of BTF ids, see link.ts; 0 is a missing one. */
+  callKfunc(number: number): void {
+    const kfunc = kfuncOf(number)
+    if (kfunc === undefined) throw new Trap('call', 'call of a weak kernel function that the vm does not have')
+    const rt = this.#runtime
+    rt.setResult(kfunc(rt, rt.low(1), rt.low(2), rt.low(3), rt.low(4), rt.low(5)))
   }
 
   tailCall(): boolean {

@@ -74,7 +74,10 @@ export class XdpContext implements RunContext {
     }
     const fragments = packet.length - linear
     if (fragments > MAX_FRAGS * PAGE_SIZE) {
-      throw testRunError('ENOMEM', `the packet has ${packet.length} bytes, which takes more than ${MAX_FRAGS} fragments`)
+      throw testRunError(
+        'ENOMEM',
+        `the packet has ${packet.length} bytes, which takes more than ${MAX_FRAGS} fragments`,
+      )
     }
     this.#hardStart = PACKET_DATA
     this.#hardEnd = PACKET_DATA + PAGE_SIZE - TAILROOM

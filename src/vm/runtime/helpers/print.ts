@@ -116,4 +116,3 @@ function parseNumber(rt: Runtime, size: number, signed: boolean): number {
   rt.memory.setU64(result, BigInt.asUintN(64, negative ? -value : value))
   return used + digits.length
 }
-

@@ -215,12 +215,14 @@ export abstract class VmMap implements BackendMap {
 
   freeze(): void {
     this.#open('freeze')
-    if (this.#frozen) this.#fail('freeze', -Errno.EBUSY)
+    this.#writable('freeze')
     this.#frozen = true
   }
 
   drain(_record: (data: Uint8Array, cpu: number) => void): number {
-    this.#fail('drain', -Errno.EINVAL)
+    throw new BpfError('usage', `map ${this.name} (${mapTypeName(this.type) ?? this.type}) has no records to drain`, {
+      where: { map: this.name },
+    })
   }
 
   close(): void {
@@ -278,7 +280,7 @@ export abstract class VmMap implements BackendMap {
   #key(key: Uint8Array, operation: string): number {
     if (key.length !== this.keySize) {
       throw new BpfError(
-        'type-mismatch',
+        'usage',
         `${operation}: the key has ${key.length} bytes, map ${this.name} wants ${this.keySize}`,
         { where: { map: this.name } },
       )
@@ -290,7 +292,7 @@ export abstract class VmMap implements BackendMap {
   #value(key: number, value: Uint8Array, operation: string): number {
     if (value.length !== this.userValueSize) {
       throw new BpfError(
-        'type-mismatch',
+        'usage',
         `${operation}: the value has ${value.length} bytes, map ${this.name} wants ${this.userValueSize}`,
         { where: { map: this.name } },
       )
