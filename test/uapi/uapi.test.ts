@@ -7,6 +7,9 @@ import {
   COMMANDS,
   errnoName,
   errnoNumber,
+  contextStruct,
+  HELPERS,
+  helperById,
   helperName,
   linkTypeName,
   MAP_TYPES,
@@ -90,4 +93,44 @@ test('bpf_attr has the layout of the header', () => {
   expect(ATTR.PROG_LOAD.log_true_size).toEqual({ offset: 140, size: 4 })
   expect(ATTR.PROG_TEST_RUN.batch_size).toEqual({ offset: 72, size: 4 })
   expect(ATTR.LINK_CREATE['kprobe_multi.cookies']).toEqual({ offset: 40, size: 8 })
+})
+
+describe('helpers', () => {
+  test('rows are in order of id and complete', () => {
+    expect(HELPERS.length).toBe(211)
+    const shorter: string[] = []
+    HELPERS.forEach((row, i) => {
+      expect(row.id).toBe(i + 1)
+      expect(helperName(row.id)).toBe(row.name)
+      expect(row.prototype).toContain(`bpf_${row.name}(`)
+      expect(row.progTypes.length, row.name).toBeGreaterThan(0)
+      // The verifier's arguments are those of the C declaration, but for the variadic ones.
+      const list = /\((.*)\)$/.exec(row.prototype)?.[1] ?? ''
+      const count = list === 'void' ? 0 : list.split(',').filter((arg) => arg.trim() !== '...').length
+      if (row.args.length !== count) shorter.push(row.name)
+    })
+    // Its kernel prototype leaves out the last argument, which the verifier then does not look at.
+    expect(shorter).toEqual(['get_branch_snapshot'])
+  })
+
+  test('has the facts of the kernel source', () => {
+    expect(helperById(1)).toMatchObject({
+      gplOnly: false,
+      prototype: 'void *bpf_map_lookup_elem(struct bpf_map *map, const void *key)',
+      args: [{ type: 'CONST_MAP_PTR' }, { type: 'PTR_TO_MAP_KEY' }],
+      ret: { type: 'PTR_TO_MAP_VALUE', flags: ['MAYBE_NULL'] },
+    })
+    expect(helperById(113)).toMatchObject({ name: 'probe_read_kernel', gplOnly: true, since: '5.5' })
+    expect(helperById(148)).toMatchObject({ name: 'copy_from_user', mightSleep: true })
+    expect(helperById(131)?.ret).toEqual({ type: 'PTR_TO_MEM', flags: ['MAYBE_NULL', 'MEM_RINGBUF'] })
+    expect(helperById(158)?.ret.btf).toBe('task_struct')
+    expect(helperById(44)?.progTypes).toEqual([ProgType.XDP])
+    expect(helperById(0)).toBeUndefined()
+    expect(helperById(212)).toBeUndefined()
+  })
+})
+
+test('context structures are named by program type', () => {
+  expect(contextStruct(ProgType.XDP)).toBe('xdp_md')
+  expect(contextStruct(ProgType.TRACING)).toBeNull()
 })
