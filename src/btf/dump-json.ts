@@ -1,5 +1,6 @@
 import type { Btf } from './btf.ts'
 import { decimal64, idsToDump, intEncodingWord, linkageWord } from './dump-raw.ts'
+import { COMPACT, PRETTY, quote, type JsonLayout } from './json-layout.ts'
 import { KIND_NAMES } from './layout.ts'
 import { NameTable } from './names.ts'
 import { TextBuilder } from './text.ts'
@@ -38,15 +39,8 @@ export function dumpJson(btf: Btf, options: BtfDumpJsonOptions = {}): string {
   return out.toString()
 }
 
-interface Layout {
-  readonly colon: string
-  readonly line: (depth: number) => string
-}
-const COMPACT: Layout = { colon: '', line: () => '' }
-const PRETTY: Layout = { colon: ' ', line: (depth) => '\n' + '    '.repeat(depth) }
-
 /** An object whose opening brace is at `depth`. */
-function object(fields: readonly Field[], layout: Layout, depth: number): string {
+function object(fields: readonly Field[], layout: JsonLayout, depth: number): string {
   const indent = layout.line(depth + 1)
   let text = '{'
   for (let i = 0; i < fields.length; i++) {
@@ -56,27 +50,12 @@ function object(fields: readonly Field[], layout: Layout, depth: number): string
   return `${text}${layout.line(depth)}}`
 }
 
-function array(items: readonly (readonly Field[])[], layout: Layout, depth: number): string {
+function array(items: readonly (readonly Field[])[], layout: JsonLayout, depth: number): string {
   if (items.length === 0) return '[]'
   return `[${items.map((fields) => object(fields, layout, depth + 1)).join(',')}${layout.line(depth)}]`
 }
 
-const ESCAPES: Readonly<Record<string, string>> = {
-  '\t': '\\t',
-  '\n': '\\n',
-  '\r': '\\r',
-  '\f': '\\f',
-  '\b': '\\b',
-  '\\': '\\\\',
-  '"': '\\"',
-}
-
-/** bpftool's quoting: no Unicode escapes, other control characters as they are. */
-function quote(text: string): string {
-  return `"${text.replace(/[\t\n\r\f\b\\"]/g, (c) => ESCAPES[c] as string)}"`
-}
-
-function jsonType(btf: Btf, names: NameTable, id: number, layout: Layout, signExtends: boolean): Field[] {
+function jsonType(btf: Btf, names: NameTable, id: number, layout: JsonLayout, signExtends: boolean): Field[] {
   const word = (index: number): number => btf.word(id, index)
   const text = (offset: number): string => (offset === 0 ? '"(anon)"' : quote(names.at(offset)))
   const number = (name: string, value: number): Field => [name, String(value)]

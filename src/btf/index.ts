@@ -12,3 +12,4 @@ export { BtfBuilder, type BtfBuilderOptions, type BtfTypeSpec } from './builder.
 export type { BtfValue, BtfValueInput, BtfValueOptions } from './value/types.ts'
 export { readValue, type BtfReadOptions } from './value/read.ts'
 export { writeValue } from './value/write.ts'
+export { formatValue, type BtfFormatOptions } from './value/format.ts'

@@ -7,7 +7,7 @@ import { BtfKind } from '../types.ts'
 import { decimal64 } from '../dump-raw.ts'
 import { declare, type DeclarationParts, MAX_DEPTH, tooDeep } from './declare.ts'
 import { typeTagAttribute } from './name.ts'
-import { DefinitionOrder, referencedTypes } from './order.ts'
+import { DefinitionOrder, referencedTypes, stepLimit, tooEntangled } from './order.ts'
 import { paddingUnits, writePadding, type PaddingUnit } from './padding.ts'
 import { sortedIds } from './sort.ts'
 
@@ -104,10 +104,13 @@ class CDumper implements DeclarationParts {
   readonly #identifiers = new Map<string, number>()
   readonly #units: readonly PaddingUnit[]
   #depth = 0
+  #steps = 0
+  readonly #limit: number
 
   constructor(btf: Btf, names: NameTable, isCompatible: boolean) {
     this.btf = btf
     this.#out = new TextBuilder(btf)
+    this.#limit = stepLimit(btf)
     this.#names = names
     this.#isCompatible = isCompatible
     this.#order = new DefinitionOrder(btf, referencedTypes(btf))
@@ -210,6 +213,7 @@ class CDumper implements DeclarationParts {
     const state = this.#state
     if (state[id] === EMITTED) return
     if (depth > MAX_DEPTH) throw tooDeep(id)
+    if (++this.#steps > this.#limit) throw tooEntangled()
     const kind = this.#kind(id)
     if (state[id] === EMITTING) {
       this.#declareAhead(id, kind, container)

@@ -5,8 +5,17 @@ import { MAX_DEPTH, tooDeep } from './declare.ts'
 
 const ORDERING = 1
 const ORDERED = 2
-/** Visits of types after which a BTF is taken to be made up: 100 times what vmlinux needs. */
-const MAX_VISITS = 50_000_000
+/**
+ * Steps that a dump may take before its BTF is taken to be made up: prototypes that take prototypes twice over need
+ * exponentially many. vmlinux takes 8 a type.
+ */
+export function stepLimit(btf: Btf): number {
+  return 1_000_000 + 64 * btf.typeCount
+}
+
+export function tooEntangled(): BpfError {
+  return new BpfError('limit', 'the types of this BTF are too entangled to be written as C')
+}
 
 /**
  * Finds which definitions have to come before a type's own: C wants the full definition of what a struct embeds, while
@@ -19,10 +28,12 @@ export class DefinitionOrder {
   readonly #referenced: Uint8Array
   #queue: number[] = []
   #visits = 0
+  readonly #limit: number
 
   constructor(btf: Btf, referenced: Uint8Array) {
     this.#btf = btf
     this.#referenced = referenced
+    this.#limit = stepLimit(btf)
     this.#state = new Uint8Array(btf.typeCount)
     this.#state[0] = ORDERED
   }
@@ -41,9 +52,7 @@ export class DefinitionOrder {
     const state = this.#state
     if (state[id] === ORDERED) return true
     if (depth > MAX_DEPTH) throw tooDeep(id)
-    if (++this.#visits > MAX_VISITS) {
-      throw new BpfError('limit', `the types of this BTF are too entangled to be put in order`)
-    }
+    if (++this.#visits > this.#limit) throw tooEntangled()
     const info = btf.word(id, 1)
     const kind = (info >>> 24) & 0x1f
     const named = btf.word(id, 0) !== 0

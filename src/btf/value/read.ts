@@ -2,6 +2,7 @@ import { BpfError, decodeCString } from '../../bytes/index.ts'
 import type { Btf } from '../btf.ts'
 import { kindName } from '../layout.ts'
 import { BtfKind, type BtfComposite, type BtfDatasec, type BtfEnum, type BtfInt } from '../types.ts'
+import { formatIpv4 } from './addresses.ts'
 import { readBits, readInteger } from './bits.ts'
 import {
   ValueWalk,
@@ -18,6 +19,8 @@ import {
 export interface BtfReadOptions extends BtfValueOptions {
   /** Enumerators by `name` where they have one (the default), or always as their `value`. */
   readonly enums?: 'name' | 'value'
+  /** `text` reads `__be32` as "10.0.0.1" (when network order is honoured) instead of a number. */
+  readonly addresses?: 'number' | 'text'
 }
 
 /**
@@ -34,12 +37,14 @@ class ValueReader extends ValueWalk {
   readonly #bytes: Uint8Array
   readonly #view: DataView
   readonly #enumNames: boolean
+  readonly #addressText: boolean
 
   constructor(btf: Btf, bytes: Uint8Array, options: BtfReadOptions) {
     super(btf, options)
     this.#bytes = bytes
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     this.#enumNames = options.enums !== 'value'
+    this.#addressText = options.addresses === 'text' && this.declaredOrder
   }
 
   read(typeId: number, offset: number, path: string, depth: number): BtfValue {
@@ -52,6 +57,7 @@ class ValueReader extends ValueWalk {
       case BtfKind.INT:
         checkScalar(type, path)
         this.#need(offset, type.size, path, id)
+        if (bigEndian && this.#addressText && type.size === 4) return formatIpv4(this.#view.getUint32(offset))
         return this.#int(type, offset, littleEndian)
       case BtfKind.PTR:
         this.#need(offset, btf.pointerSize, path, id)
