@@ -122,7 +122,7 @@ function typeOf(text) {
   }
   const base = words.find((word) => /^(ARG|RET)_/.test(word))
   const flags = [...new Set(words.filter((word) => word !== base))].map((word) => word.replace(/^PTR_/, ''))
-  return { type: base.replace(/^(ARG|RET)_/, ''), flags: flags.toSorted() }
+  return { type: base.replace(/^(ARG|RET)_/, ''), flags: flags.toSorted((a, b) => (a < b ? -1 : 1)) }
 }
 
 /** Kernel structures behind the id lists that prototypes point to. */

@@ -4,6 +4,7 @@ import { Cmd, Errno, MapFlag, MapType, UpdateFlag, mapTypeName } from '../uapi/i
 import { Attr } from './attr.ts'
 import type { NativePoller } from './binding.ts'
 import { possibleCpus } from './cpus.ts'
+import { ElementCalls } from './element-call.ts'
 import { Handle } from './handle.ts'
 import { mapInfo, pinObject, type MapInfo } from './objects.ts'
 import { PerfReader } from './perf.ts'
@@ -48,6 +49,7 @@ export class KernelMap implements BackendMap {
   readonly valueBytes: number
   readonly #handle: Handle
   readonly #where: { readonly map: string }
+  #calls: ElementCalls | null = null
   #id: number | undefined
   #ring: RingReader | null = null
   #perf: PerfReader | null = null
@@ -99,29 +101,27 @@ export class KernelMap implements BackendMap {
   }
 
   update(key: Uint8Array, value: Uint8Array, flags: number = UpdateFlag.ANY): void {
-    this.#checkKey(key)
     this.#checkLength('value', value, this.valueBytes)
-    const attr = new Attr('MAP_ELEM', { map_fd: this.fd, key: this.#keyOrNone(key), value, flags })
-    bpf(Cmd.MAP_UPDATE_ELEM, attr, this.#where)
+    const calls = this.#callsFor(key)
+    calls.value.set(value)
+    const result = calls.element(Cmd.MAP_UPDATE_ELEM, flags)
+    if (result < 0) throw bpfError(Cmd.MAP_UPDATE_ELEM, result, this.#where)
     if (this.type === MapType.PERF_EVENT_ARRAY) this.#slotsInUse = true
   }
 
   delete(key: Uint8Array): boolean {
-    this.#checkKey(key)
-    const result = tryBpf(Cmd.MAP_DELETE_ELEM, new Attr('MAP_ELEM', { map_fd: this.fd, key: this.#keyOrNone(key) }))
+    const result = this.#callsFor(key).delete(Cmd.MAP_DELETE_ELEM)
     if (result === -Errno.ENOENT) return false
     if (result < 0) throw bpfError(Cmd.MAP_DELETE_ELEM, result, this.#where)
     return true
   }
 
   nextKey(key: Uint8Array | null): Uint8Array | null {
-    if (key !== null) this.#checkKey(key)
-    const next = new Uint8Array(this.keySize)
-    const attr = new Attr('MAP_ELEM', { map_fd: this.fd, key: key ?? undefined, next_key: next })
-    const result = tryBpf(Cmd.MAP_GET_NEXT_KEY, attr)
+    const calls = key === null ? this.#elementCalls() : this.#callsFor(key)
+    const result = calls.next(Cmd.MAP_GET_NEXT_KEY, key === null)
     if (result === -Errno.ENOENT) return null
     if (result < 0) throw bpfError(Cmd.MAP_GET_NEXT_KEY, result, this.#where)
-    return next
+    return calls.value.slice(0, this.keySize)
   }
 
   setSlot(key: Uint8Array, target: BackendMap | BackendProgram): void {
@@ -281,22 +281,29 @@ export class KernelMap implements BackendMap {
     return this.#ring
   }
 
-  #take(cmd: typeof Cmd.MAP_LOOKUP_ELEM | typeof Cmd.MAP_LOOKUP_AND_DELETE_ELEM, key: Uint8Array, flags: number) {
-    this.#checkKey(key)
-    const value = new Uint8Array(this.valueBytes)
-    const result = tryBpf(cmd, new Attr('MAP_ELEM', { map_fd: this.fd, key: this.#keyOrNone(key), value, flags }))
+  #take(
+    cmd: typeof Cmd.MAP_LOOKUP_ELEM | typeof Cmd.MAP_LOOKUP_AND_DELETE_ELEM,
+    key: Uint8Array,
+    flags: number,
+  ): Uint8Array | null {
+    const calls = this.#callsFor(key)
+    const result = calls.element(cmd, flags)
     if (result === -Errno.ENOENT) return null
     if (result < 0) throw bpfError(cmd, result, this.#where)
-    return value
+    return calls.value.slice(0, this.valueBytes)
   }
 
-  // Queues, stacks and bloom filters have no key, and the kernel wants a null pointer then.
-  #keyOrNone(key: Uint8Array): Uint8Array | undefined {
-    return key.length === 0 ? undefined : key
+  #elementCalls(): ElementCalls {
+    const { fd } = this
+    this.#calls ??= new ElementCalls(fd, this.keySize, this.valueBytes)
+    return this.#calls
   }
 
-  #checkKey(key: Uint8Array): void {
+  #callsFor(key: Uint8Array): ElementCalls {
     this.#checkLength('key', key, this.keySize)
+    const calls = this.#elementCalls()
+    calls.key.set(key)
+    return calls
   }
 
   // The kernel reads as many bytes as the map says, whatever the length of the buffer.

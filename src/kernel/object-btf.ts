@@ -29,6 +29,7 @@ class ExternEdit {
   readonly #btf: Btf
   readonly #words: Uint32Array
   readonly #appended: number[] = []
+  #appendedTypes = 0
   #dummyName = 0
   #intId = 0
   #dummyId = 0
@@ -90,7 +91,10 @@ class ExternEdit {
     if (name === '.ksyms') {
       for (let i = 0; i < count; i++) {
         const at = REST + i * 3
-        this.#set(id, at, this.#dummyVariable())
+        const entry = this.#word(id, at)
+        // A variable stays itself, as an int; a function makes room for a stand-in.
+        if (this.#btf.kind(entry) === BtfKind.VAR) this.#set(entry, SIZE, this.#dummyInt())
+        else this.#set(id, at, this.#dummyVariable())
         this.#set(id, at + 1, i * 4)
         this.#set(id, at + 2, 4)
       }
@@ -114,17 +118,28 @@ class ExternEdit {
     return this.#dummyName
   }
 
-  /** `int dummy_ksym`, added behind the object's types at first use. */
+  /** An int of 4 bytes, added behind the object's types at first use. */
+  #dummyInt(): number {
+    if (this.#intId === 0) {
+      const signed = 1 << 24
+      this.#intId = this.#append([this.#dummyString(), BtfKind.INT << 24, 4, signed | 32])
+    }
+    return this.#intId
+  }
+
+  /** `int dummy_ksym`. */
   #dummyVariable(): number {
     if (this.#dummyId === 0) {
-      const name = this.#dummyString()
-      this.#intId = this.#btf.typeCount
-      this.#dummyId = this.#intId + 1
-      const signed = 1 << 24
-      this.#appended.push(name, BtfKind.INT << 24, 4, signed | 32)
-      this.#appended.push(name, BtfKind.VAR << 24, this.#intId, VAR_GLOBAL)
+      const int = this.#dummyInt()
+      this.#dummyId = this.#append([this.#dummyString(), BtfKind.VAR << 24, int, VAR_GLOBAL])
     }
     return this.#dummyId
+  }
+
+  #append(words: readonly number[]): number {
+    this.#appended.push(...words)
+    this.#appendedTypes++
+    return this.#btf.typeCount + this.#appendedTypes - 1
   }
 
   #word(id: number, index: number): number {

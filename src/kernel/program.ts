@@ -4,7 +4,7 @@ import { Attr } from './attr.ts'
 import { Handle } from './handle.ts'
 import type { KernelMap } from './map.ts'
 import { pinObject, progInfo, type ProgInfo } from './objects.ts'
-import { bpf } from './syscall.ts'
+import { bpf, bpfError, native } from './syscall.ts'
 
 /** Room for a packet to grow during a run: headroom, tail and GSO. */
 const DATA_OUT_SLACK = 64 * 1024
@@ -53,15 +53,31 @@ export class KernelProgram implements BackendProgram {
   /**
    * BPF_PROG_TEST_RUN. Which inputs a type takes is the kernel's business: packets need 14 bytes or more, raw
    * tracepoints and syscall programs take only a context.
+   * @throws BpfError `syscall`
    */
   run(input: RunInput): RunOutput {
+    const test = this.#prepareRun(input)
+    bpf(Cmd.PROG_TEST_RUN, test.attr, { program: this.name })
+    return test.output()
+  }
+
+  /** As run(), on a thread of libuv's pool: for runs that are repeated often enough to block the event loop. */
+  async runAsync(input: RunInput): Promise<RunOutput> {
+    const test = this.#prepareRun(input)
+    const result = await native().bpfAsync(Cmd.PROG_TEST_RUN, test.attr.bytes, test.attr.pointers)
+    if (result < 0) throw bpfError(Cmd.PROG_TEST_RUN, result, { program: this.name })
+    return test.output()
+  }
+
+  #prepareRun(input: RunInput): { attr: Attr<'PROG_TEST_RUN'>; output: () => RunOutput } {
     for (const map of this.#eventMaps) map.listen()
-    const contextOnly = this.type === ProgType.RAW_TRACEPOINT || this.type === ProgType.SYSCALL
+    const isSyscall = this.type === ProgType.SYSCALL
+    const contextOnly = isSyscall || this.type === ProgType.RAW_TRACEPOINT
     // These types insist on repeat 0, which others take for 1.
     const repeat = contextOnly && input.repeat === 1 ? 0 : input.repeat
     const dataOut = input.data === undefined ? undefined : new Uint8Array(input.data.length + DATA_OUT_SLACK)
     // A syscall program's context is written back where it came from.
-    const ctxIn = this.type === ProgType.SYSCALL ? input.ctx?.slice() : input.ctx
+    const ctxIn = isSyscall ? input.ctx?.slice() : input.ctx
     const ctxOut = input.ctx === undefined || contextOnly ? undefined : new Uint8Array(CTX_OUT_SIZE)
     const attr = new Attr('PROG_TEST_RUN', {
       prog_fd: this.fd,
@@ -77,14 +93,14 @@ export class KernelProgram implements BackendProgram {
       cpu: input.cpu,
       flags: input.flags,
     })
-    bpf(Cmd.PROG_TEST_RUN, attr, { program: this.name })
-    return {
+    const output = (): RunOutput => ({
       retval: attr.u32('retval'),
       data: dataOut?.slice(0, attr.u32('data_size_out')) ?? null,
-      ctx: ctxOut?.slice(0, attr.u32('ctx_size_out')) ?? (this.type === ProgType.SYSCALL ? (ctxIn ?? null) : null),
+      ctx: ctxOut?.slice(0, attr.u32('ctx_size_out')) ?? (isSyscall ? (ctxIn ?? null) : null),
       durationNs: attr.u32('duration'),
       trace: [],
-    }
+    })
+    return { attr, output }
   }
 
   /** Pins the program at a path in a bpf file system. @throws BpfError `syscall` */

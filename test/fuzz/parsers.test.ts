@@ -7,9 +7,9 @@ import { fromHex, isBpfError } from '../../src/bytes/index.ts'
 import { Btf, dumpC, dumpRaw, parseBtfExt } from '../../src/btf/index.ts'
 import { parseElf, relocationsOf } from '../../src/elf/index.ts'
 import { buildCfg, decode, functions, InsnBuffer, slotsAt } from '../../src/isa/index.ts'
+import { openObject } from '../../src/loader/index.ts'
 import { parseCapture } from '../../src/testing/index.ts'
-import { mutate } from '../support/mutate.ts'
-import { Random } from '../support/random.ts'
+import { mutate, randomNumbers } from '../support/mutate.ts'
 
 const COUNT = Number(process.env['FUZZ_COUNT'] ?? 1500)
 const SEED = Number(process.env['FUZZ_SEED'] ?? 1)
@@ -45,8 +45,8 @@ function fuzz(seeds: readonly Uint8Array[], parse: (bytes: Uint8Array) => unknow
   let slowest = 0
   const before = process.memoryUsage().rss
   for (let i = 0; i < COUNT; i++) {
-    const random = new Random(SEED + i * 7919)
-    const input = mutate(random.pick(seeds), random)
+    const numbers = randomNumbers(SEED + i * 7919)
+    const input = mutate(seeds[numbers.next().value % seeds.length] as Uint8Array, numbers.next().value)
     const started = performance.now()
     try {
       parse(input)
@@ -88,6 +88,15 @@ describe(`mutated inputs (${COUNT} each)`, () => {
       fuzz(objects, (bytes) => {
         const elf = parseElf(bytes)
         for (const section of elf.sections) relocationsOf(elf, section.index)
+      }),
+    )
+  })
+
+  test('whole objects, opened', { timeout }, () => {
+    both(
+      fuzz(objects, (bytes) => {
+        const spec = openObject(bytes)
+        for (const variable of Object.values(spec.variables)) variable.get()
       }),
     )
   })

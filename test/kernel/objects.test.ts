@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { objectIds, openKernelBackend, progXlated, type KernelBackend, type KernelMap } from '../../src/kernel/index.ts'
-import { MapFlag, MapType, ProgType } from '../../src/uapi/index.ts'
+import { HelperId, MapFlag, MapType, ProgType } from '../../src/uapi/index.ts'
 import { kernelTestsRun } from '../support/kernel.ts'
 import { mapSpec, op, program, readU32, u32 } from '../support/program.ts'
 import { thrown } from '../support/thrown.ts'
@@ -124,6 +124,16 @@ describe.runIf(run)('kernel objects', () => {
     expect(memory.length).toBe(0)
   })
 
+  it('runs on another thread', async () => {
+    using loaded = loadDrop()
+    const [first, second] = await Promise.all([
+      loaded.runAsync({ data: new Uint8Array(64), repeat: 1000 }),
+      loaded.runAsync({ data: new Uint8Array(20) }),
+    ])
+    expect([first.retval, first.data?.length, second.data?.length]).toEqual([1, 64, 20])
+    await expect(loaded.runAsync({ data: new Uint8Array(4) })).rejects.toMatchObject({ errno: 'EINVAL' })
+  })
+
   it('leaves no descriptor open', () => {
     const use = (): void => {
       using map = createMap(MapType.HASH, 4)
@@ -153,6 +163,48 @@ describe.runIf(run)('kernel objects', () => {
     expect(openFds()).toBe(before)
   })
 
+  it('counts perf events that did not fit', () => {
+    using events = backend.createMap({
+      spec: mapSpec(MapType.PERF_EVENT_ARRAY, 4, 4, 0),
+      kernelName: 'events',
+      btf: null,
+      inner: null,
+    })
+    using writer = backend.loadProgram({
+      program: program(
+        'writer',
+        ProgType.XDP,
+        [
+          op.store(8, 10, -8, 5),
+          op.map(2),
+          op.number(3, -1, 0),
+          op.movReg(4, 10),
+          op.add(4, -8),
+          op.mov(5, 8),
+          op.helper(HelperId.perf_event_output),
+          op.exit,
+        ],
+        ['events'],
+      ),
+      license: 'GPL',
+      version: 0,
+      btf: null,
+      maps: new Map([['events', events]]),
+      bindMaps: [],
+      logLevel: 0,
+    })
+    const sent = 40_000
+    writer.run({ data: new Uint8Array(64), repeat: sent })
+    let seen = events.drain(() => {})
+    expect(seen).toBeLessThan(sent)
+    // The kernel reports a loss with the next record that fits, on the same CPU.
+    for (let i = 0; i < 200 && seen + events.lost < sent + i; i++) {
+      writer.run({ data: new Uint8Array(64) })
+      seen += events.drain(() => {})
+    }
+    expect(events.lost).toBeGreaterThan(0)
+  })
+
   it('reports ring buffer records to a poller', async () => {
     using ring = backend.createMap({
       spec: mapSpec(MapType.RINGBUF, 0, 0, 4096),
@@ -171,7 +223,7 @@ describe.runIf(run)('kernel objects', () => {
           op.add(2, -8),
           op.mov(3, 8),
           op.mov(4, 0),
-          op.helper(130),
+          op.helper(HelperId.ringbuf_output),
           op.exit,
         ],
         ['ring'],

@@ -3,7 +3,7 @@ import type { Operation } from '../../isa/index.ts'
 import { FRAME_SIZE } from '../engine.ts'
 import {
   BASE_LOCAL,
-  malformed,
+  unsupported,
   pushFromArea,
   pushRegister32,
   registerLocal,
@@ -26,7 +26,7 @@ export function emitCall(ctx: FunctionContext, op: Call, at: number): void {
     case 'kfunc':
       return callMachine(ctx, ctx.module.callKfunc, op.imm, at)
     case 'register':
-      return malformed(at, 'call through a register, which no program type allows')
+      return unsupported(at, 'call through a register (callx), which Linux refuses as well')
   }
 }
 

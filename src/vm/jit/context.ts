@@ -62,6 +62,10 @@ export function malformed(at: number, message: string): never {
   throw new BpfError('malformed', message, { where: { insn: at } })
 }
 
+export function unsupported(at: number, message: string): never {
+  throw new BpfError('unsupported', message, { where: { insn: at } })
+}
+
 /** Local of r0 to r9. */
 export function registerLocal(register: number): number {
   return REGISTER_LOCALS[register] as number

@@ -64,7 +64,7 @@ describe('helpers', () => {
 
   test('kernel functions', () => {
     const machine = new TestMachine()
-    machine.kfuncs.set(40000, (a, b) => (a as bigint) * (b as bigint))
+    machine.kfuncs.set(40000, (a, b) => a * b)
     const ops: Operation[] = [mov(1, 6), mov(2, 7), { kind: 'call', call: 'kfunc', imm: 40000, off: 0 }, exit]
     expect(runOps(ops, { machine })).toBe(42n)
   })
@@ -172,13 +172,13 @@ describe('callbacks', () => {
     const machine = new TestMachine(fuel)
     let code: CompiledCode | undefined
     machine.helpers.set(181, (count, callback, ctx) => {
-      for (let i = 0n; i < (count as bigint); i++) {
+      for (let i = 0n; i < count; i++) {
         machine.setReg(1, i)
-        machine.setReg(2, ctx as bigint)
+        machine.setReg(2, ctx)
         code?.call(Number(callback))
         if (machine.reg(0) === 1n) return i + 1n
       }
-      return count as bigint
+      return count
     })
     code = jit.compile(assemble(ops, { starts }), machine)
     return { machine, code }

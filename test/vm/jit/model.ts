@@ -18,45 +18,28 @@ export function aluModel(op: AluOp, wide: boolean, a: bigint, b: bigint): bigint
   const sx = signed(x, bits)
   const sy = signed(y, bits)
   const shift = y & BigInt(bits - 1)
-  switch (op) {
-    case 'add':
-      return (x + y) & mask
-    case 'sub':
-      return (x - y) & mask
-    case 'mul':
-      return (x * y) & mask
-    case 'div':
-      return y === 0n ? 0n : x / y
-    case 'sdiv':
-      // BigInt division truncates, as the document wants; the one overflow wraps.
-      return y === 0n ? 0n : (sx / sy) & mask
-    case 'mod':
-      return y === 0n ? x : x % y
-    case 'smod':
-      return y === 0n ? x : (sx % sy) & mask
-    case 'or':
-      return x | y
-    case 'and':
-      return x & y
-    case 'xor':
-      return x ^ y
-    case 'lsh':
-      return (x << shift) & mask
-    case 'rsh':
-      return x >> shift
-    case 'arsh':
-      return (sx >> shift) & mask
-    case 'neg':
-      return -x & mask
-    case 'mov':
-      return y
-    case 'movsx8':
-      return signed(y, 8) & mask
-    case 'movsx16':
-      return signed(y, 16) & mask
-    case 'movsx32':
-      return signed(y, 32) & mask
+  const results: Record<AluOp, () => bigint> = {
+    add: () => (x + y) & mask,
+    sub: () => (x - y) & mask,
+    mul: () => (x * y) & mask,
+    div: () => (y === 0n ? 0n : x / y),
+    // BigInt division truncates, as the document wants; the one overflow wraps.
+    sdiv: () => (y === 0n ? 0n : (sx / sy) & mask),
+    mod: () => (y === 0n ? x : x % y),
+    smod: () => (y === 0n ? x : (sx % sy) & mask),
+    or: () => x | y,
+    and: () => x & y,
+    xor: () => x ^ y,
+    lsh: () => (x << shift) & mask,
+    rsh: () => x >> shift,
+    arsh: () => (sx >> shift) & mask,
+    neg: () => -x & mask,
+    mov: () => y,
+    movsx8: () => signed(y, 8) & mask,
+    movsx16: () => signed(y, 16) & mask,
+    movsx32: () => signed(y, 32) & mask,
   }
+  return results[op]()
 }
 
 /** Section 4.2, on a little-endian machine. */
@@ -75,30 +58,20 @@ export function branchModel(op: BranchOp, wide: boolean, a: bigint, b: bigint): 
   const y = BigInt.asUintN(bits, b)
   const sx = signed(x, bits)
   const sy = signed(y, bits)
-  switch (op) {
-    case 'eq':
-      return x === y
-    case 'ne':
-      return x !== y
-    case 'gt':
-      return x > y
-    case 'ge':
-      return x >= y
-    case 'lt':
-      return x < y
-    case 'le':
-      return x <= y
-    case 'set':
-      return (x & y) !== 0n
-    case 'sgt':
-      return sx > sy
-    case 'sge':
-      return sx >= sy
-    case 'slt':
-      return sx < sy
-    case 'sle':
-      return sx <= sy
+  const results: Record<BranchOp, boolean> = {
+    eq: x === y,
+    ne: x !== y,
+    gt: x > y,
+    ge: x >= y,
+    lt: x < y,
+    le: x <= y,
+    set: (x & y) !== 0n,
+    sgt: sx > sy,
+    sge: sx >= sy,
+    slt: sx < sy,
+    sle: sx <= sy,
   }
+  return results[op]
 }
 
 /** Section 5.3: memory, source register and r0 after an atomic operation on the low `size` bytes. */
