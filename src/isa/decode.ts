@@ -1,6 +1,6 @@
 import { BpfError } from '../bytes/index.ts'
 import type { InsnBuffer } from './insns.ts'
-import type { LdImm64Pseudo, Operation } from './operation.ts'
+import { unreachable, type LdImm64Pseudo, type Operation } from './operation.ts'
 import { OPCODES, type Field, type InsnForm, type OpcodeRow } from './table.ts'
 
 /** Highest register number (r10, the frame pointer). */
@@ -13,16 +13,7 @@ function fail(at: number, message: string): never {
 const hex = (code: number): string => `0x${code.toString(16).padStart(2, '0')}`
 
 function field(insns: InsnBuffer, at: number, name: Field): number {
-  switch (name) {
-    case 'dst':
-      return insns.dst[at] as number
-    case 'src':
-      return insns.src[at] as number
-    case 'off':
-      return insns.off[at] as number
-    case 'imm':
-      return insns.imm[at] as number
-  }
+  return insns[name][at] as number
 }
 
 function noForm(row: OpcodeRow, at: number, value: number): never {
@@ -126,10 +117,13 @@ export function decode(insns: InsnBuffer, at: number): Operation {
           return { kind: 'call', call: 'local', imm, off, target: at + 1 + imm }
         case 'register':
           return { kind: 'call', call: 'register', imm, off, src: dst }
+        default:
+          return unreachable(s.call)
       }
-    // oxlint-disable-next-line no-fallthrough -- the inner switch is exhaustive
     case 'exit':
       return { kind: 'exit' }
+    default:
+      return unreachable(s)
   }
 }
 

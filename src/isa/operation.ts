@@ -139,3 +139,8 @@ export interface RegisterCall {
   off: number
   src: number
 }
+
+/** The default of an exhaustive switch: the compiler proves that no value gets here. */
+export function unreachable(value: never): never {
+  throw new TypeError(`unexpected ${JSON.stringify(value)}`)
+}

@@ -149,12 +149,16 @@ interface FormOptions {
 
 function form(mnemonic: string, operands: readonly Field[], semantics: Semantics, options: FormOptions): InsnForm {
   const isa = options.isa ?? 1
-  const free = [...operands, ...(options.ignored ?? []), ...(options.selector === undefined ? [] : [options.selector])]
+  const free = new Set([
+    ...operands,
+    ...(options.ignored ?? []),
+    ...(options.selector === undefined ? [] : [options.selector]),
+  ])
   return {
     mnemonic,
     select: options.select ?? 0,
     operands,
-    reserved: ALL_FIELDS.filter((field) => !free.includes(field)),
+    reserved: ALL_FIELDS.filter((field) => !free.has(field)),
     semantics,
     isa,
     linux: options.linux ?? (isa === 4 ? '6.6' : isa === 2 ? '4.14' : '3.18'),

@@ -1,10 +1,27 @@
-/** Whether this process can use bpf(2), and if not, why. */
-export interface KernelStatus {
-  readonly ok: boolean
-  readonly reasons: readonly string[]
-}
-
-/** Replaced by the kernel backend. */
-export function kernelStatus(): KernelStatus {
-  return { ok: false, reasons: ['the kernel backend is not part of this build'] }
-}
+export { kernelStatus, type KernelStatus } from './status.ts'
+export { KernelBackend, openKernelBackend, type KernelBackendOptions } from './backend.ts'
+export { KernelMap, type MapBatch, type MapShape } from './map.ts'
+export { KernelProgram } from './program.ts'
+export { moduleBtf, vmlinuxBtf } from './kernel-btf.ts'
+export { onlineCpus, possibleCpus } from './cpus.ts'
+export { summariseLog, type LogSummary } from './log.ts'
+export {
+  btfBytes,
+  btfInfo,
+  getPinned,
+  linkInfo,
+  mapInfo,
+  objectIds,
+  openById,
+  pinObject,
+  progInfo,
+  progXlated,
+  type BtfInfo,
+  type LinkInfo,
+  type MapInfo,
+  type ObjectKind,
+  type ProgInfo,
+} from './objects.ts'
+export { Attr, type AttrFields, type AttrPart, type AttrValue } from './attr.ts'
+export { bpf, closeFd, tryBpf } from './syscall.ts'
+export { loadBinding, type BindingResult, type NativeBinding, type NativePoller, type Pointer } from './binding.ts'

@@ -1,2 +1,5 @@
 export type * from './spec.ts'
 export type * from './backend.ts'
+export { openObject, type OpenOptions } from './open.ts'
+export { objectName, ObjectSpec, type BackendResolver, type ObjectParts } from './object.ts'
+export { kernelMapName } from './map-names.ts'

@@ -1,1 +1,1 @@
-export {}
+export { isCapture, parseCapture, writePcap, type Capture, type CapturedPacket } from './pcap.ts'

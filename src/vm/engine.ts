@@ -4,13 +4,23 @@ import type { LineRecord, ProgramFunction } from '../loader/index.ts'
 /**
  * Layout of the fixed low part of the vm's linear memory. BPF pointers are offsets in this one memory, zero-extended
  * to 64 bits. Everything below GUARD_SIZE belongs to no BPF program: an access there, or past the end of the memory,
- * is a trap, so that a null pointer with an offset is always caught.
+ * is a trap, so that a null pointer with an offset is always caught. (An access that begins in the last 8 bytes of the
+ * guard may pass: engines may compare its end only.)
  */
 export const GUARD_SIZE = 65536
 /** Inside the guard: r0 to r5 as six i64, where engines pass arguments to helpers and take their result. */
 export const REGS_ADDRESS = 1024
 /** Frames of BPF stack in the memory: 512 bytes each, as the kernel counts them. */
 export const FRAME_SIZE = 512
+/** Most frames of one run, the entry's and those of callbacks included (MAX_CALL_FRAMES, include/linux/bpf_verifier.h). */
+export const MAX_FRAMES = 8
+/**
+ * Inside the guard: u32, the top of the free BPF stack, which is the r10 of the next entry or callback frame. The vm
+ * sets it before a run. Engines keep it while they call the machine: the bottom of the calling frame for helpers,
+ * kernel functions and packet loads (so that callbacks run below it), the calling frame's own r10 for tailCall (whose
+ * target takes the frame's place). run() and call() leave it as they found it, also when they throw.
+ */
+export const STACK_TOP_ADDRESS = 1016
 
 /** A program ready for an engine: every late reference is an address in linear memory by now. */
 export interface VmCode {
@@ -19,7 +29,8 @@ export interface VmCode {
   readonly type: number
   /**
    * ld_imm64 of maps and data have pseudo source 0 and the address (of the map's handle, or of the data) as value;
-   * pseudo source 4 (FUNC) gives the index in `functions` as the register value.
+   * pseudo source 4 (FUNC) has the distance in slots to a function, as the kernel wants it (encoded as calls are); the
+   * register value is the index of that function in `functions`.
    */
   readonly insns: InsnBuffer
   /** Sorted by start; the first is the entry. */
@@ -47,9 +58,12 @@ export interface Machine {
    * register area; the calling function must return it at once. False: go on with the next instruction.
    */
   tailCall(): boolean
-  /** Legacy LD_ABS/LD_IND: reads the packet of the running socket program; false: out of packet, the program returns 0. */
+  /**
+   * Legacy LD_ABS/LD_IND: reads the packet of the running program, big-endian, to r0 of the register area (64 bits).
+   * `offset` is signed. False: out of packet, the calling function returns 0.
+   */
   loadPacket(offset: number, size: number): boolean
-  /** Top of the free BPF stack: the r10 of the entry frame. */
+  /** The u32 at STACK_TOP_ADDRESS. */
   stackTop(): number
   /** Lowest address that frames may use. */
   stackLimit(): number

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { BpfError, fromHex, isBpfError, Reader, toHex, Writer } from '../../src/bytes/index.ts'
+import { fromHex, isBpfError, Reader, toHex, Writer } from '../../src/bytes/index.ts'
+import { thrown } from '../support/thrown.ts'
 
 describe('Reader', () => {
   test('reads every width in both byte orders', () => {
@@ -83,13 +84,3 @@ describe('hex', () => {
     )
   })
 })
-
-function thrown(work: () => unknown): BpfError {
-  try {
-    work()
-  } catch (error) {
-    if (isBpfError(error)) return error
-    throw error
-  }
-  throw new Error('nothing was thrown')
-}

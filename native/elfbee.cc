@@ -1,0 +1,148 @@
+// The native part of elfbee: system calls that Node has no API for. Bytes and numbers in, the kernel's result or
+// -errno out. Layouts, retries and the meaning of an errno are TypeScript (src/kernel).
+#include <napi.h>
+
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+Napi::Object InitPoller(Napi::Env env, Napi::Object exports);
+
+namespace {
+
+int Result(long result) { return result < 0 ? -errno : static_cast<int>(result); }
+
+int Fd(const Napi::Value& value) { return value.As<Napi::Number>().Int32Value(); }
+
+struct Span {
+  uint8_t* data = nullptr;
+  size_t size = 0;
+};
+
+Span BytesOf(const Napi::Value& value) {
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array)
+    throw Napi::TypeError::New(value.Env(), "a Uint8Array was expected");
+  auto array = value.As<Napi::Uint8Array>();
+  return {array.Data(), array.ByteLength()};
+}
+
+// Writes the address of each buffer of [offset, Uint8Array, nested?][] at its offset in `into`; `nested` has the same
+// form and is written into the buffer first (an array of strings is a buffer of pointers).
+void WritePointers(const Span& into, const Napi::Value& list) {
+  if (!list.IsArray()) return;
+  auto rows = list.As<Napi::Array>();
+  for (uint32_t i = 0; i < rows.Length(); i++) {
+    auto row = Napi::Value(rows[i]).As<Napi::Array>();
+    const int64_t offset = Napi::Value(row[0u]).As<Napi::Number>().Int64Value();
+    const Span target = BytesOf(row[1u]);
+    WritePointers(target, row[2u]);
+    if (offset < 0 || into.size < 8 || static_cast<uint64_t>(offset) > into.size - 8)
+      throw Napi::RangeError::New(list.Env(), "pointer offset outside the attribute");
+    const uint64_t address = reinterpret_cast<uintptr_t>(target.data);
+    std::memcpy(into.data + offset, &address, sizeof(address));
+  }
+}
+
+struct BpfCall {
+  int cmd;
+  Span attr, common;
+
+  // (cmd, attr, pointers, common?, commonPointers?): the optional pair is struct bpf_common_attr of Linux 7.
+  explicit BpfCall(const Napi::CallbackInfo& info) : cmd(Fd(info[0])), attr(BytesOf(info[1])) {
+    WritePointers(attr, info[2]);
+    if (info[3].IsTypedArray()) {
+      common = BytesOf(info[3]);
+      WritePointers(common, info[4]);
+    }
+  }
+
+  int Run() const { return Result(syscall(SYS_bpf, cmd, attr.data, attr.size, common.data, common.size)); }
+};
+
+Napi::Value Bpf(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), BpfCall(info).Run()); }
+
+// The same call on a thread of libuv's pool. All arguments stay referenced, so no buffer moves or goes away.
+class BpfWorker : public Napi::AsyncWorker {
+ public:
+  explicit BpfWorker(const Napi::CallbackInfo& info)
+      : Napi::AsyncWorker(info.Env()), deferred(Napi::Promise::Deferred::New(info.Env())), call(info) {
+    auto kept = Napi::Array::New(info.Env());
+    for (uint32_t i = 0; i < info.Length(); i++) kept[i] = info[i];
+    arguments = Napi::Persistent(static_cast<Napi::Object>(kept));
+  }
+  Napi::Promise Promise() const { return deferred.Promise(); }
+  void Execute() override { result = call.Run(); }
+  void OnOK() override {
+    try {
+      deferred.Resolve(Napi::Number::New(Env(), result));
+    } catch (const Napi::Error&) {
+      // The worker thread is being terminated: nobody waits any more.
+    }
+  }
+
+ private:
+  Napi::Promise::Deferred deferred;
+  Napi::ObjectReference arguments;
+  BpfCall call;
+  int result = 0;
+};
+
+Napi::Value BpfAsync(const Napi::CallbackInfo& info) {
+  auto* worker = new BpfWorker(info);
+  auto promise = worker->Promise();
+  worker->Queue();
+  return promise;
+}
+
+Napi::Value Close(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), Result(close(Fd(info[0])))); }
+
+// (fd, length, prot, offset) -> ArrayBuffer over the mapping, or -errno. detach() or the collector unmaps it.
+Napi::Value Mmap(const Napi::CallbackInfo& info) {
+  const auto length = static_cast<size_t>(info[1].As<Napi::Number>().Int64Value());
+  const auto offset = static_cast<off_t>(info[3].As<Napi::Number>().Int64Value());
+  void* memory = mmap(nullptr, length, info[2].As<Napi::Number>().Int32Value(), MAP_SHARED, Fd(info[0]), offset);
+  if (memory == MAP_FAILED) return Napi::Number::New(info.Env(), -errno);
+  return Napi::ArrayBuffer::New(info.Env(), memory, length,
+                                [length](Napi::Env, void* data) { munmap(data, length); });
+}
+
+Napi::Value Detach(const Napi::CallbackInfo& info) {
+  auto buffer = info[0].As<Napi::ArrayBuffer>();
+  if (!buffer.IsDetached()) buffer.Detach();
+  return info.Env().Undefined();
+}
+
+// (attr, pid, cpu, groupFd, flags)
+Napi::Value PerfEventOpen(const Napi::CallbackInfo& info) {
+  const Span attr = BytesOf(info[0]);
+  return Napi::Number::New(
+      info.Env(), Result(syscall(SYS_perf_event_open, attr.data, Fd(info[1]), Fd(info[2]), Fd(info[3]), Fd(info[4]))));
+}
+
+// (fd, request, argument)
+Napi::Value Ioctl(const Napi::CallbackInfo& info) {
+  const auto request = static_cast<unsigned long>(info[1].As<Napi::Number>().Int64Value());
+  return Napi::Number::New(info.Env(), Result(ioctl(Fd(info[0]), request, Fd(info[2]))));
+}
+
+Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  exports["bpf"] = Napi::Function::New(env, Bpf, "bpf");
+  exports["bpfAsync"] = Napi::Function::New(env, BpfAsync, "bpfAsync");
+  exports["close"] = Napi::Function::New(env, Close, "close");
+  exports["mmap"] = Napi::Function::New(env, Mmap, "mmap");
+  exports["detach"] = Napi::Function::New(env, Detach, "detach");
+  exports["perfEventOpen"] = Napi::Function::New(env, PerfEventOpen, "perfEventOpen");
+  exports["ioctl"] = Napi::Function::New(env, Ioctl, "ioctl");
+  exports["pageSize"] = Napi::Number::New(env, static_cast<double>(sysconf(_SC_PAGESIZE)));
+  return InitPoller(env, exports);
+}
+
+}  // namespace
+
+NODE_API_MODULE(elfbee, Init)

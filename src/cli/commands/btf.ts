@@ -1,0 +1,53 @@
+import type { Command } from 'commander'
+import { BpfError, within } from '../../bytes/index.ts'
+import { dumpC, dumpJson, dumpRaw } from '../../btf/index.ts'
+import type { CliContext } from '../frame/context.ts'
+import { openBtf } from '../frame/btf-file.ts'
+import { Words } from '../frame/words.ts'
+
+const USAGE = `usage: elfbee btf dump file FILE [format {raw|c [unsorted]}] [root_id ID]... [-B BASE_FILE]`
+
+export function describe(command: Command): void {
+  command
+    .description('Prints type information, byte for byte as bpftool does.')
+    .usage('dump file FILE [format raw|c [unsorted]] [root_id ID]...')
+    .argument('[words...]')
+    .addHelpText(
+      'after',
+      `
+FILE is an object with a .BTF section, or raw BTF such as /sys/kernel/btf/vmlinux. BTF of a kernel module
+(/sys/kernel/btf/NAME) is read on top of vmlinux; for other split BTF name its base with -B.
+
+Examples:
+  elfbee btf dump file /sys/kernel/btf/vmlinux format c > vmlinux.h
+  elfbee btf dump file prog.bpf.o
+  elfbee -j btf dump file prog.bpf.o root_id 7
+  elfbee btf -B vmlinux.btf dump file module.btf`,
+    )
+}
+
+export function run(context: CliContext, args: readonly string[], options: Readonly<Record<string, unknown>>): void {
+  const words = new Words(args, USAGE)
+  words.keyword(['dump'], 'command')
+  words.keyword(['file'], 'source')
+  const path = words.next('a file')
+  let format: 'raw' | 'c' = 'raw'
+  let sort = true
+  const ids: number[] = []
+  while (!words.isEmpty) {
+    if (words.takes('format')) {
+      format = words.keyword(['raw', 'c'], 'format')
+      if (format === 'c' && words.takes('unsorted')) sort = false
+    } else if (words.takes('root_id')) ids.push(words.number('a type id'))
+    else throw words.error(`unexpected '${words.peek() ?? ''}'`)
+  }
+  if (format === 'c' && context.asJson) throw new BpfError('usage', 'JSON output for C-syntax dump is not supported')
+  const btf = openBtf(path, typeof options['baseBtf'] === 'string' ? options['baseBtf'] : undefined)
+  const selection = ids.length === 0 ? {} : { ids }
+  const text = within({ file: path }, () => {
+    if (format === 'c') return dumpC(btf, { ...selection, sort, compat: 'bpftool' })
+    if (context.asJson) return dumpJson(btf, { ...selection, pretty: context.pretty, compat: 'bpftool' })
+    return dumpRaw(btf, selection)
+  })
+  context.printExact(text)
+}

@@ -1,0 +1,41 @@
+import type { Command } from 'commander'
+import type { CliContext } from '../frame/context.ts'
+
+/** What a command module gives: its options and its work. */
+export interface CommandModule {
+  /** Adds arguments, options, examples. */
+  describe(command: Command): void
+  /** Does the work. `args` are the positional arguments, `options` the values of the command's options. */
+  run(context: CliContext, args: readonly string[], options: Readonly<Record<string, unknown>>): void | Promise<void>
+}
+
+/** A command and where its code is; only the one that is asked for is imported. */
+export interface CommandEntry {
+  readonly name: string
+  readonly summary: string
+  readonly load: () => Promise<CommandModule>
+}
+
+/** The commands, in the order of the help. */
+export const COMMANDS: readonly CommandEntry[] = [
+  {
+    name: 'show',
+    summary: 'show what is in an object: programs, maps, variables, externs, CO-RE',
+    load: () => import('./show.ts'),
+  },
+  {
+    name: 'disasm',
+    summary: 'print the instructions of an object',
+    load: () => import('./disasm.ts'),
+  },
+  {
+    name: 'btf',
+    summary: 'print type information: btf dump file F [format raw|c]',
+    load: () => import('./btf.ts'),
+  },
+  {
+    name: 'doctor',
+    summary: 'say what this machine can do, and why not',
+    load: () => import('./doctor.ts'),
+  },
+]

@@ -1,0 +1,157 @@
+import { BpfError, within } from '../bytes/index.ts'
+import type { Btf } from '../btf/index.ts'
+import type { Backend, MapRequest, ProgramRequest } from '../loader/index.ts'
+import { MapType } from '../uapi/index.ts'
+import { possibleCpus } from './cpus.ts'
+import { vmlinuxBtf } from './kernel-btf.ts'
+import { KernelMap } from './map.ts'
+import { createMapFd, normaliseShape } from './map-create.ts'
+import { LoadedBtf } from './object-btf.ts'
+import { mapInfo, openById, getPinned, progInfo } from './objects.ts'
+import { loadProgramFd } from './prog-load.ts'
+import { KernelProgram } from './program.ts'
+import { mapMemory } from './ringbuf.ts'
+import { closeFd, native } from './syscall.ts'
+import { kernelStatus } from './status.ts'
+
+/** Options of {@link openKernelBackend}. */
+export interface KernelBackendOptions {
+  /** BTF that CO-RE relocates against, in place of the running kernel's; null for none. */
+  readonly btf?: Btf | null
+}
+
+/**
+ * The running kernel as a backend.
+ * @throws BpfError `unsupported` with the reasons of {@link kernelStatus}
+ */
+export function openKernelBackend(options: KernelBackendOptions = {}): KernelBackend {
+  const status = kernelStatus()
+  if (!status.ok) throw new BpfError('unsupported', `the kernel cannot be used: ${status.reasons.join('; ')}`)
+  return new KernelBackend(options)
+}
+
+/** Maps and programs of the running kernel, by bpf(2). */
+export class KernelBackend implements Backend {
+  readonly name = 'kernel'
+  readonly #btf: Btf | null | undefined
+  readonly #loaded = new Map<Btf, LoadedBtf>()
+
+  constructor(options: KernelBackendOptions) {
+    this.#btf = options.btf
+  }
+
+  get cpus(): number {
+    return possibleCpus()
+  }
+
+  kernelBtf(): Btf | null {
+    return this.#btf === undefined ? vmlinuxBtf() : this.#btf
+  }
+
+  createMap(request: MapRequest): KernelMap {
+    return this.#withBtf(request.btf, (loaded) => {
+      const shape = normaliseShape(request)
+      const fd = createMapFd(request, shape, loaded?.fd ?? null)
+      const arena = shape.type === MapType.ARENA ? mapArena(fd, request) : null
+      const release = loaded?.retain()
+      return new KernelMap(fd, shape, () => {
+        if (arena !== null) native().detach(arena)
+        release?.()
+      })
+    })
+  }
+
+  loadProgram(request: ProgramRequest): KernelProgram {
+    return this.#withBtf(request.btf, (loaded) => {
+      const { spec } = request.program
+      const { fd, log } = within({ program: spec.name }, () => loadProgramFd(request, loaded?.fd ?? null))
+      const eventMaps = eventMapsOf(request)
+      return new KernelProgram(fd, { name: spec.name, type: spec.type, log }, eventMaps, loaded?.retain())
+    })
+  }
+
+  /** Opens a pinned map; close it when done. @throws BpfError `syscall` */
+  pinnedMap(path: string): KernelMap {
+    return mapOf(getPinned(path))
+  }
+
+  /** Opens a pinned program; close it when done. @throws BpfError `syscall` */
+  pinnedProgram(path: string): KernelProgram {
+    return programOf(getPinned(path))
+  }
+
+  /** Opens a map of the system by id. @throws BpfError `syscall` */
+  mapById(id: number): KernelMap {
+    return mapOf(openById('map', id))
+  }
+
+  /** Opens a program of the system by id. @throws BpfError `syscall` */
+  programById(id: number): KernelProgram {
+    return programOf(openById('prog', id))
+  }
+
+  /** Closes what the backend keeps for itself; maps and programs stay with their owners. */
+  close(): void {
+    for (const loaded of this.#loaded.values()) loaded.close()
+    this.#loaded.clear()
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+
+  /** Runs `work` with the object's BTF in the kernel, loaded once for as long as something made with it is open. */
+  #withBtf<T>(btf: Btf | null, work: (loaded: LoadedBtf | null) => T): T {
+    if (btf === null) return work(null)
+    let loaded = this.#loaded.get(btf)
+    if (loaded === undefined) {
+      loaded = new LoadedBtf(btf, () => this.#loaded.delete(btf))
+      this.#loaded.set(btf, loaded)
+    }
+    try {
+      return work(loaded)
+    } finally {
+      loaded.closeIfUnused()
+    }
+  }
+}
+
+// The verifier wants to know an arena's address in user space, which mmap(2) decides unless map_extra does.
+function mapArena(fd: number, request: MapRequest): ArrayBuffer | null {
+  if (request.spec.mapExtra !== 0n) return null
+  try {
+    return mapMemory(fd, request.spec.maxEntries * native().pageSize, 'rw', 0)
+  } catch (error) {
+    closeFd(fd)
+    throw error
+  }
+}
+
+function eventMapsOf(request: ProgramRequest): KernelMap[] {
+  const maps = new Set<KernelMap>()
+  for (const reference of request.program.lateReferences) {
+    if (reference.kind !== 'map') continue
+    const map = request.maps.get(reference.map)
+    if (map instanceof KernelMap && map.type === MapType.PERF_EVENT_ARRAY) maps.add(map)
+  }
+  return [...maps]
+}
+
+function mapOf(fd: number): KernelMap {
+  const info = closing(fd, () => mapInfo(fd))
+  return new KernelMap(fd, info)
+}
+
+function programOf(fd: number): KernelProgram {
+  const info = closing(fd, () => progInfo(fd))
+  return new KernelProgram(fd, { name: info.name, type: info.type, log: '' })
+}
+
+function closing<T>(fd: number, work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    closeFd(fd)
+    throw error
+  }
+}

@@ -1,0 +1,112 @@
+import { BpfError } from '../bytes/index.ts'
+import type { MapRequest } from '../loader/index.ts'
+import { Cmd, Errno, MapType } from '../uapi/index.ts'
+import { Attr } from './attr.ts'
+import { possibleCpus } from './cpus.ts'
+import { kernelName } from './prog-load.ts'
+import { bpfError, native, tryBpf } from './syscall.ts'
+import type { MapShape } from './map.ts'
+
+/** Types that take no BTF of key and value (libbpf's list; the kernel answers EINVAL or ENOTSUPP). */
+const WITHOUT_BTF: ReadonlySet<number> = new Set([
+  MapType.PERF_EVENT_ARRAY,
+  MapType.CGROUP_ARRAY,
+  MapType.STACK_TRACE,
+  MapType.ARRAY_OF_MAPS,
+  MapType.HASH_OF_MAPS,
+  MapType.DEVMAP,
+  MapType.DEVMAP_HASH,
+  MapType.CPUMAP,
+  MapType.XSKMAP,
+  MapType.SOCKMAP,
+  MapType.SOCKHASH,
+  MapType.QUEUE,
+  MapType.STACK,
+  MapType.ARENA,
+])
+
+/** Sizes that the kernel wants, where objects say something else by custom (cilium's and libbpf's rules). */
+export function normaliseShape(request: MapRequest): MapShape {
+  const { spec } = request
+  const shape = {
+    name: spec.name,
+    type: spec.type,
+    keySize: spec.keySize,
+    valueSize: spec.valueSize,
+    maxEntries: spec.maxEntries,
+    flags: spec.flags,
+  }
+  switch (spec.type) {
+    case MapType.RINGBUF:
+    case MapType.USER_RINGBUF:
+      // bpf2go's users declare the event's type as value, which the kernel refuses.
+      return { ...shape, keySize: 0, valueSize: 0, maxEntries: ringSize(spec.maxEntries) }
+    case MapType.PERF_EVENT_ARRAY:
+      return {
+        ...shape,
+        keySize: 4,
+        valueSize: 4,
+        maxEntries: spec.maxEntries === 0 ? possibleCpus() : spec.maxEntries,
+      }
+    default:
+      return shape
+  }
+}
+
+/** The next page size times a power of two; sizes that are none are left to the kernel to refuse. */
+function ringSize(entries: number): number {
+  const { pageSize } = native()
+  let size = pageSize
+  while (size < entries && size < 0x8000_0000) size *= 2
+  return entries === 0 || size < entries ? entries : size
+}
+
+/**
+ * Creates a map; with `btfFd` its key and value types are told to the kernel, and when it refuses them the map is
+ * created without.
+ * @throws BpfError `syscall`, `unsupported`
+ */
+export function createMapFd(request: MapRequest, shape: MapShape, btfFd: number | null): number {
+  const { spec } = request
+  const where = { map: spec.name }
+  if (spec.type === MapType.STRUCT_OPS) {
+    throw new BpfError('unsupported', `map "${spec.name}": struct_ops maps are not created by this version`, { where })
+  }
+  const typed = btfFd !== null && !WITHOUT_BTF.has(spec.type) && (spec.keyTypeId !== 0 || spec.valueTypeId !== 0)
+  const create = (withTypes: boolean): number =>
+    tryBpf(
+      Cmd.MAP_CREATE,
+      new Attr('MAP_CREATE', {
+        map_type: shape.type,
+        key_size: shape.keySize,
+        value_size: shape.valueSize,
+        max_entries: shape.maxEntries,
+        map_flags: shape.flags,
+        map_name: kernelName(request.kernelName),
+        inner_map_fd: request.inner?.fd ?? undefined,
+        numa_node: spec.numaNode ?? undefined,
+        map_extra: spec.mapExtra,
+        ...(withTypes && btfFd !== null
+          ? { btf_fd: btfFd, btf_key_type_id: spec.keyTypeId, btf_value_type_id: spec.valueTypeId }
+          : {}),
+      }),
+    )
+  let result = create(typed)
+  if (result < 0 && typed) {
+    const retried = create(false)
+    if (retried >= 0 || result === -Errno.EINVAL || result === -Errno.ENOTSUPP) result = retried
+  }
+  if (result < 0) {
+    const error = bpfError(Cmd.MAP_CREATE, result, where)
+    throw new BpfError('syscall', `map "${spec.name}": ${error.message} (${describe(shape)})`, {
+      where,
+      ...(error.errno === undefined ? {} : { errno: error.errno }),
+    })
+  }
+  return result
+}
+
+function describe(shape: MapShape): string {
+  const { type, keySize, valueSize, maxEntries, flags } = shape
+  return `type ${type}, key ${keySize} bytes, value ${valueSize} bytes, ${maxEntries} entries, flags 0x${flags.toString(16)}`
+}

@@ -1,0 +1,178 @@
+import { BpfError } from '../bytes/index.ts'
+import type { PreparedProgram, ProgramRequest } from '../loader/index.ts'
+import { Cmd, Errno, Limit, ProgType, STRUCT_SIZE, errnoName, progTypeName } from '../uapi/index.ts'
+import { findAttachTarget } from './attach-target.ts'
+import { Attr } from './attr.ts'
+import { errnoHint } from './hints.ts'
+import { openModuleBtf } from './kernel-btf.ts'
+import { resolveReferences, type ResolvedProgram } from './late-references.ts'
+import { loadWithLog, summariseLog } from './log.ts'
+import { bpf, bpfError, closeFd, tryBpf } from './syscall.ts'
+
+/** A name as the kernel takes it: at most 15 bytes of `[A-Za-z0-9_.]`. */
+export function kernelName(name: string): string {
+  return name.replace(/[^A-Za-z0-9_.]/g, '_').slice(0, Limit.NAME_LENGTH - 1)
+}
+
+/**
+ * Loads one program and binds its read-only maps. `btfFd` is the object's BTF in the kernel, null to do without.
+ * @throws BpfError `verifier` with the log; `syscall`, `not-found`, `unsupported`
+ */
+export function loadProgramFd(request: ProgramRequest, btfFd: number | null): { fd: number; log: string } {
+  const { program } = request
+  const { spec } = program
+  if (spec.type === ProgType.UNSPEC) {
+    throw new BpfError('usage', `section "${spec.section}" does not tell a program type; set one before load()`, {
+      where: { program: spec.name, section: spec.section },
+    })
+  }
+  const target = findAttachTarget(spec)
+  const resolved = resolveReferences(program, request.maps)
+  let moduleFd: number | undefined
+  try {
+    if (target !== null && target.module !== null) moduleFd = openModuleBtf(target.module)
+    const fields = {
+      prog_type: spec.type,
+      prog_name: kernelName(spec.name),
+      license: request.license,
+      kern_version: request.version,
+      prog_flags: spec.flags,
+      expected_attach_type: spec.attachType ?? 0,
+      attach_btf_id: target?.btfId,
+      attach_btf_obj_fd: moduleFd,
+      insns: resolved.insns.toBytes(),
+      insn_cnt: resolved.insns.length,
+      fd_array: resolved.fdArray.length > 1 ? new Uint8Array(Int32Array.from(resolved.fdArray).buffer) : undefined,
+      ...debugInfo(program, btfFd),
+    }
+    const { result, log } = loadWithLog(request.logLevel, (buffer, level) => {
+      const attr = new Attr('PROG_LOAD', {
+        ...fields,
+        log_buf: buffer,
+        log_size: buffer?.length,
+        log_level: level,
+      })
+      return { result: tryBpf(Cmd.PROG_LOAD, attr), trueSize: attr.u32('log_true_size') }
+    })
+    if (result < 0) throw loadError(request, resolved, -result, log)
+    bindMaps(request, result)
+    return { fd: result, log }
+  } finally {
+    resolved.close()
+    if (moduleFd !== undefined) closeFd(moduleFd)
+  }
+}
+
+function bindMaps(request: ProgramRequest, fd: number): void {
+  for (const map of request.bindMaps) {
+    const attr = new Attr('PROG_BIND_MAP', { prog_fd: fd, map_fd: map.fd ?? -1 })
+    try {
+      bpf(Cmd.PROG_BIND_MAP, attr, { program: request.program.spec.name })
+    } catch (error) {
+      closeFd(fd)
+      throw error
+    }
+  }
+}
+
+/** Function and line records for the verifier; the kernel wants all functions named or none. */
+function debugInfo(program: PreparedProgram, btfFd: number | null): Partial<Record<DebugField, number | Uint8Array>> {
+  if (btfFd === null || program.functions.length === 0 || program.functions.some((f) => f.btfId === 0)) return {}
+  const functions = new Uint32Array(program.functions.length * 2)
+  program.functions.forEach((f, i) => {
+    functions[i * 2] = f.start
+    functions[i * 2 + 1] = f.btfId
+  })
+  const fields: Partial<Record<DebugField, number | Uint8Array>> = {
+    prog_btf_fd: btfFd,
+    func_info: new Uint8Array(functions.buffer),
+    func_info_rec_size: STRUCT_SIZE.bpf_func_info,
+    func_info_cnt: program.functions.length,
+  }
+  if (program.lines.length === 0) return fields
+  const lines = new Uint32Array(program.lines.length * 4)
+  program.lines.forEach((line, i) => {
+    lines[i * 4] = line.insn
+    lines[i * 4 + 1] = line.fileOffset
+    lines[i * 4 + 2] = line.textOffset
+    lines[i * 4 + 3] = (line.line << 10) | (line.column & 0x3ff)
+  })
+  return {
+    ...fields,
+    line_info: new Uint8Array(lines.buffer),
+    line_info_rec_size: STRUCT_SIZE.bpf_line_info,
+    line_info_cnt: program.lines.length,
+  }
+}
+
+type DebugField =
+  | 'prog_btf_fd'
+  | 'func_info'
+  | 'func_info_rec_size'
+  | 'func_info_cnt'
+  | 'line_info'
+  | 'line_info_rec_size'
+  | 'line_info_cnt'
+
+function loadError(request: ProgramRequest, resolved: ResolvedProgram, errno: number, log: string): BpfError {
+  const { program } = request
+  const where = { program: program.spec.name, section: program.spec.section }
+  if (log.trim() === '') {
+    const error = bpfError(Cmd.PROG_LOAD, errno, where, permissionDetail(program, errno))
+    return new BpfError('syscall', `program "${program.spec.name}": ${error.message}`, {
+      where,
+      errno: errnoName(errno),
+      log,
+    })
+  }
+  const summary = summariseLog(log)
+  const message = explainPoison(program, resolved, summary.message) ?? summary.message
+  const line = summary.slot === null ? undefined : sourceLine(program, summary.slot)
+  const at = summary.insn === '' ? '' : `\n  at ${summary.insn}`
+  return new BpfError(
+    'verifier',
+    `the kernel's verifier refused program "${program.spec.name}" (${errnoName(errno)}): ${message}${at}`,
+    {
+      where: {
+        ...where,
+        ...(summary.slot === null ? {} : { insn: summary.slot }),
+        ...(line === undefined ? {} : { sourceLine: line }),
+      },
+      errno: errnoName(errno),
+      log,
+    },
+  )
+}
+
+function permissionDetail(program: PreparedProgram, errno: number): string {
+  const { type } = program.spec
+  const trampoline = type === ProgType.TRACING || type === ProgType.LSM || type === ProgType.EXT
+  if (errno === Errno.EPERM && trampoline && process.geteuid?.() === 0) {
+    return `this kernel does not let ${progTypeName(type)} programs attach to functions (no BPF trampolines, or lockdown)`
+  }
+  if (errno === Errno.EINVAL && type === ProgType.KPROBE) {
+    return `${errnoHint(Cmd.PROG_LOAD, errno)}; before Linux 5.0 kprobe programs must name the exact kernel version`
+  }
+  return errnoHint(Cmd.PROG_LOAD, errno)
+}
+
+/** Says what stood in the place of an instruction that the loader had to make invalid. */
+function explainPoison(program: PreparedProgram, resolved: ResolvedProgram, message: string): string | null {
+  const call = /invalid func \S*?#(\d+)/.exec(message)
+  if (call === null) return null
+  const imm = Number(call[1])
+  const missing = resolved.missing.get(imm)
+  if (missing !== undefined) return `the program reaches a use of ${missing} (${message})`
+  const records = program.core.filter((record) => record.outcome === 'poisoned')
+  if (imm !== CORE_POISON || records.length === 0) return null
+  const reasons = records.map((record) => `${record.kindName} of ${record.asked}: ${record.reason ?? 'no match'}`)
+  return `the program reaches a CO-RE relocation that this kernel's types do not satisfy (${reasons.slice(0, 3).join('; ')})`
+}
+
+/** Helper number that libbpf and elfbee put in the place of an instruction whose CO-RE relocation failed. */
+const CORE_POISON = 0xbad2310
+
+function sourceLine(program: PreparedProgram, slot: number): string | undefined {
+  const line = program.lines.findLast((record) => record.insn <= slot)
+  return line === undefined ? undefined : `${line.file}:${line.line}: ${line.text.trim()}`
+}

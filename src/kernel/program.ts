@@ -1,0 +1,121 @@
+import type { BackendProgram, RunInput, RunOutput } from '../loader/index.ts'
+import { Cmd, ProgType } from '../uapi/index.ts'
+import { Attr } from './attr.ts'
+import { Handle } from './handle.ts'
+import type { KernelMap } from './map.ts'
+import { pinObject, progInfo, type ProgInfo } from './objects.ts'
+import { bpf, bpfError, native } from './syscall.ts'
+
+/** Room for a packet to grow during a run: headroom, tail and GSO. */
+const DATA_OUT_SLACK = 64 * 1024
+/** The largest context that a type returns (struct __sk_buff and its kin), and what a syscall program may bring. */
+const CTX_OUT_SIZE = 4096
+
+/** A program in the kernel. */
+export class KernelProgram implements BackendProgram {
+  readonly name: string
+  readonly type: number
+  readonly log: string
+  readonly #handle: Handle
+  readonly #eventMaps: readonly KernelMap[]
+  #id: number | undefined
+  #onClose: (() => void) | null
+
+  /** Takes over `fd`. `eventMaps` are the perf event arrays that it writes to. */
+  constructor(
+    fd: number,
+    shape: { readonly name: string; readonly type: number; readonly log: string },
+    eventMaps: readonly KernelMap[] = [],
+    onClose: (() => void) | null = null,
+  ) {
+    this.name = shape.name
+    this.type = shape.type
+    this.log = shape.log
+    this.#handle = new Handle(fd, `program ${shape.name}`)
+    this.#eventMaps = eventMaps
+    this.#onClose = onClose
+  }
+
+  get fd(): number {
+    return this.#handle.fd
+  }
+
+  get id(): number {
+    this.#id ??= this.info().id
+    return this.#id
+  }
+
+  /** What the kernel says of this program. */
+  info(): ProgInfo {
+    return progInfo(this.fd)
+  }
+
+  /**
+   * BPF_PROG_TEST_RUN. Which inputs a type takes is the kernel's business: packets need 14 bytes or more, raw
+   * tracepoints and syscall programs take only a context.
+   * @throws BpfError `syscall`
+   */
+  run(input: RunInput): RunOutput {
+    const test = this.#prepareRun(input)
+    bpf(Cmd.PROG_TEST_RUN, test.attr, { program: this.name })
+    return test.output()
+  }
+
+  /** As run(), on a thread of libuv's pool: for runs that are repeated often enough to block the event loop. */
+  async runAsync(input: RunInput): Promise<RunOutput> {
+    const test = this.#prepareRun(input)
+    const result = await native().bpfAsync(Cmd.PROG_TEST_RUN, test.attr.bytes, test.attr.pointers)
+    if (result < 0) throw bpfError(Cmd.PROG_TEST_RUN, result, { program: this.name })
+    return test.output()
+  }
+
+  #prepareRun(input: RunInput): { attr: Attr<'PROG_TEST_RUN'>; output: () => RunOutput } {
+    for (const map of this.#eventMaps) map.listen()
+    const isSyscall = this.type === ProgType.SYSCALL
+    const contextOnly = isSyscall || this.type === ProgType.RAW_TRACEPOINT
+    // These types insist on repeat 0, which others take for 1.
+    const repeat = contextOnly && input.repeat === 1 ? 0 : input.repeat
+    const dataOut = input.data === undefined ? undefined : new Uint8Array(input.data.length + DATA_OUT_SLACK)
+    // A syscall program's context is written back where it came from.
+    const ctxIn = isSyscall ? input.ctx?.slice() : input.ctx
+    const ctxOut = input.ctx === undefined || contextOnly ? undefined : new Uint8Array(CTX_OUT_SIZE)
+    const attr = new Attr('PROG_TEST_RUN', {
+      prog_fd: this.fd,
+      data_in: input.data,
+      data_size_in: input.data?.length,
+      data_out: dataOut,
+      data_size_out: dataOut?.length,
+      ctx_in: ctxIn,
+      ctx_size_in: ctxIn?.length,
+      ctx_out: ctxOut,
+      ctx_size_out: ctxOut?.length,
+      repeat,
+      cpu: input.cpu,
+      flags: input.flags,
+    })
+    const output = (): RunOutput => ({
+      retval: attr.u32('retval'),
+      data: dataOut?.slice(0, attr.u32('data_size_out')) ?? null,
+      ctx: ctxOut?.slice(0, attr.u32('ctx_size_out')) ?? (isSyscall ? (ctxIn ?? null) : null),
+      durationNs: attr.u32('duration'),
+      trace: [],
+    })
+    return { attr, output }
+  }
+
+  /** Pins the program at a path in a bpf file system. @throws BpfError `syscall` */
+  pin(path: string): void {
+    pinObject(this.fd, path)
+  }
+
+  close(): void {
+    if (this.#handle.closed) return
+    this.#handle.close()
+    this.#onClose?.()
+    this.#onClose = null
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+}

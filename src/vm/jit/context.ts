@@ -1,0 +1,125 @@
+import { BpfError } from '../../bytes/index.ts'
+import { FRAME_SIZE, REGS_ADDRESS, STACK_TOP_ADDRESS } from '../engine.ts'
+import type { ProgramCode } from './program.ts'
+import { Op, ValueType, type CodeSink, type FunctionType } from './wasm/index.ts'
+
+/** Every BPF function: bottom of its frame, r1 to r5; result r0. */
+export const BPF_FUNCTION: FunctionType = {
+  params: [ValueType.I32, ...Array<ValueType>(5).fill(ValueType.I64)],
+  results: [ValueType.I64],
+}
+
+/** Function, global and type indices of the module that is being built. */
+export interface ModuleIndices {
+  /** (pc, reason, low, high): throws; see trap.ts. */
+  readonly trap: number
+  /** (address, pc): traps a memory access. */
+  readonly fault: number
+  readonly callHelper: number
+  readonly callKfunc: number
+  readonly tailCall: number
+  readonly loadPacket: number
+  /** First BPF function; the others follow in order. */
+  readonly functions: number
+  readonly fuelGlobal: number
+  readonly limitGlobal: number
+}
+
+/** What the translation of one BPF function needs. */
+export interface FunctionContext {
+  readonly program: ProgramCode
+  readonly module: ModuleIndices
+  readonly code: CodeSink
+  readonly locals: Locals
+  /** Whether calls of helpers must carry the fuel over: only when they can call back. */
+  readonly sharesFuel: boolean
+  readonly hasMachineCalls: boolean
+  readonly faultReadsZero: boolean
+}
+
+/** Wasm locals of a BPF function beside the registers; -1 for what a function does not need. */
+export interface Locals {
+  /** i64: bytes of memory above the guard, for bounds checks. */
+  readonly span: number
+  /** i64: end of a checked access, less GUARD_SIZE. */
+  readonly address: number
+  readonly scratch: number
+  /** i64, in functions with loops. */
+  readonly fuel: number
+  /** i32: what is left of the may_goto budget. */
+  readonly mayGoto: number
+  /** i32: where a dispatch goes next. */
+  readonly label: number
+}
+
+/** Parameter with the bottom of the frame: r10 is this plus FRAME_SIZE. */
+export const BASE_LOCAL = 0
+const REGISTER_LOCALS = [6, 1, 2, 3, 4, 5, 7, 8, 9, 10]
+/** r0 and r6 to r9, which are locals behind the parameters. */
+export const CALLEE_LOCALS = 5
+
+export function malformed(at: number, message: string): never {
+  throw new BpfError('malformed', message, { where: { insn: at } })
+}
+
+export function unsupported(at: number, message: string): never {
+  throw new BpfError('unsupported', message, { where: { insn: at } })
+}
+
+/** Local of r0 to r9. */
+export function registerLocal(register: number): number {
+  return REGISTER_LOCALS[register] as number
+}
+
+/** Pushes a register as i64. */
+export function pushRegister(ctx: FunctionContext, register: number): void {
+  const { code } = ctx
+  if (register !== 10) return code.get(registerLocal(register))
+  code.get(BASE_LOCAL)
+  code.i32(FRAME_SIZE)
+  code.op(Op.i32_add)
+  code.op(Op.i64_extend_i32_u)
+}
+
+/** Pushes the low half of a register as i32. */
+export function pushRegister32(ctx: FunctionContext, register: number): void {
+  const { code } = ctx
+  if (register === 10) {
+    code.get(BASE_LOCAL)
+    code.i32(FRAME_SIZE)
+    code.op(Op.i32_add)
+    return
+  }
+  code.get(registerLocal(register))
+  code.op(Op.i32_wrap_i64)
+}
+
+/** Pops an i64 into a register. */
+export function setRegister(ctx: FunctionContext, register: number, at: number): void {
+  if (register === 10) malformed(at, 'instruction writes r10, which is read-only')
+  ctx.code.set(registerLocal(register))
+}
+
+/** Pushes register `r` (0 to 5) of the register area. */
+export function pushFromArea(code: CodeSink, r: number): void {
+  code.i32(0)
+  code.memory(Op.i64_load, REGS_ADDRESS + 8 * r)
+}
+
+/** Stores local `local` (i64) as register `r` of the register area. */
+export function storeToArea(code: CodeSink, r: number, local: number): void {
+  code.i32(0)
+  code.get(local)
+  code.memory(Op.i64_store, REGS_ADDRESS + 8 * r)
+}
+
+/** Sets the top of the free stack to the frame's bottom plus `above`. */
+export function storeStackTop(code: CodeSink, above: number): void {
+  code.i32(0)
+  code.get(BASE_LOCAL)
+  if (above !== 0) {
+    code.i32(above)
+    code.op(Op.i32_add)
+  }
+  code.memory(Op.i32_store, STACK_TOP_ADDRESS)
+}

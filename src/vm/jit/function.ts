@@ -1,0 +1,144 @@
+import { LdImm64Pseudo, slotsAt, type Operation } from '../../isa/index.ts'
+import { emitAlu, emitEndian } from './alu.ts'
+import { emitCall, emitPacketLoad, saveFuel } from './calls.ts'
+import {
+  BPF_FUNCTION,
+  CALLEE_LOCALS,
+  pushRegister,
+  registerLocal,
+  setRegister,
+  storeStackTop,
+  type FunctionContext,
+  type ModuleIndices,
+} from './context.ts'
+import { buildFlow, type Flow } from './flow.ts'
+import { emitAtomic, emitLoad, emitStore, refreshSpan } from './memory.ts'
+import type { FunctionCode, ProgramCode } from './program.ts'
+import { StructuredWalk } from './structure.ts'
+import { emitTrap, TrapCode } from './trap.ts'
+import { CodeSink, Op, ValueType } from './wasm/index.ts'
+
+/** Budget of may_goto in one call of a function (BPF_MAX_LOOPS, include/linux/bpf.h). */
+const MAY_GOTO_BUDGET = 8 * 1024 * 1024
+
+/** Translates one function to a wasm function of type BPF_FUNCTION. */
+export function translateFunction(program: ProgramCode, func: FunctionCode, module: ModuleIndices): CodeSink {
+  const { cfg } = func
+  const flow = buildFlow(cfg)
+  const code = new CodeSink(BPF_FUNCTION.params.length, 64 + (cfg.end - cfg.start) * 12)
+  for (let i = 0; i < CALLEE_LOCALS; i++) code.addLocal(ValueType.I64)
+
+  const ctx: FunctionContext = {
+    program,
+    module,
+    code,
+    locals: {
+      span: func.hasCheckedAccess ? code.addLocal(ValueType.I64) : -1,
+      address: func.hasCheckedAccess ? code.addLocal(ValueType.I64) : -1,
+      scratch: code.addLocal(ValueType.I64),
+      fuel: flow.hasLoops ? code.addLocal(ValueType.I64) : -1,
+      mayGoto: func.hasMayGoto ? code.addLocal(ValueType.I32) : -1,
+      label: cfg.reducible ? -1 : code.addLocal(ValueType.I32),
+    },
+    sharesFuel: program.hasCallbacks,
+    hasMachineCalls: func.hasMachineCalls,
+    faultReadsZero: program.code.faultReadsZero,
+  }
+  emitPrologue(ctx, func)
+  emitBlocks(ctx, func, flow)
+  code.op(Op.unreachable)
+  return code
+}
+
+function emitPrologue(ctx: FunctionContext, func: FunctionCode): void {
+  const { code, locals, module } = ctx
+  // Calls use fuel up, also by callbacks; the entry's first call is free.
+  if (func.index !== 0 || ctx.program.isEntryCalled) {
+    code.getGlobal(module.fuelGlobal)
+    code.i64(1)
+    code.op(Op.i64_sub)
+    code.setGlobal(module.fuelGlobal)
+    code.getGlobal(module.fuelGlobal)
+    code.i64(0)
+    code.op(Op.i64_lt_s)
+    code.if()
+    emitTrap(ctx, TrapCode.FUEL, func.cfg.start)
+    code.end()
+  }
+  if (locals.fuel !== -1) {
+    code.getGlobal(module.fuelGlobal)
+    code.set(locals.fuel)
+  }
+  if (locals.mayGoto !== -1) {
+    code.i32(MAY_GOTO_BUDGET)
+    code.set(locals.mayGoto)
+  }
+  if (ctx.hasMachineCalls) storeStackTop(code, 0)
+  refreshSpan(ctx)
+}
+
+function emitBlocks(ctx: FunctionContext, func: FunctionCode, flow: Flow): void {
+  const { code, locals } = ctx
+  const { insns } = ctx.program.code
+  new StructuredWalk(ctx, func.cfg, flow, {
+    emitBody(start, end) {
+      for (let at = start; at < end; at += slotsAt(insns, at)) {
+        emitOperation(ctx, ctx.program.operations[at] as Operation, at)
+      }
+    },
+    emitLoopHeader(at) {
+      code.get(locals.fuel)
+      code.i64(1)
+      code.op(Op.i64_sub)
+      code.tee(locals.fuel)
+      code.i64(0)
+      code.op(Op.i64_lt_s)
+      code.if()
+      emitTrap(ctx, TrapCode.FUEL, at)
+      code.end()
+    },
+  }).run()
+}
+
+function emitOperation(ctx: FunctionContext, op: Operation, at: number): void {
+  const { code } = ctx
+  switch (op.kind) {
+    case 'alu':
+      return emitAlu(ctx, op, at)
+    case 'endian':
+      return emitEndian(ctx, op, at)
+    case 'addrSpaceCast':
+      // Arena pointers are offsets in the one memory in either address space.
+      pushRegister(ctx, op.src)
+      code.i64Halves(-1, 0)
+      code.op(Op.i64_and)
+      return setRegister(ctx, op.dst, at)
+    case 'loadImm64':
+      if (op.pseudo === LdImm64Pseudo.FUNC) code.i64(ctx.program.functionAt.get(at + 1 + op.low) as number)
+      else code.i64Halves(op.low, op.high)
+      return setRegister(ctx, op.dst, at)
+    case 'load':
+    case 'loadAcquire':
+      return emitLoad(ctx, op, at)
+    case 'store':
+    case 'storeRelease':
+      return emitStore(ctx, op, at)
+    case 'atomic':
+      return emitAtomic(ctx, op, at)
+    case 'loadAbs':
+    case 'loadInd':
+      return emitPacketLoad(ctx, op, at)
+    case 'call':
+      return emitCall(ctx, op, at)
+    case 'exit':
+      saveFuel(ctx, true)
+      code.get(registerLocal(0))
+      return code.op(Op.return)
+    case 'jump':
+    case 'branch':
+    case 'mayGoto':
+    case 'gotox':
+      // Ends of blocks, which the walk writes; gotox is refused when the graph is built.
+      return
+  }
+}

@@ -1,0 +1,1 @@
+export { jit, translate } from './engine.ts'

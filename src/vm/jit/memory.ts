@@ -1,0 +1,157 @@
+import type { AccessSize, AtomicOp, Operation } from '../../isa/index.ts'
+import { FRAME_SIZE, GUARD_SIZE } from '../engine.ts'
+import { BASE_LOCAL, pushRegister, registerLocal, setRegister, type FunctionContext } from './context.ts'
+import { Op, ValueType } from './wasm/index.ts'
+
+const LOADS: Record<AccessSize, Op> = { 1: Op.i64_load8_u, 2: Op.i64_load16_u, 4: Op.i64_load32_u, 8: Op.i64_load }
+const SIGNED_LOADS: Record<AccessSize, Op> = {
+  1: Op.i64_load8_s,
+  2: Op.i64_load16_s,
+  4: Op.i64_load32_s,
+  8: Op.i64_load,
+}
+const STORES: Record<AccessSize, Op> = { 1: Op.i64_store8, 2: Op.i64_store16, 4: Op.i64_store32, 8: Op.i64_store }
+
+/** An access to the function's own frame needs no check. */
+function inFrame(register: number, off: number, size: number): boolean {
+  return register === 10 && off >= -FRAME_SIZE && off + size <= 0
+}
+
+/**
+ * Pushes whether the access is out of bounds. Leaves in the address local where the access ends, counted from
+ * GUARD_SIZE: out of bounds is what is above the span, and (wrapped around) all that ends below the guard's end.
+ */
+function pushOutOfBounds(ctx: FunctionContext, register: number, off: number, size: number): void {
+  const { code, locals } = ctx
+  pushRegister(ctx, register)
+  code.i64(off + size - GUARD_SIZE)
+  code.op(Op.i64_add)
+  code.tee(locals.address)
+  code.get(locals.span)
+  code.op(Op.i64_gt_u)
+}
+
+function emitFault(ctx: FunctionContext, at: number): void {
+  const { code, locals, module } = ctx
+  code.get(locals.address)
+  code.i32(at)
+  code.call(module.fault)
+  code.op(Op.unreachable)
+}
+
+/** Checks an access; a bad one traps. Afterwards pushAddress() may be used, more than once. */
+function checkAccess(ctx: FunctionContext, register: number, off: number, size: number, at: number): void {
+  if (inFrame(register, off, size)) return
+  pushOutOfBounds(ctx, register, off, size)
+  ctx.code.if()
+  emitFault(ctx, at)
+  ctx.code.end()
+}
+
+/** Pushes the i32 address of the access checked last; returns the constant offset that belongs to it. */
+function pushAddress(ctx: FunctionContext, register: number, off: number, size: number): number {
+  const { code, locals } = ctx
+  if (inFrame(register, off, size)) {
+    code.get(BASE_LOCAL)
+    return FRAME_SIZE + off
+  }
+  code.get(locals.address)
+  code.op(Op.i32_wrap_i64)
+  return GUARD_SIZE - size
+}
+
+type Load = Extract<Operation, { kind: 'load' | 'loadAcquire' }>
+
+export function emitLoad(ctx: FunctionContext, op: Load, at: number): void {
+  const { code } = ctx
+  const signed = op.kind === 'load' && op.signed
+  const opcode = (signed ? SIGNED_LOADS : LOADS)[op.size]
+  const zeroes = ctx.faultReadsZero && op.kind === 'load' && !inFrame(op.src, op.off, op.size)
+  if (zeroes) {
+    pushOutOfBounds(ctx, op.src, op.off, op.size)
+    code.if(ValueType.I64)
+    code.i64(0)
+    code.else()
+  } else {
+    checkAccess(ctx, op.src, op.off, op.size, at)
+  }
+  const offset = pushAddress(ctx, op.src, op.off, op.size)
+  code.memory(opcode, offset)
+  if (zeroes) code.end()
+  setRegister(ctx, op.dst, at)
+}
+
+type Store = Extract<Operation, { kind: 'store' | 'storeRelease' }>
+
+export function emitStore(ctx: FunctionContext, op: Store, at: number): void {
+  checkAccess(ctx, op.dst, op.off, op.size, at)
+  const offset = pushAddress(ctx, op.dst, op.off, op.size)
+  if (op.kind === 'store' && op.src === null) ctx.code.i64(op.imm)
+  else pushRegister(ctx, op.src as number)
+  ctx.code.memory(STORES[op.size], offset)
+}
+
+const ATOMICS: Record<Exclude<AtomicOp, 'xchg' | 'cmpxchg'>, Op> = {
+  add: Op.i64_add,
+  or: Op.i64_or,
+  and: Op.i64_and,
+  xor: Op.i64_xor,
+}
+
+/** The memory is unshared, so plain loads and stores are atomic. */
+export function emitAtomic(ctx: FunctionContext, op: Extract<Operation, { kind: 'atomic' }>, at: number): void {
+  const { code, locals } = ctx
+  const { dst, src, off, size } = op
+  checkAccess(ctx, dst, off, size, at)
+  if (op.fetch) {
+    const offset = pushAddress(ctx, dst, off, size)
+    code.memory(LOADS[size], offset)
+    code.set(locals.scratch)
+  }
+  const offset = pushAddress(ctx, dst, off, size)
+  if (op.op === 'cmpxchg') {
+    pushRegister(ctx, src)
+    code.get(locals.scratch)
+    code.get(registerLocal(0))
+    if (size === 4) {
+      code.op(Op.i32_wrap_i64)
+      code.op(Op.i64_extend_i32_u)
+    }
+    code.get(locals.scratch)
+    code.op(Op.i64_eq)
+    code.op(Op.select)
+  } else if (op.op === 'xchg') {
+    pushRegister(ctx, src)
+  } else {
+    if (op.fetch) code.get(locals.scratch)
+    else code.memory(LOADS[size], pushAddress(ctx, dst, off, size))
+    pushRegister(ctx, src)
+    code.op(ATOMICS[op.op])
+  }
+  code.memory(STORES[size], offset)
+  if (!op.fetch) return
+  code.get(locals.scratch)
+  setRegister(ctx, op.op === 'cmpxchg' ? 0 : src, at)
+}
+
+/** Whether an operation needs the span and address locals. */
+export function isCheckedAccess(op: Operation): boolean {
+  if (op.kind === 'load' || op.kind === 'loadAcquire') return !inFrame(op.src, op.off, op.size)
+  if (op.kind === 'store' || op.kind === 'storeRelease' || op.kind === 'atomic') {
+    return !inFrame(op.dst, op.off, op.size)
+  }
+  return false
+}
+
+/** Sets the span local from the memory's size, which calls may have changed. */
+export function refreshSpan(ctx: FunctionContext): void {
+  const { code, locals } = ctx
+  if (locals.span === -1) return
+  code.memorySize()
+  code.i32(GUARD_SIZE / 65536)
+  code.op(Op.i32_sub)
+  code.op(Op.i64_extend_i32_u)
+  code.i64(16)
+  code.op(Op.i64_shl)
+  code.set(locals.span)
+}

@@ -1,0 +1,154 @@
+import { FRAME_SIZE, STACK_TOP_ADDRESS, REGS_ADDRESS } from '../engine.ts'
+import { BPF_FUNCTION, pushFromArea, type ModuleIndices } from './context.ts'
+import { translateFunction } from './function.ts'
+import type { ProgramCode } from './program.ts'
+import { TrapCode } from './trap.ts'
+import { CodeSink, ModuleBuilder, Op, ValueType, type FunctionType } from './wasm/index.ts'
+
+const { I32, I64 } = ValueType
+
+const signature = (params: readonly ValueType[], results: readonly ValueType[] = []): FunctionType => ({
+  params,
+  results,
+})
+
+/** Functions that a module imports from `env`, beside `memory`. All of them take i32 only. */
+export interface JitImports extends Record<string, WebAssembly.ImportValue> {
+  trap(at: number, reason: number, low: number, high: number): never
+  callHelper(id: number, at: number): void
+  callKfunc(id: number, at: number): void
+  tailCall(at: number): number
+  loadPacket(offset: number, size: number, at: number): number
+  memory: WebAssembly.Memory
+}
+
+/** What an instance exports. */
+export interface JitExports {
+  /** Runs the entry with r1 = ctx, its frame below `top`; no frame goes below `limit`. */
+  run(ctx: number, top: number, limit: number): void
+  /** Runs function `index` with arguments and result in the register area, its frame below `top`. */
+  call(index: number, top: number): void
+}
+
+/** Translates a program to a wasm binary. */
+export function buildModule(program: ProgramCode, fuel: number): Uint8Array<ArrayBuffer> {
+  const builder = new ModuleBuilder()
+  builder.importMemory('env', 'memory', { minimum: 1 })
+  const trap = builder.importFunction('env', 'trap', signature([I32, I32, I32, I32]))
+  const callHelper = builder.importFunction('env', 'callHelper', signature([I32, I32]))
+  const callKfunc = builder.importFunction('env', 'callKfunc', signature([I32, I32]))
+  const tailCall = builder.importFunction('env', 'tailCall', signature([I32], [I32]))
+  const loadPacket = builder.importFunction('env', 'loadPacket', signature([I32, I32, I32], [I32]))
+  const fault = builder.declareFunction(signature([I64, I32]), 'fault')
+  const run = builder.declareFunction(signature([I32, I32, I32]), 'run')
+  const call = builder.declareFunction(signature([I32, I32]), 'call')
+  const indices = program.functions.map((f) => builder.declareFunction(BPF_FUNCTION, f.name))
+  const module: ModuleIndices = {
+    trap,
+    fault,
+    callHelper,
+    callKfunc,
+    tailCall,
+    loadPacket,
+    functions: indices[0] as number,
+    fuelGlobal: builder.addGlobal(I64),
+    limitGlobal: builder.addGlobal(I32),
+  }
+  builder.setTable(indices)
+  builder.exportFunction('run', run)
+  builder.exportFunction('call', call)
+  builder.defineFunction(fault, faultBody(module))
+  builder.defineFunction(run, runBody(module, fuel))
+  builder.defineFunction(call, callBody(module, builder.type(BPF_FUNCTION)))
+  program.functions.forEach((f, i) => {
+    builder.defineFunction(indices[i] as number, translateFunction(program, f, module))
+  })
+  return builder.encode()
+}
+
+/** Splits the 64-bit address for JavaScript. */
+function faultBody(module: ModuleIndices): CodeSink {
+  const code = new CodeSink(2)
+  code.get(1)
+  code.i32(TrapCode.MEMORY)
+  code.get(0)
+  code.op(Op.i32_wrap_i64)
+  code.get(0)
+  code.i64(32)
+  code.op(Op.i64_shr_u)
+  code.op(Op.i32_wrap_i64)
+  code.call(module.trap)
+  return code
+}
+
+const MAX_FUEL = Number.MAX_SAFE_INTEGER
+
+function runBody(module: ModuleIndices, fuel: number): CodeSink {
+  const [ctx, top, limit] = [0, 1, 2]
+  const code = new CodeSink(3)
+  const savedFuel = code.addLocal(I64)
+  const savedLimit = code.addLocal(I32)
+  checkFrame(module, code, top, () => code.get(limit))
+  // A tail call may come back to this instance.
+  code.getGlobal(module.fuelGlobal)
+  code.set(savedFuel)
+  code.getGlobal(module.limitGlobal)
+  code.set(savedLimit)
+  code.i64Number(Math.min(MAX_FUEL, Math.max(0, Math.floor(fuel))))
+  code.setGlobal(module.fuelGlobal)
+  code.get(limit)
+  code.setGlobal(module.limitGlobal)
+  code.i32(0)
+  pushFrame(code, top)
+  code.get(ctx)
+  code.op(Op.i64_extend_i32_u)
+  for (let r = 2; r <= 5; r++) code.i64(0)
+  code.call(module.functions)
+  code.memory(Op.i64_store, REGS_ADDRESS)
+  code.get(savedFuel)
+  code.setGlobal(module.fuelGlobal)
+  code.get(savedLimit)
+  code.setGlobal(module.limitGlobal)
+  restoreTop(code, top)
+  return code
+}
+
+function callBody(module: ModuleIndices, type: number): CodeSink {
+  const [index, top] = [0, 1]
+  const code = new CodeSink(2)
+  checkFrame(module, code, top, () => code.getGlobal(module.limitGlobal))
+  code.i32(0)
+  pushFrame(code, top)
+  for (let r = 1; r <= 5; r++) pushFromArea(code, r)
+  code.get(index)
+  code.callIndirect(type)
+  code.memory(Op.i64_store, REGS_ADDRESS)
+  restoreTop(code, top)
+  return code
+}
+
+/** Traps, at no instruction in particular, when there is no room for a frame below `top`. */
+function checkFrame(module: ModuleIndices, code: CodeSink, top: number, pushLimit: () => void): void {
+  pushFrame(code, top)
+  pushLimit()
+  code.op(Op.i32_lt_u)
+  code.if()
+  code.i32(-1)
+  code.i32(TrapCode.STACK)
+  code.i32(0)
+  code.i32(0)
+  code.call(module.trap)
+  code.end()
+}
+
+function pushFrame(code: CodeSink, top: number): void {
+  code.get(top)
+  code.i32(FRAME_SIZE)
+  code.op(Op.i32_sub)
+}
+
+function restoreTop(code: CodeSink, top: number): void {
+  code.i32(0)
+  code.get(top)
+  code.memory(Op.i32_store, STACK_TOP_ADDRESS)
+}

@@ -1,0 +1,81 @@
+import { HelperId } from '../../uapi/index.ts'
+import { buildCfg, decode, LdImm64Pseudo, slotsAt, type Cfg, type Operation } from '../../isa/index.ts'
+import type { VmCode } from '../engine.ts'
+import { malformed } from './context.ts'
+import { isCheckedAccess } from './memory.ts'
+
+/** One function, decoded and with its control flow. */
+export interface FunctionCode {
+  readonly index: number
+  readonly name: string
+  readonly cfg: Cfg
+  /** Whether any access needs a bounds check. */
+  readonly hasCheckedAccess: boolean
+  readonly hasMachineCalls: boolean
+  readonly hasMayGoto: boolean
+}
+
+/** A whole program, decoded. */
+export interface ProgramCode {
+  readonly code: VmCode
+  /** By slot; null for the second slot of a 64-bit immediate. */
+  readonly operations: readonly (Operation | null)[]
+  readonly functions: readonly FunctionCode[]
+  /** Index of the function that starts at a slot. */
+  readonly functionAt: ReadonlyMap<number, number>
+  /** Whether a function's address is taken, so that helpers may call back. */
+  readonly hasCallbacks: boolean
+  /** Whether the program calls its entry, or takes its address. */
+  readonly isEntryCalled: boolean
+}
+
+/**
+ * Decodes a program and checks what decoding alone does not: that registers which may not be written are not, and that
+ * calls lead to functions.
+ * @throws BpfError `malformed` or `unsupported` with the instruction
+ */
+export function analyse(code: VmCode): ProgramCode {
+  const { insns } = code
+  const operations: (Operation | null)[] = Array<Operation | null>(insns.length).fill(null)
+  const functionAt = new Map(code.functions.map((f, index) => [f.start, index]))
+  let hasCallbacks = false
+  let isEntryCalled = false
+  for (let at = 0; at < insns.length; at += slotsAt(insns, at)) {
+    const op = decode(insns, at)
+    operations[at] = op
+    const target = functionTarget(op, at)
+    if (target === null) continue
+    const callee = functionAt.get(target)
+    if (callee === undefined) malformed(at, `no function starts at slot ${target}`)
+    if (callee === 0) isEntryCalled = true
+    if (op.kind === 'loadImm64') hasCallbacks = true
+  }
+  const functions = code.functions.map((f, index): FunctionCode => {
+    const end = code.functions[index + 1]?.start ?? insns.length
+    const cfg = buildCfg(insns, f.start, end)
+    let hasCheckedAccess = false
+    let hasMachineCalls = false
+    let hasMayGoto = false
+    for (let at = f.start; at < end; at++) {
+      const op = operations[at]
+      if (op === null || op === undefined) continue
+      if (isCheckedAccess(op)) hasCheckedAccess = true
+      else if (op.kind === 'mayGoto') hasMayGoto = true
+      else if (isMachineCall(op)) hasMachineCalls = true
+    }
+    return { index, name: f.name, cfg, hasCheckedAccess, hasMachineCalls, hasMayGoto }
+  })
+  return { code, operations, functions, functionAt, hasCallbacks, isEntryCalled }
+}
+
+/** Slot of the function that an instruction calls or takes the address of. */
+function functionTarget(op: Operation, at: number): number | null {
+  if (op.kind === 'call' && op.call === 'local') return op.target
+  return op.kind === 'loadImm64' && op.pseudo === LdImm64Pseudo.FUNC ? at + 1 + op.low : null
+}
+
+function isMachineCall(op: Operation): boolean {
+  if (op.kind === 'loadAbs' || op.kind === 'loadInd') return true
+  // A tail call sets the top of the stack by itself.
+  return op.kind === 'call' && op.call !== 'local' && !(op.call === 'helper' && op.imm === HelperId.tail_call)
+}

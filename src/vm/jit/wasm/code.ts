@@ -1,0 +1,158 @@
+import { ByteSink } from './bytes.ts'
+import { Op } from './opcodes.ts'
+import { EMPTY_BLOCK, type BlockType, type ValueType } from './types.ts'
+
+/** Instructions of one function body, in the order they are written. */
+export class CodeSink {
+  readonly #sink: ByteSink
+  readonly #locals: ValueType[] = []
+  readonly #params: number
+
+  /** @param params number of parameters, which are the first locals */
+  constructor(params: number, capacity: number = 256) {
+    this.#params = params
+    this.#sink = new ByteSink(capacity)
+  }
+
+  /** Bytes of instructions so far. */
+  get length(): number {
+    return this.#sink.length
+  }
+
+  /** Declares a local, which starts as zero, and returns its index. */
+  addLocal(type: ValueType): number {
+    return this.#params + this.#locals.push(type) - 1
+  }
+
+  /** An instruction without immediate operands. */
+  op(opcode: Op): void {
+    this.#sink.byte(opcode)
+  }
+
+  i32(value: number): void {
+    this.#sink.byte(Op.i32_const)
+    this.#sink.signed32(value)
+  }
+
+  /** An i64 constant that is a signed 32-bit number. */
+  i64(value: number): void {
+    this.#sink.byte(Op.i64_const)
+    this.#sink.signed32(value)
+  }
+
+  /** An i64 constant from its two 32-bit halves. */
+  i64Halves(low: number, high: number): void {
+    this.#sink.byte(Op.i64_const)
+    this.#sink.signed64(low, high)
+  }
+
+  /** An i64 constant that is a safe integer. */
+  i64Number(value: number): void {
+    this.i64Halves(value | 0, Math.floor(value / 4294967296))
+  }
+
+  get(local: number): void {
+    this.#indexed(Op.local_get, local)
+  }
+
+  set(local: number): void {
+    this.#indexed(Op.local_set, local)
+  }
+
+  tee(local: number): void {
+    this.#indexed(Op.local_tee, local)
+  }
+
+  getGlobal(index: number): void {
+    this.#indexed(Op.global_get, index)
+  }
+
+  setGlobal(index: number): void {
+    this.#indexed(Op.global_set, index)
+  }
+
+  call(functionIndex: number): void {
+    this.#indexed(Op.call, functionIndex)
+  }
+
+  /** Calls the function of table 0 whose index is on the stack. */
+  callIndirect(typeIndex: number): void {
+    this.#indexed(Op.call_indirect, typeIndex)
+    this.#sink.byte(0)
+  }
+
+  /** A load or store: `offset` (u32) is added to the address. Alignment hints are left at one byte. */
+  memory(opcode: Op, offset: number): void {
+    this.#sink.byte(opcode)
+    this.#sink.byte(0)
+    this.#sink.unsigned(offset)
+  }
+
+  memorySize(): void {
+    this.#sink.byte(Op.memory_size)
+    this.#sink.byte(0)
+  }
+
+  block(type: BlockType = EMPTY_BLOCK): void {
+    this.#sink.byte(Op.block)
+    this.#sink.byte(type)
+  }
+
+  loop(): void {
+    this.#sink.byte(Op.loop)
+    this.#sink.byte(EMPTY_BLOCK)
+  }
+
+  if(type: BlockType = EMPTY_BLOCK): void {
+    this.#sink.byte(Op.if)
+    this.#sink.byte(type)
+  }
+
+  else(): void {
+    this.#sink.byte(Op.else)
+  }
+
+  end(): void {
+    this.#sink.byte(Op.end)
+  }
+
+  /** Branch to the label `depth` levels out. */
+  br(depth: number): void {
+    this.#indexed(Op.br, depth)
+  }
+
+  brIf(depth: number): void {
+    this.#indexed(Op.br_if, depth)
+  }
+
+  /** Branch by the number on the stack; one that is too large takes the last of `depths`. */
+  brTable(depths: readonly number[]): void {
+    this.#indexed(Op.br_table, depths.length - 1)
+    for (const depth of depths) this.#sink.unsigned(depth)
+  }
+
+  /** Writes the body (locals, instructions, final end) after its size. */
+  encode(into: ByteSink): void {
+    const head = new ByteSink(16)
+    const runs: { type: ValueType; count: number }[] = []
+    for (const type of this.#locals) {
+      const last = runs.at(-1)
+      if (last?.type === type) last.count++
+      else runs.push({ type, count: 1 })
+    }
+    head.unsigned(runs.length)
+    for (const run of runs) {
+      head.unsigned(run.count)
+      head.byte(run.type)
+    }
+    into.unsigned(head.length + this.#sink.length + 1)
+    into.write(head.view())
+    into.write(this.#sink.view())
+    into.byte(Op.end)
+  }
+
+  #indexed(opcode: Op, index: number): void {
+    this.#sink.byte(opcode)
+    this.#sink.unsigned(index)
+  }
+}

@@ -1,0 +1,5 @@
+export { ByteSink } from './bytes.ts'
+export { CodeSink } from './code.ts'
+export { ModuleBuilder, type MemoryLimits } from './module.ts'
+export { Op } from './opcodes.ts'
+export { EMPTY_BLOCK, ValueType, type BlockType, type FunctionType } from './types.ts'

@@ -1,0 +1,138 @@
+import { BpfError } from '../../bytes/index.ts'
+import { HEAP_START } from './layout.ts'
+
+const PAGE = 65536
+/** wasm32: 4 GiB. */
+const MAX_PAGES = 65536
+/** Initial size: the fixed areas and a first piece of heap. */
+const INITIAL_PAGES = 20
+
+/**
+ * The one memory in which programs, packets and maps live, with its allocator. Addresses stay valid when it grows;
+ * the typed-array views do not, so take them from here each time something may have been allocated in between.
+ */
+export class LinearMemory {
+  readonly wasm: WebAssembly.Memory
+  u8: Uint8Array<ArrayBuffer>
+  view: DataView<ArrayBuffer>
+  /** Size in bytes; the first address that is no memory. */
+  size: number
+  readonly #limit: number
+  #next: number = HEAP_START
+  /** Freed pieces by size. */
+  readonly #free: Map<number, number[]> = new Map()
+
+  /** @param limit most bytes that it may grow to */
+  constructor(limit: number) {
+    this.#limit = Math.min(limit, MAX_PAGES * PAGE)
+    this.wasm = createMemory(INITIAL_PAGES, Math.max(INITIAL_PAGES, Math.ceil(this.#limit / PAGE)))
+    this.u8 = new Uint8Array(this.wasm.buffer)
+    this.view = new DataView(this.wasm.buffer)
+    this.size = this.wasm.buffer.byteLength
+  }
+
+  /**
+   * Zeroed bytes, aligned to 8.
+   * @throws BpfError `limit` when the memory may not grow that far
+   */
+  allocate(size: number): number {
+    const rounded = Math.max(8, Math.ceil(size / 8) * 8)
+    const reused = this.#free.get(rounded)?.pop()
+    if (reused !== undefined) {
+      this.u8.fill(0, reused, reused + rounded)
+      return reused
+    }
+    const address = this.#next
+    const end = address + rounded
+    if (end > this.size) this.#grow(end)
+    this.#next = end
+    return address
+  }
+
+  /** Gives back what allocate(size) returned. */
+  free(address: number, size: number): void {
+    const rounded = Math.max(8, Math.ceil(size / 8) * 8)
+    const list = this.#free.get(rounded)
+    if (list === undefined) this.#free.set(rounded, [address])
+    else list.push(address)
+  }
+
+  /** A copy of `size` bytes. */
+  read(address: number, size: number): Uint8Array {
+    return this.u8.slice(address, address + size)
+  }
+
+  write(address: number, bytes: Uint8Array): void {
+    this.u8.set(bytes, address)
+  }
+
+  /** Copies inside the memory; the ranges may overlap. */
+  copy(to: number, from: number, size: number): void {
+    this.u8.copyWithin(to, from, from + size)
+  }
+
+  fill(address: number, value: number, size: number): void {
+    this.u8.fill(value, address, address + size)
+  }
+
+  u32(address: number): number {
+    return this.view.getUint32(address, true)
+  }
+
+  setU32(address: number, value: number): void {
+    this.view.setUint32(address, value, true)
+  }
+
+  u64(address: number): bigint {
+    return this.view.getBigUint64(address, true)
+  }
+
+  setU64(address: number, value: bigint): void {
+    this.view.setBigUint64(address, value, true)
+  }
+
+  /** Bytes before the first zero byte, at most `limit`; null when there is no memory before the zero. */
+  cString(address: number, limit: number): Uint8Array | null {
+    const end = Math.min(address + limit, this.size)
+    const zero = this.u8.subarray(address, end).indexOf(0)
+    if (zero >= 0) return this.read(address, zero)
+    return end === address + limit ? this.read(address, limit) : null
+  }
+
+  #grow(end: number): void {
+    if (end > this.#limit) {
+      throw new BpfError(
+        'limit',
+        `the vm's memory would grow to ${end} bytes, over its limit of ${this.#limit} (option memoryLimit)`,
+        { errno: 'ENOMEM' },
+      )
+    }
+    // By a quarter at least, so that many small allocations do not each detach the views.
+    const wanted = Math.min(Math.max(end, this.size + (this.size >> 2)), this.#limit)
+    const pages = Math.ceil(wanted / PAGE) - this.size / PAGE
+    try {
+      this.wasm.grow(pages)
+    } catch (cause) {
+      throw new BpfError('limit', `the host has no memory for a vm of ${end} bytes`, { errno: 'ENOMEM', cause })
+    }
+    this.u8 = new Uint8Array(this.wasm.buffer)
+    this.view = new DataView(this.wasm.buffer)
+    this.size = this.wasm.buffer.byteLength
+  }
+}
+
+/** A WebAssembly memory, or where there is no WebAssembly (node --jitless) something that looks like one. */
+function createMemory(initial: number, maximum: number): WebAssembly.Memory {
+  if (typeof WebAssembly !== 'undefined') return new WebAssembly.Memory({ initial, maximum })
+  const plain = {
+    buffer: new ArrayBuffer(initial * PAGE),
+    grow(pages: number): number {
+      const before = plain.buffer.byteLength
+      const next = new ArrayBuffer(before + pages * PAGE)
+      new Uint8Array(next).set(new Uint8Array(plain.buffer))
+      plain.buffer = next
+      return before / PAGE
+    },
+  }
+  return plain as unknown as WebAssembly.Memory
+}
