@@ -78,7 +78,13 @@ class BpfWorker : public Napi::AsyncWorker {
   }
   Napi::Promise Promise() const { return deferred.Promise(); }
   void Execute() override { result = call.Run(); }
-  void OnOK() override { deferred.Resolve(Napi::Number::New(Env(), result)); }
+  void OnOK() override {
+    try {
+      deferred.Resolve(Napi::Number::New(Env(), result));
+    } catch (const Napi::Error&) {
+      // The worker thread is being terminated: nobody waits any more.
+    }
+  }
 
  private:
   Napi::Promise::Deferred deferred;

@@ -10,7 +10,7 @@ import { styleFor } from './frame/style.ts'
 import { readVersion } from './frame/version.ts'
 
 /** Global options that have a value, which is not the name of a command. */
-const VALUED_OPTIONS = ['-B', '--base-btf']
+const VALUED_OPTIONS = new Set(['-B', '--base-btf'])
 
 /**
  * Runs one command line (without `node` and the script's name) and returns the exit code. Never throws: what goes
@@ -50,7 +50,7 @@ function report(error: unknown, io: CliIo, options: GlobalOptions): ExitCode {
 function commandIndex(argv: readonly string[]): number {
   for (let i = 0; i < argv.length; i++) {
     const word = argv[i] as string
-    if (VALUED_OPTIONS.includes(word)) i++
+    if (VALUED_OPTIONS.has(word)) i++
     else if (word !== 'help' && !word.startsWith('-')) return i
   }
   return -1

@@ -1,2 +1,8 @@
 export type * from './engine.ts'
 export { FRAME_SIZE, GUARD_SIZE, REGS_ADDRESS } from './engine.ts'
+export { createVm, type Vm, type VmOptions } from './vm.ts'
+export { VmProgram } from './program.ts'
+export { VmMap } from './runtime/maps/map.ts'
+export { supportedMapTypes } from './runtime/maps/create.ts'
+export { supportedHelpers } from './runtime/helpers/index.ts'
+export { type FakeTask } from './runtime/runtime.ts'

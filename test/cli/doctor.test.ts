@@ -13,7 +13,7 @@ describe('doctor', () => {
   it('gives each check a status, and what is missing a reason', async () => {
     const result = await cli(['doctor', '--json'])
     expect(result.code).toBe(0)
-    const report = parsed<Report>(result)
+    const report: Report = parsed(result)
     expect(report.vm).toBe(true)
     expect(report.kernel).toBe(kernelStatus().ok)
     const names = report.checks.map((check) => check.name)

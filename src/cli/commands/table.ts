@@ -19,6 +19,16 @@ export interface CommandEntry {
 /** The commands, in the order of the help. */
 export const COMMANDS: readonly CommandEntry[] = [
   {
+    name: 'show',
+    summary: 'show what is in an object: programs, maps, variables, externs, CO-RE',
+    load: () => import('./show.ts'),
+  },
+  {
+    name: 'disasm',
+    summary: 'print the instructions of an object',
+    load: () => import('./disasm.ts'),
+  },
+  {
     name: 'btf',
     summary: 'print type information: btf dump file F [format raw|c]',
     load: () => import('./btf.ts'),

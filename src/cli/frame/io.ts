@@ -1,3 +1,5 @@
+import { isatty } from 'node:tty'
+
 /** Where text goes: standard output or error of the process, or a buffer of a test. */
 export interface CliStream {
   write(text: string): void
@@ -32,8 +34,8 @@ export function processIo(): CliIo {
     process.exit(signal === 'SIGINT' ? 130 : 143)
   }
   return {
-    stdout: streamOf(process.stdout),
-    stderr: streamOf(process.stderr),
+    stdout: streamOf(process.stdout, 1),
+    stderr: streamOf(process.stderr, 2),
     env: process.env,
     onInterrupt(cleanup) {
       if (cleanups.size === 0) {
@@ -51,9 +53,9 @@ export function processIo(): CliIo {
   }
 }
 
-function streamOf(stream: NodeJS.WriteStream): CliStream {
+function streamOf(stream: NodeJS.WriteStream, fd: number): CliStream {
   return {
-    isTTY: stream.isTTY === true,
+    isTTY: isatty(fd),
     write(text) {
       for (let at = 0; at < text.length;) {
         let end = Math.min(at + CHUNK, text.length)

@@ -1,0 +1,1 @@
+export { interpreterEngine } from './interpreter.ts'

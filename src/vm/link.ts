@@ -1,0 +1,93 @@
+import { BpfError } from '../bytes/index.ts'
+import { BtfKind, type Btf } from '../btf/index.ts'
+import { CallPseudo, LdImm64Pseudo, type InsnBuffer } from '../isa/index.ts'
+import type { BackendMap, LateReference, PreparedProgram } from '../loader/index.ts'
+import { ArrayMap } from './runtime/maps/array.ts'
+import { VmMap } from './runtime/maps/map.ts'
+import { kfuncNumber } from './runtime/kfuncs.ts'
+
+/** Size of a kernel variable whose type is not known. */
+const UNTYPED_SIZE = 64
+
+/** Memory for kernel variables, which read as zero in the vm. One address for each name. */
+export interface KernelVariables {
+  /** Address of `size` bytes for the variable. */
+  address(name: string, size: number): number
+}
+
+/**
+ * Puts addresses in linear memory in place of a program's late references, in a copy. Variables of the kernel are
+ * zeroed memory of their type's size.
+ * @throws BpfError `not-found` for a map that was not created, `unsupported` for a kernel function that the vm lacks
+ */
+export function link(
+  program: PreparedProgram,
+  maps: ReadonlyMap<string, BackendMap>,
+  variables: KernelVariables,
+  kernelBtf: Btf | null,
+): InsnBuffer {
+  const insns = program.insns.slice()
+  for (const reference of program.lateReferences) {
+    resolve(program, insns, reference, maps, variables, kernelBtf)
+  }
+  return insns
+}
+
+function resolve(
+  program: PreparedProgram,
+  insns: InsnBuffer,
+  reference: LateReference,
+  maps: ReadonlyMap<string, BackendMap>,
+  variables: KernelVariables,
+  kernelBtf: Btf | null,
+): void {
+  const at = reference.insn
+  const where = { program: program.spec.name, insn: at }
+  switch (reference.kind) {
+    case 'map':
+      setAddress(insns, at, vmMap(maps, reference.map, where).handle)
+      break
+    case 'mapValue': {
+      const map = vmMap(maps, reference.map, where)
+      if (!(map instanceof ArrayMap)) {
+        throw new BpfError('malformed', `map ${reference.map} is no array, so its value has no address`, { where })
+      }
+      setAddress(insns, at, map.base + reference.offset)
+      break
+    }
+    case 'ksymBtf':
+      setAddress(insns, at, variables.address(reference.name, typedSize(kernelBtf, reference)))
+      break
+    case 'ksymAddress':
+      setAddress(insns, at, reference.weak ? 0 : variables.address(reference.name, UNTYPED_SIZE))
+      break
+    case 'kfunc': {
+      const number = kfuncNumber(reference.name)
+      if (number === 0 && !reference.weak) {
+        throw new BpfError('unsupported', `the vm has no kernel function ${reference.name}`, { where })
+      }
+      insns.src[at] = CallPseudo.KFUNC
+      insns.off[at] = 0
+      insns.imm[at] = number
+      break
+    }
+  }
+}
+
+function vmMap(maps: ReadonlyMap<string, BackendMap>, name: string, where: { program: string; insn: number }): VmMap {
+  const map = maps.get(name)
+  if (map instanceof VmMap) return map
+  throw new BpfError('not-found', `map ${name} was not created in this vm`, { where: { ...where, map: name } })
+}
+
+function setAddress(insns: InsnBuffer, at: number, address: number): void {
+  insns.src[at] = LdImm64Pseudo.NONE
+  insns.imm[at] = address | 0
+  insns.imm[at + 1] = 0
+}
+
+function typedSize(btf: Btf | null, reference: { btfId: number; module: string | null }): number {
+  if (btf === null || reference.module !== null || reference.btfId <= 0) return UNTYPED_SIZE
+  const type = btf.type(reference.btfId)
+  return type.kind === BtfKind.VAR ? Math.max(8, btf.sizeOf(type.type)) : UNTYPED_SIZE
+}

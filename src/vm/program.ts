@@ -1,0 +1,108 @@
+import { BpfError } from '../bytes/index.ts'
+import type { RunInput, RunOutput } from '../loader/index.ts'
+import { ProgType } from '../uapi/index.ts'
+import { STACK_TOP_ADDRESS, type CompiledCode } from './engine.ts'
+import { createContext } from './runtime/context/index.ts'
+import { PROGRAM_STACK_SIZE, STACK_END } from './runtime/layout.ts'
+import type { Run, RunningProgram, Runtime } from './runtime/runtime.ts'
+
+const RUN_ON_CPU = 1
+
+/** A program that is loaded in the vm. */
+export class VmProgram implements RunningProgram {
+  readonly type: number
+  readonly name: string
+  readonly id: number
+  readonly fd: null = null
+  readonly log: string = ''
+  readonly #runtime: Runtime
+  readonly #code: CompiledCode
+  #closed = false
+
+  constructor(runtime: Runtime, name: string, type: number, code: CompiledCode) {
+    this.#runtime = runtime
+    this.#code = code
+    this.name = name
+    this.type = type
+    this.id = runtime.nextId()
+  }
+
+  /**
+   * Runs the program as BPF_PROG_TEST_RUN does; unlike the kernel it takes every program type. `repeat` runs go on
+   * with the packet and context that the run before has left.
+   * @throws BpfError `syscall` with the errno of BPF_PROG_TEST_RUN, `trap` when the program was stopped
+   */
+  run(input: RunInput): RunOutput {
+    if (this.#closed) throw new BpfError('closed', `program ${this.name} was closed`, { where: { program: this.name } })
+    const runtime = this.#runtime
+    if (runtime.run !== null) throw new BpfError('usage', 'a program of this vm is running already')
+    const cpu = input.cpu ?? 0
+    if (cpu >= runtime.cpus) {
+      throw new BpfError('syscall', `test run: ENXIO: CPU ${cpu}, the vm has ${runtime.cpus}`, { errno: 'ENXIO' })
+    }
+    if (cpu !== 0 && ((input.flags ?? 0) & RUN_ON_CPU) === 0) {
+      throw new BpfError('syscall', `test run: EINVAL: CPU ${cpu} without the flag BPF_F_TEST_RUN_ON_CPU`, {
+        errno: 'EINVAL',
+      })
+    }
+    const repeat = Math.max(1, input.repeat ?? 1)
+    const context = createContext(runtime.memory, this.type, input)
+    const trace: string[] = []
+    runtime.cpu = cpu
+    let retval = 0
+    let started = 0
+    let elapsed = 0
+    try {
+      started = performance.now()
+      for (let i = 0; i < repeat; i++) {
+        retval = this.#once({ context, trace, tailCalls: 0, programs: [], stackLimit: STACK_END - PROGRAM_STACK_SIZE })
+      }
+      elapsed = performance.now() - started
+    } finally {
+      runtime.endRun()
+      runtime.cpu = 0
+    }
+    const { data, ctx } = context.output()
+    return { retval, data, ctx, durationNs: (elapsed * 1e6) / repeat, trace }
+  }
+
+  /** Runs on a context that lies in memory; r0 is in the register area afterwards. */
+  enter(ctx: number): void {
+    const programs = this.#runtime.run?.programs
+    programs?.push(this)
+    try {
+      this.#code.run(ctx)
+    } finally {
+      programs?.pop()
+    }
+  }
+
+  callback(index: number): void {
+    this.#code.call(index)
+  }
+
+  close(): void {
+    this.#closed = true
+  }
+
+  #once(run: Run): number {
+    const runtime = this.#runtime
+    runtime.run = run
+    runtime.memory.setU32(STACK_TOP_ADDRESS, STACK_END)
+    this.enter(run.context.address)
+    return runtime.low(0)
+  }
+}
+
+/** Types whose programs follow kernel pointers; a load that faults reads zero there. */
+export const FAULTS_READ_ZERO: ReadonlySet<number> = new Set<number>([
+  ProgType.KPROBE,
+  ProgType.TRACEPOINT,
+  ProgType.PERF_EVENT,
+  ProgType.RAW_TRACEPOINT,
+  ProgType.RAW_TRACEPOINT_WRITABLE,
+  ProgType.TRACING,
+  ProgType.LSM,
+  ProgType.STRUCT_OPS,
+  ProgType.EXT,
+])

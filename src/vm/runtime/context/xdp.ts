@@ -1,0 +1,202 @@
+import type { RunInput } from '../../../loader/index.ts'
+import { Errno } from '../../../uapi/index.ts'
+import { CONTEXT_ADDRESS, PACKET_DATA } from '../layout.ts'
+import type { LinearMemory } from '../memory.ts'
+import { contextBytes, testRunError, type ContextOutput, type RunContext } from './context.ts'
+
+/** struct xdp_md (include/uapi/linux/bpf.h): byte offsets of its u32 fields. */
+const DATA = 0
+const DATA_END = 4
+const DATA_META = 8
+const INGRESS_IFINDEX = 12
+const RX_QUEUE_INDEX = 16
+const XDP_MD_SIZE = 24
+
+/** Bytes in front of the packet that test runs leave (XDP_PACKET_HEADROOM). */
+const HEADROOM = 256
+/** What the kernel keeps of the headroom for itself (struct xdp_frame). */
+const FRAME_SIZE = 40
+const PAGE_SIZE = 4096
+/** Room at the end of the page for struct skb_shared_info. */
+const TAILROOM = 320
+const MAX_META = 32
+/** Most fragments of a packet that is longer than a page (MAX_SKB_FRAGS). */
+const MAX_FRAGS = 17
+const ETH_HLEN = 14
+
+/**
+ * Context of XDP programs, with the sizes and rules of the kernel's test run. The part of a packet that does not fit
+ * into the first page (fragments) lies behind the linear part, where only helpers reach it.
+ */
+export class XdpContext implements RunContext {
+  readonly kind: 'xdp' = 'xdp' as const
+  readonly address: number = CONTEXT_ADDRESS
+  readonly #memory: LinearMemory
+  readonly #returnsCtx: boolean
+  readonly #given: Uint8Array | null
+  readonly #hardStart: number
+  /** End of the memory that the linear part may grow into. */
+  readonly #hardEnd: number
+  #meta: number
+  #data: number
+  #end: number
+  /** Bytes of fragments behind the linear part. */
+  #fragments: number
+
+  constructor(memory: LinearMemory, input: RunInput) {
+    this.#memory = memory
+    const packet = input.data ?? new Uint8Array(0)
+    const ctx = contextBytes(input.ctx, XDP_MD_SIZE)
+    this.#given = ctx
+    this.#returnsCtx = ctx !== null
+    const view = ctx === null ? null : new DataView(ctx.buffer)
+    const field = (at: number): number => view?.getUint32(at, true) ?? 0
+    let meta = 0
+    let linear = packet.length
+    if (ctx !== null) {
+      meta = field(DATA)
+      linear = field(DATA_END)
+      if (field(DATA_META) !== 0 || linear > packet.length || meta > linear) {
+        throw testRunError('EINVAL', 'data_meta must be 0, and data <= data_end <= the number of bytes of data')
+      }
+      if (meta % 4 !== 0 || meta > MAX_META) {
+        throw testRunError('EINVAL', `${meta} bytes of metadata; at most ${MAX_META}, a multiple of 4, are possible`)
+      }
+      if (field(20) !== 0) throw testRunError('EINVAL', 'egress_ifindex must be 0')
+      if (field(INGRESS_IFINDEX) === 0 && field(RX_QUEUE_INDEX) !== 0) {
+        throw testRunError('EINVAL', 'rx_queue_index without ingress_ifindex')
+      }
+    }
+    const headroom = HEADROOM - meta
+    linear = Math.min(linear, PAGE_SIZE - headroom - TAILROOM)
+    if (packet.length - meta < ETH_HLEN) {
+      throw testRunError('EINVAL', `the packet has ${packet.length - meta} bytes, at least ${ETH_HLEN} are needed`)
+    }
+    const fragments = packet.length - linear
+    if (fragments > MAX_FRAGS * PAGE_SIZE) {
+      throw testRunError(
+        'ENOMEM',
+        `the packet has ${packet.length} bytes, which takes more than ${MAX_FRAGS} fragments`,
+      )
+    }
+    this.#hardStart = PACKET_DATA
+    this.#hardEnd = PACKET_DATA + PAGE_SIZE - TAILROOM
+    memory.fill(PACKET_DATA, 0, PAGE_SIZE)
+    this.#meta = PACKET_DATA + headroom
+    this.#data = this.#meta + meta
+    this.#end = this.#meta + linear
+    this.#fragments = fragments
+    memory.write(this.#meta, packet.subarray(0, linear))
+    memory.write(this.#fragmentStart, packet.subarray(linear))
+    memory.setU32(CONTEXT_ADDRESS + INGRESS_IFINDEX, field(INGRESS_IFINDEX) || 1)
+    memory.setU32(CONTEXT_ADDRESS + RX_QUEUE_INDEX, field(RX_QUEUE_INDEX))
+    memory.setU32(CONTEXT_ADDRESS + 20, 0)
+    this.#publish()
+  }
+
+  /** Bytes of packet, fragments included. */
+  get length(): number {
+    return this.#end - this.#data + this.#fragments
+  }
+
+  loadPacket(_offset: number, _size: number): number | null {
+    return null
+  }
+
+  /** Copies of packet bytes, fragments included; null when they are not all there. */
+  read(offset: number, size: number): Uint8Array | null {
+    if (offset + size > this.length) return null
+    const bytes = new Uint8Array(size)
+    this.#pieces(offset, size, (at, from, count) => bytes.set(this.#memory.u8.subarray(at, at + count), from))
+    return bytes
+  }
+
+  write(offset: number, bytes: Uint8Array): boolean {
+    if (offset + bytes.length > this.length) return false
+    this.#pieces(offset, bytes.length, (at, from, count) => {
+      this.#memory.write(at, bytes.subarray(from, from + count))
+    })
+    return true
+  }
+
+  /** bpf_xdp_adjust_head. */
+  adjustHead(by: number): number {
+    const metaSize = this.#data - this.#meta
+    const data = this.#data + by
+    if (data < this.#hardStart + FRAME_SIZE + metaSize || data > this.#end - ETH_HLEN) return -Errno.EINVAL
+    if (metaSize > 0) this.#memory.copy(this.#meta + by, this.#meta, metaSize)
+    this.#meta += by
+    this.#data = data
+    this.#publish()
+    return 0
+  }
+
+  /** bpf_xdp_adjust_tail. */
+  adjustTail(by: number): number {
+    if (this.#fragments > 0) return this.#adjustFragments(by)
+    const end = this.#end + by
+    if (end > this.#hardEnd || end < this.#data + ETH_HLEN) return -Errno.EINVAL
+    if (by > 0) this.#memory.fill(this.#end, 0, by)
+    this.#end = end
+    this.#publish()
+    return 0
+  }
+
+  /** bpf_xdp_adjust_meta. */
+  adjustMeta(by: number): number {
+    const meta = this.#meta + by
+    if (meta < this.#hardStart + FRAME_SIZE || meta > this.#data) return -Errno.EINVAL
+    const size = this.#data - meta
+    if (size % 4 !== 0 || size > MAX_META) return -Errno.EACCES
+    this.#meta = meta
+    this.#publish()
+    return 0
+  }
+
+  output(): ContextOutput {
+    const linear = this.#memory.read(this.#meta, this.#end - this.#meta)
+    const data = new Uint8Array(linear.length + this.#fragments)
+    data.set(linear)
+    data.set(this.#memory.read(this.#fragmentStart, this.#fragments), linear.length)
+    if (!this.#returnsCtx || this.#given === null) return { data, ctx: null }
+    const ctx = this.#given.slice()
+    const view = new DataView(ctx.buffer)
+    view.setUint32(DATA, this.#data - this.#meta, true)
+    view.setUint32(DATA_END, this.#end - this.#meta, true)
+    return { data, ctx }
+  }
+
+  get #fragmentStart(): number {
+    return this.#hardStart + PAGE_SIZE
+  }
+
+  #adjustFragments(by: number): number {
+    if (by > 0) {
+      // The last fragment may grow to the end of its page.
+      const used = this.#fragments % PAGE_SIZE
+      if (used === 0 || used + by > PAGE_SIZE) return -Errno.EINVAL
+      this.#memory.fill(this.#fragmentStart + this.#fragments, 0, by)
+      this.#fragments += by
+      return 0
+    }
+    if (this.length + by < ETH_HLEN) return -Errno.EINVAL
+    const fromFragments = Math.min(this.#fragments, -by)
+    this.#fragments -= fromFragments
+    this.#end -= -by - fromFragments
+    this.#publish()
+    return 0
+  }
+
+  #pieces(offset: number, size: number, visit: (at: number, from: number, count: number) => void): void {
+    const linear = this.#end - this.#data
+    const first = Math.max(0, Math.min(size, linear - offset))
+    if (first > 0) visit(this.#data + offset, 0, first)
+    if (first < size) visit(this.#fragmentStart + Math.max(0, offset - linear), first, size - first)
+  }
+
+  #publish(): void {
+    this.#memory.setU32(CONTEXT_ADDRESS + DATA, this.#data)
+    this.#memory.setU32(CONTEXT_ADDRESS + DATA_END, this.#end)
+    this.#memory.setU32(CONTEXT_ADDRESS + DATA_META, this.#meta)
+  }
+}

@@ -1,0 +1,53 @@
+import { ADJUST_ROOM_HELPERS } from './adjust-room.ts'
+import { CHECKSUM_HELPERS } from './checksum.ts'
+import { EVENT_HELPERS } from './events.ts'
+import type { Helper, HelperGroup } from './helper.ts'
+import { MAP_HELPERS } from './maps.ts'
+import { MEMORY_HELPERS } from './memory.ts'
+import { PRINT_HELPERS } from './print.ts'
+import { REDIRECT_HELPERS } from './redirect.ts'
+import { SKB_HELPERS } from './skb.ts'
+import { TASK_HELPERS } from './task.ts'
+import { TIME_HELPERS } from './time.ts'
+import { VLAN_HELPERS } from './vlan.ts'
+import { XDP_HELPERS } from './xdp.ts'
+
+const GROUPS: readonly HelperGroup[] = [
+  MAP_HELPERS,
+  MEMORY_HELPERS,
+  TIME_HELPERS,
+  TASK_HELPERS,
+  EVENT_HELPERS,
+  PRINT_HELPERS,
+  XDP_HELPERS,
+  SKB_HELPERS,
+  ADJUST_ROOM_HELPERS,
+  VLAN_HELPERS,
+  CHECKSUM_HELPERS,
+  REDIRECT_HELPERS,
+]
+
+/** By id, dense, so that a call is one load. */
+const TABLE: readonly (Helper | undefined)[] = makeTable()
+
+function makeTable(): (Helper | undefined)[] {
+  const table: (Helper | undefined)[] = []
+  for (const group of GROUPS) {
+    for (const [id, helper] of Object.entries(group)) table[Number(id)] = helper
+  }
+  return Array.from(table)
+}
+
+/** The helper with an id; undefined when the vm lacks it. bpf_tail_call (12) is the engines'. */
+export function helperOf(id: number): Helper | undefined {
+  return TABLE[id]
+}
+
+/** Ids of the helpers that the vm has, bpf_tail_call included. */
+export function supportedHelpers(): number[] {
+  const ids = [12]
+  TABLE.forEach((helper, id) => {
+    if (helper !== undefined) ids.push(id)
+  })
+  return ids.sort((a, b) => a - b)
+}

@@ -1,0 +1,83 @@
+import { encodeUtf8 } from '../../../bytes/index.ts'
+import { Errno, HelperId } from '../../../uapi/index.ts'
+import { StackTraceMap } from '../maps/stack-trace.ts'
+import type { Runtime } from '../runtime.ts'
+import type { HelperGroup } from './helper.ts'
+
+/** TASK_COMM_LEN. */
+const COMM_SIZE = 16
+/** Return addresses of the call stack that the vm shows. */
+const STACK: readonly bigint[] = [0xffffffff81000010n, 0xffffffff81000020n, 0xffffffff81000030n]
+const STACK_SKIP_MASK = 0xff
+const USER_STACK = 0x100
+const FAST_COMPARE = 0x200
+const REUSE_STACKID = 0x400
+const USER_BUILD_ID = 0x800
+
+function comm(rt: Runtime): Uint8Array {
+  return encodeUtf8(rt.options.task.comm).subarray(0, COMM_SIZE - 1)
+}
+
+function stack(flags: number): readonly bigint[] {
+  return (flags & USER_STACK) !== 0 ? [] : STACK.slice(flags & STACK_SKIP_MASK)
+}
+
+/** bpf_get_stack: return addresses as u64. */
+function getStack(rt: Runtime, buffer: number, size: number, flags: number): number {
+  if ((flags & ~(STACK_SKIP_MASK | USER_STACK | USER_BUILD_ID)) !== 0 || size % 8 !== 0) return -Errno.EINVAL
+  const frames = stack(flags).slice(0, size / 8)
+  rt.memory.fill(buffer, 0, size)
+  frames.forEach((frame, i) => rt.memory.setU64(buffer + i * 8, frame))
+  return frames.length * 8
+}
+
+/** The fake task, its names and numbers, and its call stack. */
+export const TASK_HELPERS: HelperGroup = {
+  [HelperId.get_current_pid_tgid]: (rt) => (BigInt(rt.options.task.tgid) << 32n) | BigInt(rt.options.task.pid),
+  [HelperId.get_current_uid_gid]: (rt) => (BigInt(rt.options.task.gid) << 32n) | BigInt(rt.options.task.uid),
+  [HelperId.get_current_comm]: (rt, _buffer, size) => {
+    const buffer = rt.pointer(1, size, 'a buffer')
+    const text = comm(rt).subarray(0, Math.max(0, size - 1))
+    rt.memory.fill(buffer, 0, size)
+    rt.memory.write(buffer, text)
+    return 0
+  },
+  [HelperId.get_current_task]: (rt) => rt.taskAddress(),
+  [HelperId.get_current_task_btf]: (rt) => rt.taskAddress(),
+  [HelperId.task_pt_regs]: (rt) => rt.run?.context.address ?? 0,
+  [HelperId.get_current_cgroup_id]: (rt) => rt.options.task.cgroupId,
+  [HelperId.get_current_ancestor_cgroup_id]: (rt, level) => (level === 0 ? rt.options.task.cgroupId : 0),
+  [HelperId.get_ns_current_pid_tgid]: (rt, _dev, _ino, _info, size) => {
+    const info = rt.pointer(3, size, 'struct bpf_pidns_info')
+    if (size !== 8) {
+      rt.memory.fill(info, 0, size)
+      return -Errno.EINVAL
+    }
+    rt.memory.setU32(info, rt.options.task.pid)
+    rt.memory.setU32(info + 4, rt.options.task.tgid)
+    return 0
+  },
+  [HelperId.current_task_under_cgroup]: (rt, _map, index) => {
+    // No cgroup array has a cgroup in the vm.
+    return index >= rt.map(1).maxEntries ? -Errno.E2BIG : -Errno.EAGAIN
+  },
+  [HelperId.send_signal]: () => 0,
+  [HelperId.send_signal_thread]: () => 0,
+  [HelperId.override_return]: () => 0,
+  [HelperId.get_stackid]: (rt) => {
+    const map = rt.map(2)
+    const flags = rt.flags(3)
+    const known = STACK_SKIP_MASK | USER_STACK | FAST_COMPARE | REUSE_STACKID
+    if ((flags & ~known) !== 0 || !(map instanceof StackTraceMap)) return -Errno.EINVAL
+    const frames = stack(flags)
+    if (frames.length === 0) return -Errno.EFAULT
+    const buckets = 2 ** Math.ceil(Math.log2(map.maxEntries))
+    const id = Number(frames.reduce((sum, frame) => (sum * 31n + frame) & 0xffffffffn, 7n) % BigInt(buckets))
+    return map.store(id, frames, (flags & REUSE_STACKID) !== 0)
+  },
+  [HelperId.get_stack]: (rt, _ctx, _buffer, size) => getStack(rt, rt.pointer(2, size, 'a buffer'), size, rt.flags(4)),
+  [HelperId.get_task_stack]: (rt, _task, _buffer, size) =>
+    getStack(rt, rt.pointer(2, size, 'a buffer'), size, rt.flags(4)),
+  [HelperId.get_attach_cookie]: () => 0,
+  [HelperId.get_func_ip]: () => 0,
+}

@@ -1,0 +1,80 @@
+import { STACK_TOP_ADDRESS, type Machine } from '../engine.ts'
+import { Trap } from '../trap.ts'
+import { helperOf } from './helpers/index.ts'
+import { kfuncOf } from './kfuncs.ts'
+import { MAX_TAIL_CALLS, PROGRAM_STACK_SIZE, STACK_START } from './layout.ts'
+import { ProgArrayMap } from './maps/prog-array.ts'
+import type { Runtime } from './runtime.ts'
+
+/** The machine that engines run on: a thin face of the runtime. */
+export class VmMachine implements Machine {
+  readonly #runtime: Runtime
+
+  constructor(runtime: Runtime) {
+    this.#runtime = runtime
+  }
+
+  get memory(): WebAssembly.Memory {
+    return this.#runtime.memory.wasm
+  }
+
+  get fuel(): number {
+    return this.#runtime.options.fuel
+  }
+
+  hasHelper(id: number): boolean {
+    return helperOf(id) !== undefined
+  }
+
+  callHelper(id: number): void {
+    const helper = helperOf(id)
+    if (helper === undefined) throw new Trap('call', `the vm has no helper #${id}`)
+    const rt = this.#runtime
+    rt.setResult(helper(rt, rt.low(1), rt.low(2), rt.low(3), rt.low(4), rt.low(5)))
+  }
+
+  /** Calls of kernel functions have numbers of this vm in place of BTF ids, see link.ts; 0 is a missing one. */
+  callKfunc(number: number): void {
+    const kfunc = kfuncOf(number)
+    if (kfunc === undefined) throw new Trap('call', 'call of a weak kernel function that the vm does not have')
+    const rt = this.#runtime
+    rt.setResult(kfunc(rt, rt.low(1), rt.low(2), rt.low(3), rt.low(4), rt.low(5)))
+  }
+
+  tailCall(): boolean {
+    const rt = this.#runtime
+    const run = rt.run
+    const map = rt.map(2)
+    if (run === null || !(map instanceof ProgArrayMap)) throw new Trap('call', 'r2 of the tail call is no prog array')
+    const index = rt.low(3)
+    if (index >= map.maxEntries || run.tailCalls >= MAX_TAIL_CALLS) return false
+    const program = map.program(index)
+    // An empty slot does not count.
+    if (program === undefined) return false
+    run.tailCalls++
+    const limit = run.stackLimit
+    run.stackLimit = Math.max(STACK_START, this.stackTop() - PROGRAM_STACK_SIZE)
+    try {
+      program.enter(rt.low(1))
+    } finally {
+      run.stackLimit = limit
+    }
+    return true
+  }
+
+  loadPacket(offset: number, size: number): boolean {
+    const rt = this.#runtime
+    const value = rt.run?.context.loadPacket(offset, size) ?? null
+    if (value === null) return false
+    rt.setResult(value >= 0x80000000 ? BigInt(value) : value)
+    return true
+  }
+
+  stackTop(): number {
+    return this.#runtime.memory.u32(STACK_TOP_ADDRESS)
+  }
+
+  stackLimit(): number {
+    return this.#runtime.run?.stackLimit ?? STACK_START
+  }
+}

@@ -1,0 +1,75 @@
+import { Errno, MapFlag, UpdateFlag } from '../../../uapi/index.ts'
+import { Descriptor } from './descriptor.ts'
+import { VmMap, onlyFlags, requireAttributes, type MapConfig, type MapHost } from './map.ts'
+
+const ARRAY_FLAGS: number = MapFlag.MMAPABLE | MapFlag.PRESERVE_ELEMS | MapFlag.INNER_MAP
+
+/** BPF_MAP_TYPE_ARRAY and the maps of global data: values side by side, all there from the start. */
+export class ArrayMap extends VmMap {
+  /** Address of value 0. */
+  readonly base: number
+  /** Bytes from one index to the next. */
+  protected readonly stride: number
+
+  constructor(host: MapHost, config: MapConfig, perCpu: boolean = false) {
+    const { spec } = config
+    requireAttributes(
+      config,
+      spec.keySize === 4 && spec.valueSize > 0 && spec.maxEntries > 0 && onlyFlags(spec.flags, ARRAY_FLAGS),
+      'a key of 4 bytes, a value and entries',
+    )
+    super(host, config, perCpu)
+    this.stride = this.valueStride * this.valueCount
+    this.base = this.memory.allocate(this.stride * this.maxEntries)
+    this.memory.setU32(this.handle + Descriptor.BASE, this.base)
+    this.memory.setU32(this.handle + Descriptor.STRIDE, this.stride)
+  }
+
+  override lookupAt(key: number): number {
+    const index = this.memory.view.getUint32(key, true)
+    return index < this.maxEntries ? this.base + index * this.stride : 0
+  }
+
+  override updateAt(key: number, value: number, flags: number): number {
+    const error = this.checkUpdate(key, flags)
+    if (error !== 0) return error
+    this.memory.copy(this.lookupAt(key), value, this.valueSize)
+    return 0
+  }
+
+  override deleteAt(_key: number): number {
+    return -Errno.EINVAL
+  }
+
+  override forEachAt(visit: (key: number, value: number) => boolean): number {
+    const key = this.memory.allocate(4)
+    try {
+      for (let index = 0; index < this.maxEntries; index++) {
+        this.memory.setU32(key, index)
+        if (visit(key, this.lookupAt(key))) return index + 1
+      }
+      return this.maxEntries
+    } finally {
+      this.memory.free(key, 4)
+    }
+  }
+
+  protected override userNextKey(key: number, next: number): number {
+    const index = key === 0 ? this.maxEntries : this.memory.u32(key)
+    if (index === this.maxEntries - 1) return -Errno.ENOENT
+    this.memory.setU32(next, index >= this.maxEntries ? 0 : index + 1)
+    return 0
+  }
+
+  /** What the kernel checks before an update, in its order. */
+  protected checkUpdate(key: number, flags: number): number {
+    if ((flags & ~UpdateFlag.LOCK) > UpdateFlag.EXIST) return -Errno.EINVAL
+    if (this.memory.u32(key) >= this.maxEntries) return -Errno.E2BIG
+    if ((flags & UpdateFlag.NOEXIST) !== 0) return -Errno.EEXIST
+    return 0
+  }
+
+  protected override release(): void {
+    this.memory.free(this.base, this.stride * this.maxEntries)
+  }
+}

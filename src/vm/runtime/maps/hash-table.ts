@@ -1,0 +1,188 @@
+import type { LinearMemory } from '../memory.ts'
+import { Descriptor, Element } from './descriptor.ts'
+import { roundUp8 } from './map.ts'
+
+/** Elements that are allocated at a time. */
+const SLAB_BYTES = 16384
+const FIRST_BUCKETS = 16
+
+/**
+ * A chained hash table in linear memory: bucket heads and elements by the layout in descriptor.ts. Elements never
+ * move; the array of bucket heads is doubled when there are more elements than buckets.
+ */
+export class HashTable {
+  readonly #memory: LinearMemory
+  readonly #handle: number
+  readonly keySize: number
+  readonly valueOffset: number
+  readonly elementSize: number
+  #buckets: number
+  #mask: number
+  #count = 0
+  /** Elements that are free, last freed first. */
+  readonly #free: number[] = []
+  readonly #slabs: { readonly address: number; readonly size: number }[] = []
+
+  constructor(memory: LinearMemory, handle: number, keySize: number, valueBytes: number) {
+    this.#memory = memory
+    this.#handle = handle
+    this.keySize = keySize
+    this.valueOffset = Element.KEY + roundUp8(keySize)
+    this.elementSize = this.valueOffset + valueBytes
+    this.#mask = FIRST_BUCKETS - 1
+    this.#buckets = memory.allocate(FIRST_BUCKETS * 4)
+    memory.setU32(handle + Descriptor.VALUE_OFFSET, this.valueOffset)
+    this.#publish()
+  }
+
+  get count(): number {
+    return this.#count
+  }
+
+  /** Address of the element with the key at `key`, 0 for none. */
+  find(key: number): number {
+    const view = this.#memory.view
+    const hash = this.hashOf(key)
+    let element = view.getUint32(this.#buckets + (hash & this.#mask) * 4, true)
+    while (element !== 0) {
+      if (view.getInt32(element + Element.HASH, true) === hash && this.#sameKey(element + Element.KEY, key)) {
+        return element
+      }
+      element = view.getUint32(element, true)
+    }
+    return 0
+  }
+
+  /** A free element, its header and contents undefined. */
+  take(): number {
+    const element = this.#free.pop()
+    if (element !== undefined) return element
+    const count = Math.max(1, Math.min(1024, Math.floor(SLAB_BYTES / this.elementSize)))
+    const size = count * this.elementSize
+    const slab = this.#memory.allocate(size)
+    this.#slabs.push({ address: slab, size })
+    for (let i = count - 1; i > 0; i--) this.#free.push(slab + i * this.elementSize)
+    return slab
+  }
+
+  /** Puts an element, that no bucket holds any more, back. */
+  give(element: number): void {
+    this.#free.push(element)
+  }
+
+  /** Adds an element with the key at `key`, which must not be in the table. */
+  insert(element: number, key: number): void {
+    if (this.#count > this.#mask) this.#double()
+    const memory = this.#memory
+    const hash = this.hashOf(key)
+    const bucket = this.#buckets + (hash & this.#mask) * 4
+    memory.copy(element + Element.KEY, key, this.keySize)
+    memory.view.setInt32(element + Element.HASH, hash, true)
+    memory.setU32(element + Element.NEXT, memory.u32(bucket))
+    memory.setU32(bucket, element)
+    this.#count++
+    memory.setU32(this.#handle + Descriptor.COUNT, this.#count)
+  }
+
+  /** Takes an element out of its bucket; its contents stay for those who hold a pointer. */
+  remove(element: number): void {
+    const memory = this.#memory
+    let at = this.#buckets + (memory.u32(element + Element.HASH) & this.#mask) * 4
+    for (;;) {
+      const next = memory.u32(at)
+      if (next === 0) return
+      if (next === element) break
+      at = next + Element.NEXT
+    }
+    memory.setU32(at, memory.u32(element + Element.NEXT))
+    this.#count--
+    memory.setU32(this.#handle + Descriptor.COUNT, this.#count)
+  }
+
+  /** The element after `element` in the order of the table, the first one for 0; 0 at the end. */
+  next(element: number): number {
+    const memory = this.#memory
+    let bucket = 0
+    if (element !== 0) {
+      const next = memory.u32(element + Element.NEXT)
+      if (next !== 0) return next
+      bucket = (memory.u32(element + Element.HASH) & this.#mask) + 1
+    }
+    for (; bucket <= this.#mask; bucket++) {
+      const head = memory.u32(this.#buckets + bucket * 4)
+      if (head !== 0) return head
+    }
+    return 0
+  }
+
+  /** Gives all memory back. */
+  release(): void {
+    this.#memory.free(this.#buckets, (this.#mask + 1) * 4)
+    for (const slab of this.#slabs) this.#memory.free(slab.address, slab.size)
+  }
+
+  /** Hash of a key: its 32-bit words, then its last bytes, mixed by multiplication and rotation (as in Murmur3). */
+  hashOf(key: number): number {
+    const view = this.#memory.view
+    const size = this.keySize
+    let hash = size
+    let at = 0
+    for (; at + 4 <= size; at += 4) hash = mix(hash, view.getInt32(key + at, true))
+    if (at < size) {
+      let tail = 0
+      for (let shift = 0; at < size; at++, shift += 8) tail |= view.getUint8(key + at) << shift
+      hash = mix(hash, tail)
+    }
+    hash ^= hash >>> 16
+    hash = Math.imul(hash, 0x85ebca6b)
+    hash ^= hash >>> 13
+    hash = Math.imul(hash, 0xc2b2ae35)
+    return hash ^ (hash >>> 16)
+  }
+
+  #sameKey(a: number, b: number): boolean {
+    const view = this.#memory.view
+    const size = this.keySize
+    let at = 0
+    for (; at + 4 <= size; at += 4) {
+      if (view.getInt32(a + at, true) !== view.getInt32(b + at, true)) return false
+    }
+    for (; at < size; at++) {
+      if (view.getUint8(a + at) !== view.getUint8(b + at)) return false
+    }
+    return true
+  }
+
+  #double(): void {
+    const memory = this.#memory
+    const old = this.#buckets
+    const oldMask = this.#mask
+    this.#mask = oldMask * 2 + 1
+    this.#buckets = memory.allocate((this.#mask + 1) * 4)
+    for (let bucket = 0; bucket <= oldMask; bucket++) {
+      let element = memory.u32(old + bucket * 4)
+      while (element !== 0) {
+        const next = memory.u32(element + Element.NEXT)
+        const to = this.#buckets + (memory.u32(element + Element.HASH) & this.#mask) * 4
+        memory.setU32(element + Element.NEXT, memory.u32(to))
+        memory.setU32(to, element)
+        element = next
+      }
+    }
+    memory.free(old, (oldMask + 1) * 4)
+    this.#publish()
+  }
+
+  #publish(): void {
+    this.#memory.setU32(this.#handle + Descriptor.BASE, this.#buckets)
+    this.#memory.setU32(this.#handle + Descriptor.STRIDE, this.#mask)
+  }
+}
+
+function mix(hash: number, word: number): number {
+  let k = Math.imul(word, 0xcc9e2d51)
+  k = (k << 15) | (k >>> 17)
+  let h = hash ^ Math.imul(k, 0x1b873593)
+  h = (h << 13) | (h >>> 19)
+  return (Math.imul(h, 5) + 0xe6546b64) | 0
+}

@@ -1,0 +1,129 @@
+import { Errno, MapFlag, UpdateFlag } from '../../../uapi/index.ts'
+import { Descriptor, Element } from './descriptor.ts'
+import { HashTable } from './hash-table.ts'
+import { VmMap, onlyFlags, requireAttributes, type MapConfig, type MapHost } from './map.ts'
+
+const HASH_FLAGS: number = MapFlag.NO_PREALLOC | MapFlag.NO_COMMON_LRU | MapFlag.ZERO_SEED
+
+/**
+ * BPF_MAP_TYPE_HASH. As in the kernel, an update of a key makes a new element, so that a pointer to the value before
+ * keeps showing the old value; the old element is used again at once (preallocated maps) or when the program has
+ * ended (BPF_F_NO_PREALLOC).
+ */
+export class HashMap extends VmMap {
+  protected readonly table: HashTable
+  protected readonly preallocated: boolean
+  /** The element that the next update of an existing key takes, one a CPU (preallocated maps). */
+  readonly #spare: Map<number, number> = new Map()
+
+  constructor(host: MapHost, config: MapConfig, perCpu: boolean = false) {
+    const { spec } = config
+    requireAttributes(
+      config,
+      spec.keySize > 0 && spec.valueSize > 0 && spec.maxEntries > 0 && onlyFlags(spec.flags, HASH_FLAGS),
+      'a key, a value and entries',
+    )
+    super(host, config, perCpu)
+    this.preallocated = (spec.flags & MapFlag.NO_PREALLOC) === 0
+    this.table = new HashTable(this.memory, this.handle, spec.keySize, this.valueStride * this.valueCount)
+  }
+
+  override lookupAt(key: number): number {
+    const element = this.table.find(key)
+    return element === 0 ? 0 : element + this.table.valueOffset
+  }
+
+  override updateAt(key: number, value: number, flags: number): number {
+    if ((flags & ~UpdateFlag.LOCK) > UpdateFlag.EXIST) return -Errno.EINVAL
+    const old = this.table.find(key)
+    const error = checkFlags(old, flags)
+    if (error !== 0) return error
+    if (old === 0 && this.table.count >= this.maxEntries) return -Errno.E2BIG
+    const element = old === 0 ? this.table.take() : this.#takeSpare()
+    this.memory.copy(element + this.table.valueOffset, value, this.valueSize)
+    if (old !== 0) this.table.remove(old)
+    this.table.insert(element, key)
+    if (old !== 0) this.#keepSpare(old)
+    return 0
+  }
+
+  override deleteAt(key: number): number {
+    const element = this.table.find(key)
+    if (element === 0) return -Errno.ENOENT
+    this.removeElement(element)
+    return 0
+  }
+
+  override forEachAt(visit: (key: number, value: number) => boolean): number {
+    let visited = 0
+    for (let element = this.table.next(0); element !== 0;) {
+      const next = this.table.next(element)
+      visited++
+      if (visit(element + Element.KEY, this.elementValue(element))) break
+      element = next
+    }
+    return visited
+  }
+
+  /** Address of an element's value for the running program. */
+  protected elementValue(element: number): number {
+    return element + this.table.valueOffset
+  }
+
+  protected override userNextKey(key: number, next: number): number {
+    const at = key === 0 ? 0 : this.table.find(key)
+    const element = this.table.next(at)
+    if (element === 0) return -Errno.ENOENT
+    this.memory.copy(next, element + Element.KEY, this.keySize)
+    return 0
+  }
+
+  protected override userLookupAndDelete(key: number, value: number): number {
+    const element = this.table.find(key)
+    if (element === 0) return -Errno.ENOENT
+    this.memory.copy(value, element + this.table.valueOffset, this.userValueSize)
+    this.removeElement(element)
+    return 0
+  }
+
+  /** Takes an element out; its memory may be used again as the map's flags say. */
+  protected removeElement(element: number): void {
+    this.table.remove(element)
+    this.freeElement(element)
+  }
+
+  protected freeElement(element: number): void {
+    if (this.preallocated) this.table.give(element)
+    else this.host.afterGracePeriod(() => this.table.give(element))
+  }
+
+  protected override release(): void {
+    this.table.release()
+  }
+
+  #takeSpare(): number {
+    if (!this.preallocated) return this.table.take()
+    const cpu = this.host.currentCpu()
+    const spare = this.#spare.get(cpu)
+    if (spare === undefined) return this.table.take()
+    this.#spare.delete(cpu)
+    return spare
+  }
+
+  #keepSpare(element: number): void {
+    if (this.preallocated) this.#spare.set(this.host.currentCpu(), element)
+    else this.freeElement(element)
+  }
+}
+
+/** BPF_NOEXIST and BPF_EXIST against what was found. */
+export function checkFlags(old: number, flags: number): number {
+  if (old !== 0 && (flags & ~UpdateFlag.LOCK) === UpdateFlag.NOEXIST) return -Errno.EEXIST
+  if (old === 0 && (flags & ~UpdateFlag.LOCK) === UpdateFlag.EXIST) return -Errno.ENOENT
+  return 0
+}
+
+/** Tells the JIT where the values of the other CPUs are. */
+export function publishCpuStride(map: VmMap, memory: { setU32(address: number, value: number): void }): void {
+  memory.setU32(map.handle + Descriptor.CPU_STRIDE, map.valueStride)
+}

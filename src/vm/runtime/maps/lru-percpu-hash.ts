@@ -1,0 +1,48 @@
+import { Errno, UpdateFlag } from '../../../uapi/index.ts'
+import { checkFlags } from './hash.ts'
+import { requirePreallocation } from './lru-hash.ts'
+import { LruOrder } from './lru-order.ts'
+import type { MapConfig, MapHost } from './map.ts'
+import { PerCpuHashMap } from './percpu-hash.ts'
+
+/** BPF_MAP_TYPE_LRU_PERCPU_HASH. */
+export class LruPerCpuHashMap extends PerCpuHashMap {
+  readonly #order: LruOrder
+
+  constructor(host: MapHost, config: MapConfig) {
+    requirePreallocation(config)
+    super(host, config)
+    this.#order = new LruOrder(this.memory)
+  }
+
+  override lookupAt(key: number): number {
+    const element = this.table.find(key)
+    if (element === 0) return 0
+    this.#order.touch(element)
+    return this.elementValue(element)
+  }
+
+  protected override elementFor(key: number, flags: number): number {
+    if (flags > UpdateFlag.EXIST) return -Errno.EINVAL
+    const old = this.table.find(key)
+    const error = checkFlags(old, flags)
+    if (error !== 0) return error
+    if (old !== 0) {
+      this.#order.touch(old)
+      return old
+    }
+    if (this.table.count >= this.maxEntries) {
+      const victim = this.#order.evict()
+      if (victim === 0) return -Errno.ENOMEM
+      super.removeElement(victim)
+    }
+    const element = super.elementFor(key, flags)
+    if (element > 0) this.#order.add(element, false)
+    return element
+  }
+
+  protected override removeElement(element: number): void {
+    this.#order.remove(element)
+    super.removeElement(element)
+  }
+}

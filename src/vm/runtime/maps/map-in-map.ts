@@ -1,0 +1,144 @@
+import type { BackendMap, BackendProgram } from '../../../loader/index.ts'
+import { Errno, MapFlag, MapType } from '../../../uapi/index.ts'
+import { ArrayMap } from './array.ts'
+import { HashMap } from './hash.ts'
+import { VmMap, requireAttributes, type MapConfig, type MapHost } from './map.ts'
+
+/** Attributes that an inner map must share with the one that the outer map was made with (bpf_map_meta_equal). */
+interface InnerShape {
+  readonly type: number
+  readonly keySize: number
+  readonly valueSize: number
+  readonly maxEntries: number
+  readonly flags: number
+}
+
+function shapeOf(config: MapConfig): InnerShape {
+  const { inner } = config
+  requireAttributes(config, config.spec.valueSize === 4 && inner !== null, 'a value of 4 bytes and an inner map')
+  const { type, keySize, valueSize, maxEntries, flags } = inner as VmMap
+  return { type, keySize, valueSize, maxEntries, flags }
+}
+
+/** The handle of a map that may be put into a slot, or a negative errno. */
+function acceptInner(host: MapHost, shape: InnerShape, target: BackendMap | BackendProgram): number {
+  if (!(target instanceof VmMap) || host.mapAt(target.handle) !== target) return -Errno.EINVAL
+  const same =
+    target.type === shape.type &&
+    target.keySize === shape.keySize &&
+    target.valueSize === shape.valueSize &&
+    target.flags === shape.flags &&
+    // Arrays are inlined with their size, unless BPF_F_INNER_MAP says otherwise.
+    (target.type !== MapType.ARRAY || (shape.flags & MapFlag.INNER_MAP) !== 0 || target.maxEntries === shape.maxEntries)
+  return same ? target.handle : -Errno.EINVAL
+}
+
+/** BPF_MAP_TYPE_ARRAY_OF_MAPS: a program's lookup gives the inner map's handle, user space sees its id. */
+export class ArrayOfMaps extends ArrayMap {
+  readonly #shape: InnerShape
+
+  constructor(host: MapHost, config: MapConfig) {
+    const shape = shapeOf(config)
+    super(host, config)
+    this.#shape = shape
+  }
+
+  override lookupAt(key: number): number {
+    const slot = super.lookupAt(key)
+    return slot === 0 ? 0 : this.memory.u32(slot)
+  }
+
+  override updateAt(_key: number, _value: number, _flags: number): number {
+    return -Errno.EINVAL
+  }
+
+  override forEachAt(_visit: (key: number, value: number) => boolean): number {
+    return -Errno.EINVAL
+  }
+
+  override setSlot(key: Uint8Array, target: BackendMap | BackendProgram): void {
+    const at = this.slotKey(key)
+    const slot = super.lookupAt(at)
+    if (slot === 0) this.fail('update', -Errno.E2BIG)
+    const handle = acceptInner(this.host, this.#shape, target)
+    if (handle < 0) this.fail('update', handle)
+    this.memory.setU32(slot, handle)
+  }
+
+  protected override userLookup(key: number, value: number): number {
+    const inner = this.host.mapAt(this.lookupAt(key))
+    if (inner === undefined) return -Errno.ENOENT
+    this.memory.setU32(value, inner.id)
+    return 0
+  }
+
+  protected override userUpdate(key: number, _value: number, _flags: number): number {
+    return super.lookupAt(key) === 0 ? -Errno.E2BIG : -Errno.EBADF
+  }
+
+  protected override userDelete(key: number): number {
+    const slot = super.lookupAt(key)
+    if (slot === 0) return -Errno.E2BIG
+    if (this.memory.u32(slot) === 0) return -Errno.ENOENT
+    this.memory.setU32(slot, 0)
+    return 0
+  }
+}
+
+/** BPF_MAP_TYPE_HASH_OF_MAPS. */
+export class HashOfMaps extends HashMap {
+  readonly #shape: InnerShape
+
+  constructor(host: MapHost, config: MapConfig) {
+    const shape = shapeOf(config)
+    super(host, config)
+    this.#shape = shape
+  }
+
+  override lookupAt(key: number): number {
+    const value = super.lookupAt(key)
+    return value === 0 ? 0 : this.memory.u32(value)
+  }
+
+  override updateAt(_key: number, _value: number, _flags: number): number {
+    return -Errno.EINVAL
+  }
+
+  override deleteAt(_key: number): number {
+    return -Errno.EINVAL
+  }
+
+  override forEachAt(_visit: (key: number, value: number) => boolean): number {
+    return -Errno.EINVAL
+  }
+
+  override setSlot(key: Uint8Array, target: BackendMap | BackendProgram): void {
+    const at = this.slotKey(key)
+    const handle = acceptInner(this.host, this.#shape, target)
+    if (handle < 0) this.fail('update', handle)
+    const value = this.memory.allocate(4)
+    this.memory.setU32(value, handle)
+    const error = super.updateAt(at, value, 0)
+    this.memory.free(value, 4)
+    if (error !== 0) this.fail('update', error)
+  }
+
+  protected override userLookup(key: number, value: number): number {
+    const inner = this.host.mapAt(this.lookupAt(key))
+    if (inner === undefined) return -Errno.ENOENT
+    this.memory.setU32(value, inner.id)
+    return 0
+  }
+
+  protected override userUpdate(_key: number, _value: number, _flags: number): number {
+    return -Errno.EBADF
+  }
+
+  protected override userDelete(key: number): number {
+    return super.deleteAt(key)
+  }
+
+  protected override userLookupAndDelete(_key: number, _value: number): number {
+    return -Errno.ENOTSUPP
+  }
+}

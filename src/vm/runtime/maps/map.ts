@@ -1,0 +1,332 @@
+import { BpfError } from '../../../bytes/index.ts'
+import type { BackendMap, BackendProgram, MapSpec } from '../../../loader/index.ts'
+import { Errno, MapFlag, UpdateFlag, errnoName, mapTypeName } from '../../../uapi/index.ts'
+import type { LinearMemory } from '../memory.ts'
+import { DESCRIPTOR_SIZE, Descriptor } from './descriptor.ts'
+
+/** What maps need of the vm. */
+export interface MapHost {
+  readonly memory: LinearMemory
+  readonly cpus: number
+  /** CPU that the running program is on. */
+  currentCpu(): number
+  /** Calls `work` when no program runs that could still hold a pointer (the end of an RCU grace period). */
+  afterGracePeriod(work: () => void): void
+  /** The map with this handle address; undefined when there is none. */
+  mapAt(handle: number): VmMap | undefined
+  /** Takes a new map into the registry and gives it an id. */
+  register(map: VmMap): number
+  unregister(map: VmMap): void
+}
+
+/** What one map is made from. */
+export interface MapConfig {
+  readonly spec: MapSpec
+  readonly name: string
+  readonly inner: VmMap | null
+}
+
+const ACCESS_FLAGS: number =
+  MapFlag.RDONLY | MapFlag.WRONLY | MapFlag.RDONLY_PROG | MapFlag.WRONLY_PROG | MapFlag.NUMA_NODE
+
+/**
+ * A map. Programs see it through `handle` and addresses in linear memory (`lookupAt`, `updateAt`, `deleteAt`, which
+ * return an address or 0, or 0 or a negative errno, as the kernel's map operations); user space sees it through the
+ * methods of BackendMap, which check what the bpf(2) system call checks.
+ */
+export abstract class VmMap implements BackendMap {
+  readonly type: number
+  readonly keySize: number
+  readonly valueSize: number
+  readonly maxEntries: number
+  readonly flags: number
+  readonly fd: null = null
+  readonly id: number
+  readonly name: string
+  /** Address of the descriptor: what a register holds for the map. */
+  readonly handle: number
+  /** Bytes from one value to the next. */
+  readonly valueStride: number
+  protected readonly host: MapHost
+  protected readonly memory: LinearMemory
+  /** Memory for one key and one value of user space. */
+  readonly #scratch: number
+  readonly #scratchSize: number
+  #frozen = false
+  #closed = false
+
+  constructor(host: MapHost, config: MapConfig, perCpu: boolean = false) {
+    const { spec } = config
+    this.host = host
+    this.memory = host.memory
+    this.type = spec.type
+    this.keySize = spec.keySize
+    this.valueSize = spec.valueSize
+    this.maxEntries = spec.maxEntries
+    this.flags = spec.flags
+    this.name = config.name
+    this.valueCount = perCpu ? host.cpus : 1
+    this.valueStride = roundUp8(spec.valueSize)
+    this.handle = this.memory.allocate(DESCRIPTOR_SIZE)
+    this.#scratchSize = roundUp8(spec.keySize) + this.valueStride * this.valueCount
+    this.#scratch = this.memory.allocate(this.#scratchSize)
+    this.memory.setU32(this.handle + Descriptor.TYPE, spec.type)
+    this.memory.setU32(this.handle + Descriptor.KEY_SIZE, spec.keySize)
+    this.memory.setU32(this.handle + Descriptor.VALUE_SIZE, spec.valueSize)
+    this.memory.setU32(this.handle + Descriptor.MAX_ENTRIES, spec.maxEntries)
+    this.memory.setU32(this.handle + Descriptor.FLAGS, spec.flags)
+    this.id = host.register(this)
+    this.memory.setU32(this.handle + Descriptor.ID, this.id)
+  }
+
+  readonly valueCount: number
+
+  /** Records that a producer could not store. */
+  get lost(): number {
+    return 0
+  }
+
+  // What programs do.
+
+  /** bpf_map_lookup_elem: address of the value (of the current CPU), or 0. */
+  lookupAt(_key: number): number {
+    return 0
+  }
+
+  /** bpf_map_update_elem: 0 or a negative errno. */
+  updateAt(_key: number, _value: number, _flags: number): number {
+    return -Errno.EINVAL
+  }
+
+  /** bpf_map_delete_elem: 0 or a negative errno. */
+  deleteAt(_key: number): number {
+    return -Errno.EINVAL
+  }
+
+  /** bpf_map_lookup_percpu_elem. */
+  lookupCpuAt(_key: number, _cpu: number): number {
+    return 0
+  }
+
+  /** bpf_map_push_elem, bpf_map_pop_elem, bpf_map_peek_elem. */
+  pushAt(_value: number, _flags: number): number {
+    return -Errno.ENOTSUPP
+  }
+  popAt(_value: number): number {
+    return -Errno.ENOTSUPP
+  }
+  peekAt(_value: number): number {
+    return -Errno.ENOTSUPP
+  }
+
+  /** bpf_for_each_map_elem: addresses of key and value; stops when `visit` returns true. -EINVAL when not possible. */
+  forEachAt(_visit: (key: number, value: number) => boolean): number {
+    return -Errno.EINVAL
+  }
+
+  // What user space does; addresses point to the scratch memory.
+
+  /** Copies the value (all CPUs) to `value`; 0 or a negative errno. */
+  protected userLookup(key: number, value: number): number {
+    const at = this.lookupAt(key)
+    if (at === 0) return -Errno.ENOENT
+    this.memory.copy(value, at, this.valueSize)
+    return 0
+  }
+
+  protected userUpdate(key: number, value: number, flags: number): number {
+    return this.updateAt(key, value, flags)
+  }
+
+  protected userDelete(key: number): number {
+    return this.deleteAt(key)
+  }
+
+  protected userLookupAndDelete(_key: number, _value: number): number {
+    return -Errno.ENOTSUPP
+  }
+
+  /** Writes the key after `key` (0 for none) to `next`; 0 or a negative errno. */
+  protected userNextKey(_key: number, _next: number): number {
+    return -Errno.ENOTSUPP
+  }
+
+  lookup(key: Uint8Array, flags: number = 0): Uint8Array | null {
+    this.#open('lookup')
+    if ((this.flags & MapFlag.WRONLY) !== 0) this.#fail('lookup', -Errno.EPERM)
+    if ((flags & ~UpdateFlag.LOCK) !== 0) this.#fail('lookup', -Errno.EINVAL)
+    const at = this.#key(key, 'lookup')
+    const value = at + roundUp8(this.keySize)
+    const error = this.userLookup(at, value)
+    if (error === -Errno.ENOENT) return null
+    if (error !== 0) this.#fail('lookup', error)
+    return this.memory.read(value, this.userValueSize)
+  }
+
+  update(key: Uint8Array, value: Uint8Array, flags: number = 0): void {
+    this.#open('update')
+    this.#writable('update')
+    const at = this.#key(key, 'update')
+    const to = this.#value(at, value, 'update')
+    const error = this.userUpdate(at, to, flags)
+    if (error !== 0) this.#fail('update', error)
+  }
+
+  delete(key: Uint8Array): boolean {
+    this.#open('delete')
+    this.#writable('delete')
+    const error = this.userDelete(this.#key(key, 'delete'))
+    if (error === -Errno.ENOENT) return false
+    if (error !== 0) this.#fail('delete', error)
+    return true
+  }
+
+  nextKey(key: Uint8Array | null): Uint8Array | null {
+    this.#open('next key')
+    if ((this.flags & MapFlag.WRONLY) !== 0) this.#fail('next key', -Errno.EPERM)
+    const at = key === null ? 0 : this.#key(key, 'next key')
+    // The value's scratch memory may be smaller than a key.
+    const next = this.memory.allocate(this.keySize)
+    try {
+      const error = this.userNextKey(at, next)
+      if (error === -Errno.ENOENT) return null
+      if (error !== 0) this.#fail('next key', error)
+      return this.memory.read(next, this.keySize)
+    } finally {
+      this.memory.free(next, this.keySize)
+    }
+  }
+
+  lookupAndDelete(key: Uint8Array, flags: number = 0): Uint8Array | null {
+    this.#open('lookup and delete')
+    this.#writable('lookup and delete')
+    if ((flags & ~UpdateFlag.LOCK) !== 0) this.#fail('lookup and delete', -Errno.EINVAL)
+    const at = this.#key(key, 'lookup and delete')
+    const value = at + roundUp8(this.keySize)
+    const error = this.userLookupAndDelete(at, value)
+    if (error === -Errno.ENOENT) return null
+    if (error !== 0) this.#fail('lookup and delete', error)
+    return this.memory.read(value, this.userValueSize)
+  }
+
+  setSlot(_key: Uint8Array, _target: BackendMap | BackendProgram): void {
+    this.#fail('set slot', -Errno.EINVAL)
+  }
+
+  freeze(): void {
+    this.#open('freeze')
+    this.#writable('freeze')
+    this.#frozen = true
+  }
+
+  drain(_record: (data: Uint8Array, cpu: number) => void): number {
+    throw new BpfError('usage', `map ${this.name} (${mapTypeName(this.type) ?? this.type}) has no records to drain`, {
+      where: { map: this.name },
+    })
+  }
+
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.release()
+    this.memory.free(this.#scratch, this.#scratchSize)
+    this.memory.free(this.handle, DESCRIPTOR_SIZE)
+    this.host.unregister(this)
+  }
+
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  /** Gives the map's memory back. */
+  protected abstract release(): void
+
+  /** Bytes of a value as user space sees it. */
+  protected get userValueSize(): number {
+    return this.valueCount > 1 || this.perCpu ? this.valueStride * this.valueCount : this.valueSize
+  }
+
+  /** Whether user space sees one value a CPU. */
+  protected get perCpu(): boolean {
+    return false
+  }
+
+  /** Throws what the system call would fail with. */
+  protected fail(operation: string, error: number): never {
+    return this.#fail(operation, error)
+  }
+
+  /** Copies a slot's key to memory after the checks of update. */
+  protected slotKey(key: Uint8Array): number {
+    this.#open('update')
+    this.#writable('update')
+    return this.#key(key, 'update')
+  }
+
+  #fail(operation: string, error: number): never {
+    throw mapError(operation, this.name, -error)
+  }
+
+  #open(operation: string): void {
+    if (this.#closed) {
+      throw new BpfError('closed', `${operation}: map ${this.name} was closed`, { where: { map: this.name } })
+    }
+  }
+
+  #writable(operation: string): void {
+    if (this.#frozen || (this.flags & MapFlag.RDONLY) !== 0) this.#fail(operation, -Errno.EPERM)
+  }
+
+  #key(key: Uint8Array, operation: string): number {
+    if (key.length !== this.keySize) {
+      throw new BpfError(
+        'usage',
+        `${operation}: the key has ${key.length} bytes, map ${this.name} wants ${this.keySize}`,
+        { where: { map: this.name } },
+      )
+    }
+    this.memory.write(this.#scratch, key)
+    return this.#scratch
+  }
+
+  #value(key: number, value: Uint8Array, operation: string): number {
+    if (value.length !== this.userValueSize) {
+      throw new BpfError(
+        'usage',
+        `${operation}: the value has ${value.length} bytes, map ${this.name} wants ${this.userValueSize}`,
+        { where: { map: this.name } },
+      )
+    }
+    const to = key + roundUp8(this.keySize)
+    this.memory.write(to, value)
+    return to
+  }
+}
+
+/** Failure of an operation on a map, with the kernel's errno. */
+export function mapError(operation: string, name: string, errno: number): BpfError {
+  const word = errnoName(errno) ?? String(errno)
+  return new BpfError('syscall', `${operation} in map ${name}: ${word}`, { errno: word, where: { map: name } })
+}
+
+/** Checks the attributes of a new map as the kernel does (-EINVAL), by the rule `valid`. */
+export function requireAttributes(config: MapConfig, valid: boolean, expected: string): void {
+  if (valid) return
+  const { spec, name } = config
+  throw new BpfError(
+    'syscall',
+    `create map ${name} (${mapTypeName(spec.type) ?? spec.type}): EINVAL: key size ${spec.keySize}, value size ` +
+      `${spec.valueSize}, ${spec.maxEntries} entries, flags 0x${spec.flags.toString(16)}; expected ${expected}`,
+    { errno: 'EINVAL', where: { map: name } },
+  )
+}
+
+/** Whether no other map flags are set than these and those that every type takes. */
+export function onlyFlags(flags: number, allowed: number): boolean {
+  const both = MapFlag.RDONLY_PROG | MapFlag.WRONLY_PROG
+  return (flags & ~(allowed | ACCESS_FLAGS)) === 0 && (flags & both) !== both
+}
+
+export function roundUp8(size: number): number {
+  return Math.ceil(size / 8) * 8
+}

@@ -1,0 +1,79 @@
+import { Errno, MapType, UpdateFlag } from '../../../uapi/index.ts'
+import { VmMap, onlyFlags, requireAttributes, type MapConfig, type MapHost } from './map.ts'
+
+/** BPF_MAP_TYPE_QUEUE (first in, first out) and BPF_MAP_TYPE_STACK (last in, first out). */
+export class QueueStackMap extends VmMap {
+  readonly #base: number
+  /** Index of the oldest value and number of values; a ring. */
+  #first = 0
+  #count = 0
+
+  constructor(host: MapHost, config: MapConfig) {
+    const { spec } = config
+    requireAttributes(
+      config,
+      spec.keySize === 0 && spec.valueSize > 0 && spec.maxEntries > 0 && onlyFlags(spec.flags, 0),
+      'no key, a value and entries',
+    )
+    super(host, config)
+    this.#base = this.memory.allocate(this.valueStride * this.maxEntries)
+  }
+
+  override updateAt(_key: number, _value: number, _flags: number): number {
+    return -Errno.EINVAL
+  }
+
+  /** With BPF_EXIST a full map drops its oldest value. */
+  override pushAt(value: number, flags: number): number {
+    if (flags !== UpdateFlag.ANY && flags !== UpdateFlag.EXIST) return -Errno.EINVAL
+    if (this.#count === this.maxEntries) {
+      if (flags !== UpdateFlag.EXIST) return -Errno.E2BIG
+      this.#first = (this.#first + 1) % this.maxEntries
+      this.#count--
+    }
+    this.memory.copy(this.#slot(this.#count), value, this.valueSize)
+    this.#count++
+    return 0
+  }
+
+  override popAt(value: number): number {
+    const error = this.peekAt(value)
+    if (error !== 0) return error
+    if (this.type === MapType.QUEUE) this.#first = (this.#first + 1) % this.maxEntries
+    this.#count--
+    return 0
+  }
+
+  override peekAt(value: number): number {
+    if (this.#count === 0) {
+      this.memory.fill(value, 0, this.valueSize)
+      return -Errno.ENOENT
+    }
+    this.memory.copy(value, this.#slot(this.type === MapType.QUEUE ? 0 : this.#count - 1), this.valueSize)
+    return 0
+  }
+
+  protected override userLookup(_key: number, value: number): number {
+    return this.peekAt(value)
+  }
+
+  protected override userUpdate(_key: number, value: number, flags: number): number {
+    return this.pushAt(value, flags)
+  }
+
+  protected override userLookupAndDelete(_key: number, value: number): number {
+    return this.popAt(value)
+  }
+
+  protected override userNextKey(_key: number, _next: number): number {
+    return -Errno.EINVAL
+  }
+
+  protected override release(): void {
+    this.memory.free(this.#base, this.valueStride * this.maxEntries)
+  }
+
+  #slot(index: number): number {
+    return this.#base + ((this.#first + index) % this.maxEntries) * this.valueStride
+  }
+}

@@ -1,0 +1,120 @@
+import { Errno } from '../../../uapi/index.ts'
+import { VmMap, onlyFlags, requireAttributes, type MapConfig, type MapHost } from './map.ts'
+
+/** A record starts with its length (with two flag bits) and a page offset that only the kernel uses. */
+const HEADER_SIZE = 8
+const BUSY = 0x80000000
+const DISCARDED = 0x40000000
+const PAGE_SIZE = 4096
+/** Largest record (RINGBUF_MAX_RECORD_SZ, UINT_MAX / 4). */
+const MAX_RECORD = 0x3fffffff
+
+/**
+ * BPF_MAP_TYPE_RINGBUF with the kernel's record layout. A record that starts near the end of the ring goes on behind
+ * it, where the kernel has the same pages mapped a second time and this map has memory of its own.
+ */
+export class RingBufMap extends VmMap {
+  readonly #data: number
+  readonly #mask: number
+  #producer = 0
+  #consumer = 0
+  #lost = 0
+
+  constructor(host: MapHost, config: MapConfig) {
+    const { spec } = config
+    const size = spec.maxEntries
+    requireAttributes(
+      config,
+      spec.keySize === 0 &&
+        spec.valueSize === 0 &&
+        size >= PAGE_SIZE &&
+        (size & (size - 1)) === 0 &&
+        onlyFlags(spec.flags, 0),
+      'no key, no value and a size that is a power of 2 and a multiple of 4096',
+    )
+    super(host, config)
+    this.#mask = size - 1
+    this.#data = this.memory.allocate(size * 2)
+  }
+
+  override get lost(): number {
+    return this.#lost
+  }
+
+  /** bpf_ringbuf_reserve: address for `size` bytes, or 0. */
+  reserve(size: number): number {
+    const length = Math.ceil((size + HEADER_SIZE) / 8) * 8
+    if (size > MAX_RECORD || length > this.#mask + 1 || this.#producer + length - this.#consumer > this.#mask) {
+      this.#lost++
+      return 0
+    }
+    const header = this.#data + (this.#producer & this.#mask)
+    this.memory.setU32(header, (size | BUSY) >>> 0)
+    this.memory.setU32(header + 4, 0)
+    this.#producer += length
+    return header + HEADER_SIZE
+  }
+
+  /** Whether `sample` is the address of a record that was reserved and not yet given back. */
+  isReserved(sample: number): boolean {
+    const header = sample - HEADER_SIZE
+    if (header < this.#data || header >= this.#data + this.#mask + 1) return false
+    return (this.memory.u32(header) & BUSY) !== 0
+  }
+
+  /** bpf_ringbuf_submit and bpf_ringbuf_discard. */
+  commit(sample: number, discard: boolean): void {
+    const header = sample - HEADER_SIZE
+    const length = (this.memory.u32(header) & ~BUSY) >>> 0
+    this.memory.setU32(header, discard ? (length | DISCARDED) >>> 0 : length)
+  }
+
+  /** bpf_ringbuf_query. */
+  query(what: number): number {
+    switch (what) {
+      case 0:
+        return this.#producer - this.#consumer
+      case 1:
+        return this.#mask + 1
+      case 2:
+        return this.#consumer
+      case 3:
+        return this.#producer
+      default:
+        return 0
+    }
+  }
+
+  override updateAt(_key: number, _value: number, _flags: number): number {
+    return -Errno.ENOTSUPP
+  }
+
+  override deleteAt(_key: number): number {
+    return -Errno.ENOTSUPP
+  }
+
+  protected override userLookup(_key: number, _value: number): number {
+    return -Errno.ENOTSUPP
+  }
+
+  override drain(record: (data: Uint8Array, cpu: number) => void): number {
+    let count = 0
+    while (this.#consumer < this.#producer) {
+      const header = this.#data + (this.#consumer & this.#mask)
+      const word = this.memory.u32(header)
+      if ((word & BUSY) !== 0) break
+      const length = (word & ~DISCARDED) >>> 0
+      const data = (word & DISCARDED) === 0 ? this.memory.read(header + HEADER_SIZE, length) : null
+      // Before the callback, which may run a program or drain again.
+      this.#consumer += Math.ceil((length + HEADER_SIZE) / 8) * 8
+      if (data === null) continue
+      count++
+      record(data, 0)
+    }
+    return count
+  }
+
+  protected override release(): void {
+    this.memory.free(this.#data, (this.#mask + 1) * 2)
+  }
+}

@@ -1,0 +1,194 @@
+import { GUARD_SIZE, REGS_ADDRESS } from '../engine.ts'
+import { Trap } from '../trap.ts'
+import type { RunContext } from './context/context.ts'
+import { LinearMemory } from './memory.ts'
+import type { MapHost, VmMap } from './maps/map.ts'
+import type { SlotProgram } from './maps/prog-array.ts'
+
+/** The task that a program in the vm finds itself in. */
+export interface FakeTask {
+  readonly pid: number
+  /** Thread group: what user space calls the process id. */
+  readonly tgid: number
+  readonly uid: number
+  readonly gid: number
+  readonly comm: string
+  readonly cgroupId: bigint
+}
+
+export interface RuntimeOptions {
+  readonly cpus: number
+  readonly memoryLimit: number
+  readonly fuel: number
+  /** Monotonic time in ns. */
+  readonly clock: () => bigint
+  /** Next random 32 bits. */
+  readonly random: () => number
+  readonly task: FakeTask
+  /** Bytes of struct task_struct that get_current_task points to. */
+  readonly taskBytes: Uint8Array | null
+}
+
+/** A program as the runtime sees it while it runs. */
+export interface RunningProgram extends SlotProgram {
+  readonly name: string
+  /** Runs function `index` of the program as a callback. */
+  callback(index: number): void
+}
+
+/** What lasts for one run. */
+export interface Run {
+  readonly context: RunContext
+  readonly trace: string[]
+  /** Tail calls that were made. */
+  tailCalls: number
+  /** Programs that are under way, the innermost last. */
+  readonly programs: RunningProgram[]
+  stackLimit: number
+}
+
+/** Everything that the programs of one vm share: memory, maps, clock, the fake task, and the run that is under way. */
+export class Runtime implements MapHost {
+  readonly memory: LinearMemory
+  readonly options: RuntimeOptions
+  readonly cpus: number
+  cpu = 0
+  run: Run | null = null
+  /** Address of the fake task_struct, made when first asked for. */
+  #task = 0
+  #nextId = 1
+  readonly #maps: Map<number, VmMap> = new Map()
+  #deferred: (() => void)[] = []
+
+  constructor(options: RuntimeOptions) {
+    this.options = options
+    this.cpus = options.cpus
+    this.memory = new LinearMemory(options.memoryLimit)
+  }
+
+  // Maps.
+
+  currentCpu(): number {
+    return this.cpu
+  }
+
+  afterGracePeriod(work: () => void): void {
+    if (this.run === null) work()
+    else this.#deferred.push(work)
+  }
+
+  mapAt(handle: number): VmMap | undefined {
+    return this.#maps.get(handle)
+  }
+
+  register(map: VmMap): number {
+    this.#maps.set(map.handle, map)
+    return this.nextId()
+  }
+
+  unregister(map: VmMap): void {
+    this.#maps.delete(map.handle)
+  }
+
+  /** Ids of maps and programs. */
+  nextId(): number {
+    return this.#nextId++
+  }
+
+  maps(): Iterable<VmMap> {
+    return this.#maps.values()
+  }
+
+  /** Ends the run: what was freed meanwhile may be used again. */
+  endRun(): void {
+    this.run = null
+    const deferred = this.#deferred
+    this.#deferred = []
+    for (const work of deferred) work()
+  }
+
+  // Arguments and memory, for helpers. Registers are counted as in BPF: r1 to r5.
+
+  /** Low half of an argument, unsigned. */
+  low(register: number): number {
+    return this.memory.view.getUint32(REGS_ADDRESS + register * 8, true)
+  }
+
+  /** High half of an argument, signed. */
+  high(register: number): number {
+    return this.memory.view.getInt32(REGS_ADDRESS + register * 8 + 4, true)
+  }
+
+  arg64(register: number): bigint {
+    return this.memory.view.getBigUint64(REGS_ADDRESS + register * 8, true)
+  }
+
+  /** A 64-bit flags argument; flags above bit 30 come out as a number that no set of known flags has. */
+  flags(register: number): number {
+    const low = this.low(register)
+    return this.high(register) === 0 && low < 0x80000000 ? low : 0x7fffffff
+  }
+
+  /** Whether `size` bytes at an address are memory of programs. */
+  isMemory(address: number, size: number): boolean {
+    return address >= GUARD_SIZE && address + size <= this.memory.size
+  }
+
+  /**
+   * The address in a register that points to `size` bytes.
+   * @throws Trap when it does not (the verifier would have refused the program)
+   */
+  pointer(register: number, size: number, what: string): number {
+    const address = this.low(register)
+    if (this.high(register) !== 0 || (size > 0 && !this.isMemory(address, size))) {
+      throw new Trap(
+        'memory',
+        `r${register} = 0x${this.arg64(register).toString(16)} does not point to ${what} of ${size} bytes`,
+      )
+    }
+    return address
+  }
+
+  /** The map whose handle is in a register. */
+  map(register: number): VmMap {
+    const map = this.high(register) === 0 ? this.#maps.get(this.low(register)) : undefined
+    if (map === undefined) {
+      throw new Trap('call', `r${register} = 0x${this.arg64(register).toString(16)} is no map`)
+    }
+    return map
+  }
+
+  /** Runs a function of the current program as callback; arguments are addresses or small numbers. Returns r0. */
+  callback(index: number, ...args: readonly number[]): bigint {
+    const program = this.run?.programs.at(-1)
+    if (program === undefined) throw new Trap('call', 'no program runs')
+    for (let i = 0; i < 5; i++) {
+      const view = this.memory.view
+      view.setUint32(REGS_ADDRESS + (i + 1) * 8, args[i] ?? 0, true)
+      view.setUint32(REGS_ADDRESS + (i + 1) * 8 + 4, 0, true)
+    }
+    program.callback(index)
+    return this.memory.view.getBigUint64(REGS_ADDRESS, true)
+  }
+
+  /** Writes a helper's result to r0. */
+  setResult(value: number | bigint): void {
+    const view = this.memory.view
+    if (typeof value === 'bigint') {
+      view.setBigUint64(REGS_ADDRESS, BigInt.asUintN(64, value), true)
+    } else {
+      view.setInt32(REGS_ADDRESS, value, true)
+      view.setInt32(REGS_ADDRESS + 4, value < 0 ? -1 : 0, true)
+    }
+  }
+
+  /** Address of the fake task_struct. */
+  taskAddress(): number {
+    if (this.#task === 0) {
+      const bytes = this.options.taskBytes ?? new Uint8Array(16384)
+      this.#task = this.memory.allocate(bytes.length)
+      this.memory.write(this.#task, bytes)
+    }
+    return this.#task
+  }
+}

@@ -1,0 +1,199 @@
+import { BpfError, isBpfError, within } from '../bytes/index.ts'
+import type { Btf } from '../btf/index.ts'
+import type { Backend, MapRequest, ProgramRequest } from '../loader/index.ts'
+import { MapType } from '../uapi/index.ts'
+import type { CompiledCode, Engine, VmCode } from './engine.ts'
+import { interpreterEngine } from './interpreter/index.ts'
+import { jit } from './jit/index.ts'
+import { link } from './link.ts'
+import { FAULTS_READ_ZERO, VmProgram } from './program.ts'
+import { VmMachine } from './runtime/machine.ts'
+import { createVmMap } from './runtime/maps/create.ts'
+import { VmMap, type MapConfig } from './runtime/maps/map.ts'
+import { Runtime, type FakeTask } from './runtime/runtime.ts'
+
+const DEFAULT_CPUS = 2
+const DEFAULT_MEMORY_LIMIT = 1 << 30
+const DEFAULT_FUEL = 1 << 27
+const DEFAULT_SEED = 0x9e3779b9
+const PAGE_SIZE = 4096
+
+/** Options of {@link createVm}. */
+export interface VmOptions {
+  /** BTF that CO-RE relocates against, such as that of a kernel; default none. */
+  readonly btf?: Btf | null
+  /** Number of CPUs: values in a per-CPU value, buffers of a perf event array. Default 2. */
+  readonly cpus?: number
+  /** False: the interpreter runs programs. Default: the JIT, where the host compiles WebAssembly. */
+  readonly jit?: boolean
+  /** Monotonic time in ns, for bpf_ktime_get_ns and its like. Default: the host's clock. */
+  readonly clock?: () => bigint
+  /** Seed of bpf_get_prandom_u32; the same seed gives the same numbers. */
+  readonly seed?: number
+  /** Replaces the seeded generator of bpf_get_prandom_u32; unsigned 32 bits. */
+  readonly random?: () => number
+  /** What programs are told about the current task; fields that are left out have fixed values. */
+  readonly task?: Partial<FakeTask>
+  /** Bytes of the struct task_struct that bpf_get_current_task points to; default zeros. */
+  readonly taskBytes?: Uint8Array
+  /** Most bytes that maps and all else may take together. Default 1 GiB. */
+  readonly memoryLimit?: number
+  /** Backward jumps and calls that a run may make before it traps. Default 2^27. */
+  readonly fuel?: number
+}
+
+/** A virtual kernel: maps in WebAssembly memory, programs by JIT or interpreter. Programs are not verified. */
+export interface Vm extends Backend {
+  readonly name: 'vm'
+  /** What runs the programs. */
+  readonly engine: Engine['name']
+  createMap(request: MapRequest): VmMap
+  loadProgram(request: ProgramRequest): VmProgram
+}
+
+/**
+ * A virtual kernel, independent of all others.
+ * @throws BpfError `usage` for an option out of range
+ */
+export function createVm(options: VmOptions = {}): Vm {
+  const cpus = options.cpus ?? DEFAULT_CPUS
+  if (!Number.isInteger(cpus) || cpus < 1 || cpus > 1024) {
+    throw new BpfError('usage', `option cpus is ${cpus}, expected 1 to 1024`)
+  }
+  const runtime = new Runtime({
+    cpus,
+    memoryLimit: options.memoryLimit ?? DEFAULT_MEMORY_LIMIT,
+    fuel: options.fuel ?? DEFAULT_FUEL,
+    clock: options.clock ?? hostClock,
+    random: options.random ?? seededRandom(options.seed ?? DEFAULT_SEED),
+    task: { pid: 4242, tgid: 4242, uid: 0, gid: 0, comm: 'elfbee', cgroupId: 1n, ...options.task },
+    taskBytes: options.taskBytes ?? null,
+  })
+  return new VirtualKernel(runtime, options.btf ?? null, options.jit !== false)
+}
+
+class VirtualKernel implements Vm {
+  readonly name: 'vm' = 'vm' as const
+  readonly cpus: number
+  readonly #runtime: Runtime
+  readonly #machine: VmMachine
+  readonly #btf: Btf | null
+  #engine: Engine
+  readonly #variables: Map<string, number> = new Map()
+  #closed = false
+
+  constructor(runtime: Runtime, btf: Btf | null, useJit: boolean) {
+    this.#runtime = runtime
+    this.#machine = new VmMachine(runtime)
+    this.#btf = btf
+    this.cpus = runtime.cpus
+    this.#engine = useJit && typeof WebAssembly !== 'undefined' ? jit : interpreterEngine
+  }
+
+  get engine(): Engine['name'] {
+    return this.#engine.name
+  }
+
+  kernelBtf(): Btf | null {
+    return this.#btf
+  }
+
+  createMap(request: MapRequest): VmMap {
+    this.#open()
+    const { spec, inner } = request
+    if (inner !== null && !(inner instanceof VmMap)) {
+      throw new BpfError('usage', `the inner map of ${spec.name} belongs to another backend`, {
+        where: { map: spec.name },
+      })
+    }
+    return createVmMap(this.#runtime, { spec: this.#normalise(spec), name: spec.name, inner })
+  }
+
+  loadProgram(request: ProgramRequest): VmProgram {
+    this.#open()
+    const { program, btf } = request
+    const { name, type } = program.spec
+    return within({ program: name }, () => {
+      if (btf !== null && !btf.littleEndian) {
+        throw new BpfError('unsupported', 'the vm is little-endian and cannot run a big-endian object')
+      }
+      const insns = link(program, request.maps, { address: (n, size) => this.#variable(n, size) }, this.#btf)
+      const code: VmCode = {
+        name,
+        type,
+        insns,
+        functions: program.functions.length > 0 ? program.functions : [{ name, start: 0, btfId: 0 }],
+        lines: program.lines,
+        faultReadsZero: FAULTS_READ_ZERO.has(type),
+      }
+      return new VmProgram(this.#runtime, name, type, this.#compile(code))
+    })
+  }
+
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    for (const map of Array.from(this.#runtime.maps())) map.close()
+  }
+
+  #open(): void {
+    if (this.#closed) throw new BpfError('closed', 'the vm was closed')
+  }
+
+  #compile(code: VmCode): CompiledCode {
+    try {
+      return this.#engine.compile(code, this.#machine)
+    } catch (error) {
+      // A content security policy may forbid compiling; the interpreter still can.
+      if (
+        this.#engine === interpreterEngine ||
+        !isBpfError(error) ||
+        !(error.cause instanceof WebAssembly.CompileError)
+      ) {
+        throw error
+      }
+      this.#engine = interpreterEngine
+      return this.#engine.compile(code, this.#machine)
+    }
+  }
+
+  /** Sizes as libbpf makes them before it asks the kernel. */
+  #normalise(spec: MapConfig['spec']): MapConfig['spec'] {
+    switch (spec.type) {
+      case MapType.RINGBUF:
+        return { ...spec, keySize: 0, valueSize: 0, maxEntries: ringSize(spec.maxEntries) }
+      case MapType.PERF_EVENT_ARRAY:
+        return { ...spec, keySize: 4, valueSize: 4, maxEntries: spec.maxEntries === 0 ? this.cpus : spec.maxEntries }
+      default:
+        return spec
+    }
+  }
+
+  #variable(name: string, size: number): number {
+    let address = this.#variables.get(name)
+    if (address === undefined) this.#variables.set(name, (address = this.#runtime.memory.allocate(size)))
+    return address
+  }
+}
+
+/** The next page size times a power of two; what is none of these is left to be refused. */
+function ringSize(entries: number): number {
+  let size = PAGE_SIZE
+  while (size < entries && size < 0x80000000) size *= 2
+  return entries === 0 || size < entries ? entries : size
+}
+
+function hostClock(): bigint {
+  return BigInt(Math.round(performance.now() * 1e6))
+}
+
+/** xorshift32: small, seeded, and good enough for what BPF programs do with it. */
+function seededRandom(seed: number): () => number {
+  let state = seed >>> 0 || DEFAULT_SEED
+  return () => {
+    state ^= state << 13
+    state ^= state >>> 17
+    state ^= state << 5
+    return state >>> 0
+  }
+}

@@ -1,0 +1,101 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { cli, expectGolden, parsed } from './support.ts'
+
+const fixture = (name: string): string => `fixtures/clang19/${name}.bpf.o`
+let directory: string
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), 'elfbee-cli-'))
+})
+afterAll(() => rmSync(directory, { recursive: true }))
+
+describe('show', () => {
+  it.each(['packet_counter', 'map_in_map', 'tail_calls', 'externs', 'legacy_maps', 'optional_prog', 'struct_ops_min'])(
+    'shows %s',
+    async (name) => {
+      const { code, stdout, stderr } = await cli(['show', fixture(name)])
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+      expectGolden(`show-${name}.txt`, stdout)
+    },
+  )
+
+  it('gives the same as JSON', async () => {
+    const result = await cli(['show', fixture('packet_counter'), '--pretty'])
+    expect(result.code).toBe(0)
+    expectGolden('show-packet_counter.json', result.stdout)
+    const shown = parsed(result)
+    expect(shown.programs[0]).toMatchObject({ name: 'count_packets', type: 'xdp', autoload: true })
+    expect(shown.variables[0]).toMatchObject({ name: 'blocked_port', value: 9999, readonly: true })
+  })
+
+  it('reads big-endian objects, too', async () => {
+    const little = parsed(await cli(['show', fixture('globals'), '-j']))
+    const big = parsed(await cli(['show', 'fixtures/clang19-eb/globals.bpf.o', '-j']))
+    expect(big.endianness).toBe('big')
+    expect(big.variables).toEqual(little.variables)
+  })
+
+  it.each([
+    ['a missing file', 'nope.o', 1, 'error: nope.o: no such file or directory\n'],
+    ['a file that is no ELF', 'LICENSE', 1, 'error: LICENSE: '],
+    ['a directory', 'src', 1, 'error: src: is a directory, not a file\n'],
+  ])('refuses %s', async (_what, path, expectedCode, message) => {
+    const { code, stdout, stderr } = await cli(['show', path])
+    expect({ code, stdout }).toEqual({ code: expectedCode, stdout: '' })
+    expect(stderr.startsWith(message)).toBe(true)
+    expect(stderr).not.toContain('    at ')
+  })
+
+  it('refuses a cut object with where it ends', async () => {
+    const path = join(directory, 'cut.o')
+    writeFileSync(path, readFileSync(fixture('packet_counter')).subarray(0, 1000))
+    const { code, stderr } = await cli(['show', path])
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/^error: .*cut\.o: .*at offset 0x/)
+  })
+
+  it('wants exactly one object', async () => {
+    expect((await cli(['show'])).code).toBe(2)
+    expect((await cli(['show', 'a', 'b'])).code).toBe(2)
+  })
+})
+
+describe('disasm', () => {
+  it('prints every function with what it refers to', async () => {
+    const { code, stdout } = await cli(['disasm', fixture('subprograms')])
+    expect(code).toBe(0)
+    expectGolden('disasm-subprograms.txt', stdout)
+  })
+
+  it('prints C lines', async () => {
+    const { stdout } = await cli(['disasm', fixture('execsnoop'), '--source', '--program', 'exit_execve'])
+    expectGolden('disasm-execsnoop-source.txt', stdout)
+  })
+
+  it("prints llvm-objdump's syntax", async () => {
+    const { stdout } = await cli(['disasm', fixture('tail_calls'), '--syntax', 'llvm', '--program', 'entry'])
+    expect(stdout).toContain('call 0xc')
+    expect(stdout).not.toContain('(85)')
+  })
+
+  it('prints one program with the functions that it calls', async () => {
+    const list = parsed(await cli(['disasm', fixture('subprograms'), '--program', 'loops', '--json']))
+    expect(list[0]).toMatchObject({ name: 'loops', kind: 'program', section: 'xdp' })
+    expect(list.slice(1).every((fn: { kind: string }) => fn.kind === 'subprogram')).toBe(true)
+    expect(list[0].insns[0]).toMatchObject({ slot: 0, text: expect.stringMatching(/^\(..\) /) })
+  })
+
+  it('suggests a name for a wrong one', async () => {
+    const { code, stderr } = await cli(['disasm', fixture('packet_counter'), '--program', 'count_packet'])
+    expect(code).toBe(1)
+    expect(stderr).toContain("there is no function 'count_packet' (did you mean 'count_packets'?)")
+  })
+
+  it('refuses another syntax', async () => {
+    const { code, stderr } = await cli(['disasm', fixture('packet_counter'), '--syntax', 'intel'])
+    expect(code).toBe(2)
+    expect(stderr).toContain("--syntax must be kernel or llvm, not 'intel'")
+  })
+})
