@@ -16,8 +16,8 @@ export interface PrepareOptions {
   /** BTF for CO-RE instead of the kernel's (libbpf's btf_custom_path); modules are not searched then. */
   readonly coreBtf?: Btf
   /**
-   * Without any BTF programs that need CO-RE fail; `local` relocates them against the object's own types instead, which
-   * is right where memory is laid out as the object was compiled.
+   * Without a kernel BTF programs that need one fail. `local` relocates CO-RE against the object's own types and leaves
+   * kernel symbols to be found by name, which is right where memory is laid out as the object was compiled.
    */
   readonly withoutBtf?: 'fail' | 'local'
   /** The kernel's configuration, for .kconfig externs. */
@@ -113,6 +113,8 @@ function resolveKconfig(spec: ObjectSpec, options: PrepareOptions): ReturnType<t
 function trySymbol(spec: ObjectSpec, name: string, options: PrepareOptions): ResolvedSymbol | BpfError {
   const extern = spec.externs[name]
   if (extern === undefined || spec.btf === null) return new BpfError('not-found', `there is no extern '${name}'`)
+  const isTyped = extern.kind === 'kfunc' || extern.typeId !== 0
+  if (options.kernelBtf === null && options.withoutBtf === 'local' && isTyped) return { kind: 'byName' }
   try {
     return resolveSymbol(extern, spec.btf, options.kernelBtf, options.modules ?? [])
   } catch (error) {

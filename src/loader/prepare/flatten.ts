@@ -164,7 +164,6 @@ function link(
   late: LateReference[],
 ): void {
   const insn = start + reference.insn
-  // CO-RE may have poisoned the instruction: then it refers to nothing any more.
   switch (reference.kind) {
     case 'map':
       if (poisonMap(context, insns, insn, reference.map)) return
@@ -228,17 +227,19 @@ function linkSymbol(
   late: LateReference[],
 ): void {
   const resolved = context.symbol(name)
+  const weak = context.spec.externs[name]?.weak ?? false
+  insns.imm[insn] = 0
   insns.imm[insn + 1] = 0
   if (resolved.kind === 'btf') {
     const { btfId, module } = resolved
     insns.src[insn] = PSEUDO_BTF_ID
     insns.imm[insn] = btfId
     late.push({ kind: 'ksymBtf', insn, name, btfId, module })
-    return
-  }
-  insns.imm[insn] = 0
-  if (resolved.kind === 'address') {
-    late.push({ kind: 'ksymAddress', insn, name, weak: context.spec.externs[name]?.weak ?? false })
+  } else if (resolved.kind === 'byName' && !weak) {
+    insns.src[insn] = PSEUDO_BTF_ID
+    late.push({ kind: 'ksymBtf', insn, name, btfId: 0, module: null })
+  } else if (resolved.kind === 'address') {
+    late.push({ kind: 'ksymAddress', insn, name, weak })
   }
 }
 
@@ -250,12 +251,14 @@ function linkKfunc(
   late: LateReference[],
 ): void {
   const resolved = context.symbol(name)
-  if (resolved.kind !== 'btf') {
-    poison(insns, insn, POISON_KFUNC + Object.keys(context.spec.externs).indexOf(name))
+  const weak = context.spec.externs[name]?.weak ?? false
+  if (resolved.kind === 'btf') {
+    insns.src[insn] = PSEUDO_KFUNC_CALL
+    insns.imm[insn] = resolved.btfId
+    late.push({ kind: 'kfunc', insn, name, btfId: resolved.btfId, module: resolved.module, weak })
     return
   }
-  const { btfId, module } = resolved
-  insns.src[insn] = PSEUDO_KFUNC_CALL
-  insns.imm[insn] = btfId
-  late.push({ kind: 'kfunc', insn, name, btfId, module, weak: context.spec.externs[name]?.weak ?? false })
+  if (resolved.kind === 'byName') insns.src[insn] = PSEUDO_KFUNC_CALL
+  else poison(insns, insn, POISON_KFUNC + Object.keys(context.spec.externs).indexOf(name))
+  late.push({ kind: 'kfunc', insn, name, btfId: 0, module: null, weak })
 }

@@ -16,6 +16,8 @@ export interface ModuleBtf {
 export type ResolvedSymbol =
   /** A variable or function in a BTF; `module` null for the kernel's own. */
   | { readonly kind: 'btf'; readonly btfId: number; readonly module: string | null }
+  /** There is no kernel BTF, and the backend goes by names. */
+  | { readonly kind: 'byName' }
   /** Without a type: its address is the backend's business. */
   | { readonly kind: 'address' }
   /** Weak, and not there. */
