@@ -53,13 +53,20 @@ function withSectionLayout(btf: Btf, file: ObjectFile, baseOffset: number): Btf 
   const bytes = btf.bytes().slice()
   const view = new DataView(bytes.buffer)
   const variables = new Map<string, ElfSymbol>()
+  const hiddenFunctions = new Set<string>()
   for (const symbol of file.elf.symbols) {
-    if (symbol.type === SymbolType.OBJECT && symbol.bind !== 'local') variables.set(symbol.name, symbol)
+    if (symbol.bind === 'local') continue
+    if (symbol.type === SymbolType.OBJECT) variables.set(symbol.name, symbol)
+    const hidden = symbol.visibility === 1 || symbol.visibility === 2
+    if (symbol.type === SymbolType.FUNC && hidden) hiddenFunctions.add(symbol.name)
   }
   const changedStatic: { offset: number }[] = []
   for (const id of btf.ids()) {
-    if (btf.kind(id) !== BtfKind.DATASEC) continue
     const type = btf.type(id)
+    if (type.kind === BtfKind.FUNC && type.linkage === 1 && hiddenFunctions.has(type.name)) {
+      // A static function is verified where it is called, a global one for any argument.
+      view.setUint32(recordOffset(btf, id) + 4, type.kind << 24, btf.littleEndian)
+    }
     if (type.kind !== BtfKind.DATASEC) continue
     const section = file.elf.sectionByName(type.name)
     const fill = type.size === 0 && section !== undefined
