@@ -104,7 +104,6 @@ class ValueWriter extends ValueWalk {
   }
 
   #int(type: BtfInt, value: BtfValueInput, offset: number, littleEndian: boolean, where: string): void {
-    const bits = type.bits
     const number = integerOf(value, type.bits, signOf(type), where)
     if (type.bitOffset === 0 && type.bits === type.size * 8) {
       writeInteger(this.#into, offset, type.size, littleEndian, number)
@@ -221,7 +220,7 @@ class ValueWriter extends ValueWalk {
     let number: bigint
     if (value === null || value === undefined) number = 0n
     else if (type.kind === BtfKind.ENUM || type.kind === BtfKind.ENUM64) number = enumerator(type, value, bits, where)
-    else if (type.kind === BtfKind.INT) number = integerOf(value, type.bits, signOf(type), where)
+    else if (type.kind === BtfKind.INT) number = integerOf(value, bits, signOf(type), where)
     else throw new BpfError('type-mismatch', `${where}: a bit-field cannot be a ${kindName(type.kind)}`)
     if (bits > 0) writeBits(this.#into, bitOffset, bits, this.littleEndian, number)
   }
