@@ -209,7 +209,8 @@ class Sorter {
       return
     }
     if (kind === BtfKind.STRUCT || kind === BtfKind.UNION) {
-      for (let i = 0; i < vlen && members; i++) {
+      const count = members ? vlen : 0
+      for (let i = 0; i < count; i++) {
         this.#hashName(sum, btf.word(id, 3 + i * 3))
         const member = new Hash64()
         this.#hashType(member, btf.word(id, 4 + i * 3), false, depth + 1)
