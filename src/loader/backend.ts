@@ -1,4 +1,6 @@
 import type { Btf } from '../btf/index.ts'
+import type { KconfigFacts } from './prepare/kconfig.ts'
+import type { ModuleBtf } from './prepare/ksyms.ts'
 import type { MapSpec, PreparedProgram } from './spec.ts'
 
 /** What a backend needs to create one map. */
@@ -102,11 +104,19 @@ export interface BackendProgram {
   close(): void
 }
 
+/** Facts of a kernel that objects may ask about. */
+export interface BackendFacts {
+  readonly kconfig?: Partial<KconfigFacts>
+  readonly modules?: readonly ModuleBtf[]
+}
+
 /** A place where maps live and programs run: the kernel, or the vm. */
 export interface Backend {
   readonly name: 'kernel' | 'vm'
   /** BTF that CO-RE relocates against, null when there is none. */
   kernelBtf(): Btf | null
+  /** What is known of the kernel beyond its BTF, for .kconfig externs and symbols of modules. */
+  facts?(): BackendFacts
   /** Number of possible CPUs. */
   readonly cpus: number
   /** @throws BpfError `syscall`, `unsupported` */
