@@ -104,19 +104,15 @@ export interface BackendProgram {
   close(): void
 }
 
-/** Facts of a kernel that objects may ask about. */
-export interface BackendFacts {
-  readonly kconfig?: Partial<KconfigFacts>
-  readonly modules?: readonly ModuleBtf[]
-}
-
 /** A place where maps live and programs run: the kernel, or the vm. */
 export interface Backend {
   readonly name: 'kernel' | 'vm'
   /** BTF that CO-RE relocates against, null when there is none. */
   kernelBtf(): Btf | null
-  /** What is known of the kernel beyond its BTF, for .kconfig externs and symbols of modules. */
-  facts?(): BackendFacts
+  /** BTF of kernel modules, split on top of kernelBtf(); none when absent. */
+  moduleBtfs?(): readonly ModuleBtf[]
+  /** Configuration of the kernel, for .kconfig externs; unknown when absent. */
+  kconfig?(): Partial<KconfigFacts>
   /** Number of possible CPUs. */
   readonly cpus: number
   /** @throws BpfError `syscall`, `unsupported` */

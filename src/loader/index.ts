@@ -5,7 +5,7 @@ export { objectName, ObjectSpec, type BackendResolver, type ObjectLoadOptions, t
 export { kernelMapName } from './map-names.ts'
 export { prepare, type PreparedObject, type PrepareOptions } from './prepare.ts'
 export { type KconfigFacts } from './prepare/kconfig.ts'
-export { type ModuleBtf } from './prepare/ksyms.ts'
+export { type ModuleBtf, type ModuleBtfs } from './prepare/ksyms.ts'
 export { CoreKind, coreKindName } from './core/kinds.ts'
 export { essentialName } from './core/names.ts'
 export { load, LoadedObject, type LoadOptions, type LoadReport, type ProgramReport } from './load.ts'

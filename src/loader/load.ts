@@ -100,8 +100,7 @@ export async function load(spec: ObjectSpec, backend: Backend, options: LoadOpti
   const prepared = prepare(spec, {
     kernelBtf: needsKernelBtf(spec) ? backend.kernelBtf() : null,
     ...(backend.name === 'vm' ? { withoutBtf: 'local' } : {}),
-    ...backend.facts?.(),
-    ...definedOptions(options),
+    ...prepareOptions(spec, backend, options),
   })
   const { maps, reports } = createMaps(spec, backend, prepared.kconfig, options.maps ?? {})
   const programs: LoadedProgram[] = []
@@ -141,14 +140,15 @@ function needsKernelBtf(spec: ObjectSpec): boolean {
   return spec.functions.some((fn) => fn.coreRelocations.some(({ kind }) => kind !== CoreKind.TYPE_ID_LOCAL))
 }
 
-/** Options that are given; those left out must not hide the backend's facts. */
-function definedOptions(options: LoadOptions): Partial<PrepareOptions> {
-  const { modules, coreBtf, withoutBtf, kconfig } = options
+/** What the backend knows of its kernel, under what the caller says. */
+function prepareOptions(spec: ObjectSpec, backend: Backend, options: LoadOptions): Partial<PrepareOptions> {
+  const { modules = () => backend.moduleBtfs?.() ?? [], coreBtf, withoutBtf } = options
+  const known = spec.maps['.kconfig'] === undefined ? undefined : backend.kconfig?.()
   return {
-    ...(modules === undefined ? {} : { modules }),
+    modules,
+    kconfig: { ...known, ...options.kconfig },
     ...(coreBtf === undefined ? {} : { coreBtf }),
     ...(withoutBtf === undefined ? {} : { withoutBtf }),
-    ...(kconfig === undefined ? {} : { kconfig }),
   }
 }
 
