@@ -132,72 +132,78 @@ system_includes() {
 
 # Flags that the selftests Makefile gives one file only (`progs/x.c-CFLAGS := ...` and two target-specific ones).
 file_flags() {
-  sed -n "s|^progs/$1\.c-CFLAGS := ||p" "$selftests/Makefile"
+  sed -n "s|^progs/$1\.c-CFLAGS := ||p" Makefile
   case $1 in test_l4lb_noinline | test_xdp_noinline) echo -fno-inline ;; esac
 }
 
+# Runs in the selftests directory. A failed file leaves its messages in objs/.log/NAME.failed.
 compile_one() {
-  local name=$1 flags file
-  mapfile -t flags <"$dir/objs/.flags"
-  mapfile -t -O "${#flags[@]}" flags < <(file_flags "$name" | tr ' ' '\n')
-  file=$dir/objs/$name.bpf.o
-  [[ -s $file && $file -nt $selftests/progs/$name.c && $file -nt $dir/objs/.flags ]] && return
-  [[ -s $dir/objs/.log/$name.failed && $dir/objs/.log/$name.failed -nt $dir/objs/.flags ]] && return
-  rm -f "$dir/objs/.log/$name.failed"
-  if ! (cd "$selftests" && nice "$clang" "${flags[@]}" -c "progs/$name.c" -o "$file.new") \
-    2>"$dir/objs/.log/$name.log"; then
-    rm -f "$file" "$file.new"
-    mv "$dir/objs/.log/$name.log" "$dir/objs/.log/$name.failed"
-    [[ -s $dir/objs/.log/$name.failed ]] || echo 'the compiler gave no message' >"$dir/objs/.log/$name.failed"
-    return
+  local name=$1 objs=../../../../../objs flags
+  mapfile -t flags < <(cat "$objs/.flags" && file_flags "$name" | tr ' ' '\n')
+  rm -f "$objs/.log/$name.failed"
+  if nice "$clang" "${flags[@]}" -c "progs/$name.c" -o "$objs/$name.bpf.o.new" 2>"$objs/.log/$name.log"; then
+    mv "$objs/$name.bpf.o.new" "$objs/$name.bpf.o"
+    [[ -s $objs/.log/$name.log ]] || rm "$objs/.log/$name.log"
+  else
+    rm -f "$objs/$name.bpf.o" "$objs/$name.bpf.o.new"
+    echo 'error: the compiler gave up' >>"$objs/.log/$name.log"
+    mv "$objs/.log/$name.log" "$objs/.log/$name.failed"
   fi
-  mv "$file.new" "$file"
-  [[ -s $dir/objs/.log/$name.log ]] || rm -f "$dir/objs/.log/$name.log"
+}
+
+# Is $1 there, and newer than the source $2 and the flags?
+current() {
+  [[ -s $1 && $1 -nt $2 && $1 -nt $dir/objs/.flags ]]
 }
 
 step_objects() {
   mkdir -p "$dir/objs/.log"
-  local new=$dir/objs/.flags.new
-  # The flags of CLANG_BPF_BUILD_RULE for test_progs, and some more. The prefix maps make the bytes independent of
-  # $dir. The other two let sources of $version meet the vmlinux.h of a newer kernel: its kfunc prototypes would conflict
-  # with those in the selftests' own headers, and `struct path` pointers have become const in it.
+  # The flags of CLANG_BPF_BUILD_RULE for test_progs, and some more. Paths are relative and the compilation directory
+  # is a constant, so that names in the objects do not depend on $dir. (The same directory gives the same bytes; in
+  # another one, clang may number some BTF types differently, as it orders them by their address in its memory.) The
+  # other two let sources of $version meet the vmlinux.h of a newer kernel: its kfunc prototypes would conflict with
+  # those in the selftests' own headers, and `struct path` pointers have become const in it.
+  local new=$dir/objs/.flags.new name file stale=()
   {
-    printf '%s\n' -g -Wall -Werror -D__TARGET_ARCH_x86 -mlittle-endian "-I$dir/include" "-I$selftests" \
-      "-I$src/tools/include/uapi" -Wno-compare-distinct-pointer-types
+    printf '%s\n' -g -Wall -Werror -D__TARGET_ARCH_x86 -mlittle-endian -I../../../../../include -I. \
+      -I../../../include/uapi -Wno-compare-distinct-pointer-types
     system_includes
     printf '%s\n' -DENABLE_ATOMICS_TESTS -DBPF_NO_KFUNC_PROTOTYPES= \
       -Wno-error=incompatible-pointer-types-discards-qualifiers \
-      "-ffile-prefix-map=$src/=" "-ffile-prefix-map=$dir/=" -O2 --target=bpf -mcpu=v3
+      -fdebug-compilation-dir=tools/testing/selftests/bpf -O2 --target=bpf -mcpu=v3
   } >"$new"
   if cmp -s "$new" "$dir/objs/.flags" && [[ ! $dir/vmlinux.h -nt $dir/objs/.flags ]]; then
     rm "$new"
   else
     mv "$new" "$dir/objs/.flags"
   fi
-  say "objects: compiling $(ls "$selftests"/progs/*.c | wc -l) files with $("$clang" --version | head -1)"
-  export -f compile_one file_flags
-  export dir selftests clang
-  local name
-  for name in "$selftests"/progs/*.c; do
-    basename "$name" .c
-  done | xargs -P "$jobs" -n 8 bash -c 'for name; do compile_one "$name"; done' compile
+  for file in "$selftests"/progs/*.c; do
+    name=${file##*/}
+    name=${name%.c}
+    current "$dir/objs/$name.bpf.o" "$file" || current "$dir/objs/.log/$name.failed" "$file" || stale+=("$name")
+  done
+  if ((${#stale[@]})); then
+    say "objects: compiling ${#stale[@]} files with $("$clang" --version | head -1)"
+    export -f compile_one file_flags
+    export clang
+    (cd "$selftests" && printf '%s\n' "${stale[@]}" |
+      xargs -P "$jobs" -n 8 bash -c 'for name; do compile_one "$name"; done' compile)
+  fi
 
-  # compile.json: the first error line of each failed file, without the directories of this machine.
+  # compile.json: the first error of each failed file.
   (
     cd "$dir/objs"
-    for name in "$selftests"/progs/*.c; do
-      name=$(basename "$name" .c)
-      if [[ -s $name.bpf.o ]]; then
-        jq -n --arg n "$name" '{ok: $n}'
-      else
-        grep -m1 -E 'error' ".log/$name.failed" | sed "s|$src/||g; s|$dir/||g" |
-          jq -R --arg n "$name" '{name: $n, reason: .}'
-      fi
-    done | jq -s --arg clang "$("$clang" --version | head -1)" \
+    find . -name '*.bpf.o' -printf '%P\n' | sed 's|\.bpf\.o$||' | LC_ALL=C sort | jq -R . >.ok.json
+    for file in .log/*.failed; do
+      [[ -e $file ]] || continue
+      name=${file##*/}
+      grep -m1 error "$file" | jq -R --arg n "${name%.failed}" '{($n): .}'
+    done >.failed.json
+    jq -n --slurpfile ok .ok.json --slurpfile failed .failed.json --arg clang "$("$clang" --version | head -1)" \
       --arg source "$(dpkg-query -W -f '${Package} ${Version}' "linux-source-$version" 2>/dev/null || echo unknown)" \
-      --arg flags "$(sed "s|$src/||; s|$dir/||" .flags | tr '\n' ' ')" \
-      '{clang: $clang, kernelSource: $source, flags: $flags, ok: [.[].ok | select(.)],
-        failed: ([.[] | select(.name) | {(.name): .reason}] | add)}' >compile.json
+      --arg flags "$(tr '\n' ' ' <.flags)" \
+      '{clang: $clang, kernelSource: $source, flags: $flags, ok: $ok, failed: ($failed | add)}' >compile.json
+    rm .ok.json .failed.json
     say "objects: $(jq '.ok | length' compile.json) compiled, $(jq '.failed | length' compile.json) failed"
   )
 }
