@@ -35,7 +35,7 @@ export interface VmOptions {
   readonly random?: () => number
   /** What programs are told about the current task; fields that are left out have fixed values. */
   readonly task?: Partial<FakeTask>
-  /** Bytes of the struct task_struct that bpf_get_current_task points to; default zeros. */
+  /** Bytes of the struct task_struct that bpf_get_current_task points to; default: made from `task` and `btf`. */
   readonly taskBytes?: Uint8Array
   /** Most bytes that maps and all else may take together. Default 1 GiB. */
   readonly memoryLimit?: number
@@ -69,6 +69,7 @@ export function createVm(options: VmOptions = {}): Vm {
     random: options.random ?? seededRandom(options.seed ?? DEFAULT_SEED),
     task: { pid: 4242, tgid: 4242, uid: 0, gid: 0, comm: 'elfbee', cgroupId: 1n, ...options.task },
     taskBytes: options.taskBytes ?? null,
+    btf: options.btf ?? null,
   })
   return new VirtualKernel(runtime, options.btf ?? null, options.jit !== false)
 }
