@@ -2,16 +2,16 @@
 // times compare. Needs root (or CAP_BPF) and the built package.
 //
 //   node bench/jit-smoke.mjs [ROUNDS]
-import { readFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { release } from 'node:os'
 import { openKernelBackend } from '../dist/kernel/index.js'
 import { load, openObject } from '../dist/loader/index.js'
 import { createVm } from '../dist/vm/index.js'
-import { root, writeResult } from '../test/oracle/results.mjs'
+import { root } from '../test/oracle/results.mjs'
 
 const rounds = Number(process.argv[2] ?? 15)
 /** Least time of one measurement, in ns. */
 const SLICE = 4e6
-/** What BPF_PROG_TEST_RUN itself takes a run, in ns (docs: the program `simple`). */
 const packet = (name) =>
   Uint8Array.from(Buffer.from(readFileSync(`${root}/fixtures/packets/${name}.hex`, 'utf8').replace(/\s/g, ''), 'hex'))
 const long = Uint8Array.from({ length: 1500 }, (_, i) => (i < 54 ? packet('tcp')[i] : i * 7) & 0xff)
@@ -87,5 +87,15 @@ for (const item of CASES) {
   }
 }
 const geomean = Math.exp(results.reduce((sum, r) => sum + Math.log(r.ratio), 0) / results.length)
-writeResult('bench-jit-smoke', { rounds, ratio: Number(geomean.toFixed(3)), programs: results })
+const record = {
+  name: 'bench-jit-smoke',
+  date: new Date().toISOString().slice(0, 10),
+  kernel: release(),
+  node: process.version,
+  rounds,
+  ratio: Number(geomean.toFixed(3)),
+  programs: results,
+}
+mkdirSync(`${root}docs/results`, { recursive: true })
+writeFileSync(`${root}docs/results/bench-jit-smoke.json`, JSON.stringify(record, null, 2) + '\n')
 console.log(`bench-jit-smoke: ratio ${geomean.toFixed(2)}`)
