@@ -19,6 +19,11 @@ export interface CommandEntry {
 /** The commands, in the order of the help. */
 export const COMMANDS: readonly CommandEntry[] = [
   {
+    name: 'run',
+    summary: 'run a program of an object, in the vm or in the kernel',
+    load: () => import('./run.ts'),
+  },
+  {
     name: 'show',
     summary: 'show what is in an object: programs, maps, variables, externs, CO-RE',
     load: () => import('./show.ts'),
