@@ -35,6 +35,11 @@ const RULES: ReadonlyMap<number | null, TargetRule> = new Map([
  * @throws BpfError `not-found`, `unsupported`
  */
 export function findAttachTarget(spec: ProgramSpec): AttachTarget | null {
+  if (spec.type === ProgType.STRUCT_OPS) {
+    throw new BpfError('unsupported', 'struct_ops programs are loaded with their map, which this version does not do', {
+      where: { program: spec.name, section: spec.section },
+    })
+  }
   const byBtf = spec.type === ProgType.TRACING || spec.type === ProgType.LSM || spec.type === ProgType.EXT
   if (!byBtf) return null
   const where = { program: spec.name, section: spec.section }

@@ -43,9 +43,11 @@ function retryAgain(load: () => LogAttempt): LogAttempt {
   }
 }
 
-const STATISTICS = /^(processed \d+ insns|verification time |stack depth |mark_precise:|max_states|\s*$)/
+const STATISTICS =
+  /^(processed \d+ insns|verification time |stack depth |mark_precise:|max_states|func#\d+ @|Validating \S+\(\) func#|Func#\d+ .*is safe|caller:|callee:|returning from |\s*$)/
 const INSTRUCTION = /^\s*\d+: \([0-9a-f]{2}\)/
-const STATE = /^(\s*\d+: )?(R\d+|frame\d+: R|fp-\d+|from \d+ to \d+|live regs|Live regs|last_idx |regs=|parent )/
+const STATE =
+  /^(\s*\d+: |\s*)?(R\d+(_\w+)?=|frame\d+: |fp-\d+|from \d+ to \d+|live regs|Live regs|last_idx |regs=|parent )/
 const SOURCE = /^;/
 
 /** What people want to see first of a verifier log. */

@@ -1,11 +1,12 @@
-import { BtfKind, type Btf, type BtfExt } from '../btf/index.ts'
+import { BtfKind, type Btf } from '../btf/index.ts'
 import { BpfError, decodeUtf8, isBpfError, Reader } from '../bytes/index.ts'
 import { parseElf, type ElfFile } from '../elf/index.ts'
 import { matchSection, MapType, ProgFlag } from '../uapi/index.ts'
 import { ObjectSpec, type BackendResolver } from './object.ts'
-import { readObjectBtf } from './open/btf.ts'
+import { readObjectBtf, withKconfigLayout } from './open/btf.ts'
 import { collectExterns, type Externs } from './open/externs.ts'
 import { collectFunctions, type FunctionTable, type LocatedFunction } from './open/functions.ts'
+import { exceptionCallbacks } from './open/exceptions.ts'
 import { dataMapSpec } from './open/map-spec.ts'
 import { btfMaps, type PlacedMap } from './open/maps-btf.ts'
 import { dataMaps, hasVisibleVariable, structOpsMaps } from './open/maps-data.ts'
@@ -47,8 +48,10 @@ function open(elf: ElfFile, options: OpenOptions): ObjectSpec {
   const functions = collectFunctions(file)
   const warnings: BpfError[] = []
   const needsBtf = file.roles.some((role) => role === 'btfMaps' || role === 'structOps')
-  const { btf, ext } = readObjectBtf(file, needsBtf, warnings)
-  const externs = collectExterns(file, btf)
+  const compiled = readObjectBtf(file, needsBtf, warnings)
+  const { ext } = compiled
+  const externs = collectExterns(file, compiled.btf)
+  const btf = withKconfigLayout(compiled.btf, externs.list)
   const placed = [
     ...legacyMaps(file, btf),
     ...btfMaps(file, btf, { relaxed: options.relaxedMaps ?? false }),
@@ -80,7 +83,7 @@ function open(elf: ElfFile, options: OpenOptions): ObjectSpec {
     maps,
     variables: collectVariables(file, btf, placed.filter(isVariableMap)),
     externs: record<ExternSpec>(externs.list, 'extern'),
-    exceptionCallbacks: exceptionCallbacks(functions, btf, ext, records),
+    exceptionCallbacks: exceptionCallbacks(functions, btf, records, references.problems),
     problems: references.problems,
     warnings,
     backends: options.backends ?? null,
@@ -202,27 +205,4 @@ function programSpec(fn: LocatedFunction): ProgramSpec {
     attachTarget: hasTarget ? section.slice(definition.name.length + 1) : null,
     autoload: !optional,
   }
-}
-
-/** Decl tags `exception_callback:NAME` on programs (libbpf.c, bpf_prog_assign_exc_cb). */
-function exceptionCallbacks(
-  functions: FunctionTable,
-  btf: Btf | null,
-  ext: BtfExt | null,
-  records: FunctionRecords,
-): Map<number, number> {
-  const callbacks = new Map<number, number>()
-  if (btf === null || ext === null) return callbacks
-  const prefix = 'exception_callback:'
-  const byBtfId = new Map([...records.funcInfo].map(([index, id]) => [id, index]))
-  for (const id of btf.ids()) {
-    if (btf.kind(id) !== BtfKind.DECL_TAG) continue
-    const tag = btf.type(id)
-    if (tag.kind !== BtfKind.DECL_TAG || tag.componentIndex !== -1 || !tag.name.startsWith(prefix)) continue
-    const owner = byBtfId.get(tag.type)
-    const name = tag.name.slice(prefix.length)
-    const callback = functions.list.find((fn) => fn.name === name && fn.bind !== 'local')
-    if (owner !== undefined && callback !== undefined) callbacks.set(owner, callback.index)
-  }
-  return callbacks
 }

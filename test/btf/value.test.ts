@@ -163,6 +163,14 @@ describe('readValue', () => {
     )
   })
 
+  test('refuses an integer whose bits lie outside of it, at the end of the bytes too', () => {
+    const builder = new BtfBuilder()
+    const odd = { size: 1, bits: 8, bitOffset: 255, signed: false, char: false, bool: false }
+    const int = builder.add({ kind: BtfKind.INT, name: 'odd', ...odd })
+    const error = thrown(() => readValue(builder.toBtf(), int, new Uint8Array(1)))
+    expect(error.message).toBe('odd: type [1] has bits 255 to 263 of 1 bytes')
+  })
+
   test('gives a flexible array what is left', () => {
     const builder = new BtfBuilder()
     const { u32, int } = addInts(builder)

@@ -2,7 +2,7 @@
 //
 //   llvm     every executable section of every object: the whole text of llvm-objdump-19 -d --no-show-raw-insn
 //   kernel   the same sections: the text of the kernel's printer (kernel/bpf/disasm.c, compiled into disasm-dump)
-//   bpftool  every program of the objects that load as a whole: the instructions that bpftool prog dump xlated prints
+//   bpftool  every program that the running kernel accepts: the instructions that bpftool prog dump xlated prints
 //
 // Usage: node test/oracle/disasm-vs-bpftool.mjs [--no-load] [OBJECT...]   (needs dist/, see prepare/prepare.sh)
 import { execFileSync, spawnSync } from 'node:child_process'
@@ -126,12 +126,12 @@ kernelTexts(blocks)
 
 let loaded = null
 if (load) {
-  loaded = { objects: 0, refused: 0 }
+  loaded = { objects: 0, objectsWithoutAcceptedPrograms: 0 }
   const symbols = kernelSymbols()
   for (const path of objects) {
-    const programs = dumpLoaded(path, join(dir, 'bpftool'), work)
+    const programs = dumpLoaded(path, dir, work)
     if (programs === null) {
-      loaded.refused++
+      loaded.objectsWithoutAcceptedPrograms++
       continue
     }
     loaded.objects++

@@ -5,24 +5,27 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:f
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-/** Runs in the namespace: $1 bpftool, $2 object, $3 directory for results, $4 program-info. */
+/** Runs in the namespace: $1 bpftool, $2 object, $3 directory for results, $4 program-info, $5 pin-programs. */
 const SCRIPT = `
-mkdir -p "$3/fs" && mount -t bpf bpf "$3/fs" || exit 9
-"$1" prog loadall "$2" "$3/fs/p" >/dev/null 2>"$3/error" || exit 8
-for p in "$3"/fs/p/*; do
-  n=$(basename "$p")
-  "$1" prog dump xlated pinned "$p" >"$3/$n.text" 2>/dev/null && \\
-    "$1" prog dump xlated pinned "$p" file "$3/$n.bytes" >/dev/null 2>&1 && \\
-    "$4" "$p" >"$3/$n.info"
+mount -t bpf bpf /sys/fs/bpf || exit 9
+p=/sys/fs/bpf/programs
+"$1" prog loadall "$2" $p >/dev/null 2>&1 || "$5" "$2" $p
+for f in $p/*; do
+  [ -e "$f" ] || continue
+  n=$(basename "$f")
+  "$1" prog dump xlated pinned "$f" >"$3/$n.text" 2>/dev/null && \\
+    "$1" prog dump xlated pinned "$f" file "$3/$n.bytes" >/dev/null 2>&1 && \\
+    "$4" "$f" >"$3/$n.info"
 done
 cat /proc/kallsyms >"$3/kallsyms"
-exit 0
 `
 
-function compileInfo(work) {
-  const tool = join(work, 'program-info')
+/** Compiles a C helper of this directory once. */
+function compile(name, work, options = []) {
+  const tool = join(work, name)
   if (!existsSync(tool)) {
-    execFileSync('gcc', ['-O1', '-o', tool, fileURLToPath(new URL('program-info.c', import.meta.url))])
+    const source = fileURLToPath(new URL(`${name}.c`, import.meta.url))
+    execFileSync('gcc', ['-O1', '-o', tool, source, ...options], { stdio: 'inherit' })
   }
   return tool
 }
@@ -48,21 +51,22 @@ function readSymbols(path) {
 }
 
 /**
- * The programs of an object as the kernel rewrote them, or null when bpftool cannot load the whole object.
+ * The programs of an object that the kernel accepts, as it rewrote them: all of them at once if bpftool can load the
+ * whole object, otherwise each that loads alone. null when none does.
  * @returns {{ name: string, bytes: Uint8Array, lines: string[], jitedFunctions: bigint[] }[] | null}
  */
-export function dumpLoaded(object, bpftool, work) {
+export function dumpLoaded(object, oracle, work) {
   const out = join(work, 'loaded')
   rmSync(out, { recursive: true, force: true })
   mkdirSync(out)
-  const run = spawnSync('unshare', ['-m', 'sh', '-c', SCRIPT, 'sh', bpftool, object, out, compileInfo(work)], {
-    timeout: 60_000,
-  })
-  if (run.status !== 0) return null
+  const info = compile('program-info', work)
+  const pin = compile('pin-programs', work, [`-I${oracle}/include`, join(oracle, 'libbpf.a'), '-lelf', '-lz'])
+  const run = ['-m', 'sh', '-c', SCRIPT, 'sh', join(oracle, 'bpftool'), object, out, info, pin]
+  spawnSync('unshare', run, { timeout: 300_000 })
   const names = readdirSync(out)
     .filter((name) => name.endsWith('.info'))
     .map((name) => name.slice(0, -5))
-  if (names.length === 0) return []
+  if (names.length === 0 || !existsSync(join(out, 'kallsyms'))) return null
   latest = readSymbols(join(out, 'kallsyms'))
   return names.map((name) => ({
     name,

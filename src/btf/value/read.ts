@@ -103,8 +103,7 @@ class ValueReader extends ValueWalk {
           break
       }
     }
-    const bits = Math.min(type.bits, Math.max(0, type.size * 8 - type.bitOffset))
-    return integer(type, readBits(this.#bytes, offset * 8 + type.bitOffset, bits, littleEndian), bits)
+    return integer(type, readBits(this.#bytes, offset * 8 + type.bitOffset, type.bits, littleEndian), type.bits)
   }
 
   #enum(type: BtfEnum, raw: bigint, bits: number): BtfValue {

@@ -110,4 +110,10 @@ export function checkScalar(type: BtfInt | BtfEnum, path: string): void {
   if (type.size > 16) {
     throw new BpfError('malformed', `${path || type.name}: type [${type.id}] is an integer of ${type.size} bytes`)
   }
+  if (type.kind === BtfKind.INT && type.bitOffset + type.bits > type.size * 8) {
+    throw new BpfError(
+      'malformed',
+      `${path || type.name}: type [${type.id}] has bits ${type.bitOffset} to ${type.bitOffset + type.bits} of ${type.size} bytes`,
+    )
+  }
 }

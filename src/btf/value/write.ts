@@ -104,14 +104,13 @@ class ValueWriter extends ValueWalk {
   }
 
   #int(type: BtfInt, value: BtfValueInput, offset: number, littleEndian: boolean, where: string): void {
-    const bits = Math.min(type.bits, type.size * 8)
-    const number = integerOf(value, bits, signOf(type), where)
-    if (type.bitOffset === 0 && bits === type.size * 8) {
+    const number = integerOf(value, type.bits, signOf(type), where)
+    if (type.bitOffset === 0 && type.bits === type.size * 8) {
       writeInteger(this.#into, offset, type.size, littleEndian, number)
     } else {
       this.#into.fill(0, offset, offset + type.size)
-      this.#need(offset, Math.ceil((type.bitOffset + bits) / 8), where)
-      writeBits(this.#into, offset * 8 + type.bitOffset, bits, littleEndian, number)
+      this.#need(offset, Math.ceil((type.bitOffset + type.bits) / 8), where)
+      writeBits(this.#into, offset * 8 + type.bitOffset, type.bits, littleEndian, number)
     }
   }
 

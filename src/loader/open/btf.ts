@@ -1,6 +1,7 @@
 import { Btf, BtfKind, parseBtfExt, type BtfExt } from '../../btf/index.ts'
 import { BpfError, isBpfError } from '../../bytes/index.ts'
-import { SymbolType, type ElfSymbol } from '../../elf/index.ts'
+import { SymbolType, SymbolVisibility, type ElfSymbol } from '../../elf/index.ts'
+import type { ExternSpec } from '../spec.ts'
 import type { ObjectFile } from './symbols.ts'
 
 /** What an object says about its types. */
@@ -53,12 +54,21 @@ function withSectionLayout(btf: Btf, file: ObjectFile, baseOffset: number): Btf 
   const bytes = btf.bytes().slice()
   const view = new DataView(bytes.buffer)
   const variables = new Map<string, ElfSymbol>()
+  const hiddenFunctions = new Set<string>()
   for (const symbol of file.elf.symbols) {
-    if (symbol.type === SymbolType.OBJECT && symbol.bind !== 'local') variables.set(symbol.name, symbol)
+    if (symbol.bind === 'local') continue
+    if (symbol.type === SymbolType.OBJECT) variables.set(symbol.name, symbol)
+    const isSubprogram = symbol.type === SymbolType.FUNC && file.roles[symbol.section] === 'text'
+    if (isSubprogram && isHidden(symbol)) hiddenFunctions.add(symbol.name)
   }
   const changedStatic: { offset: number }[] = []
   for (const id of btf.ids()) {
-    if (btf.kind(id) !== BtfKind.DATASEC) continue
+    const kind = btf.kind(id)
+    if (kind === BtfKind.FUNC && hiddenFunctions.has(btf.name(id)) && btf.vlen(id) === 1) {
+      // A static function is verified where it is called, a global one for any argument.
+      view.setUint32(recordOffset(btf, id) + 4, kind << 24, btf.littleEndian)
+    }
+    if (kind !== BtfKind.DATASEC) continue
     const type = btf.type(id)
     if (type.kind !== BtfKind.DATASEC) continue
     const section = file.elf.sectionByName(type.name)
@@ -69,7 +79,7 @@ function withSectionLayout(btf: Btf, file: ObjectFile, baseOffset: number): Btf 
       const symbol = variables.get(variable.name)
       if (symbol === undefined || variable.linkage === 0) return { ...entry }
       // The verifier may only then see the variable's value, so hidden ones count as static for it.
-      if (symbol.visibility === 1 || symbol.visibility === 2) {
+      if (isHidden(symbol)) {
         changedStatic.push({ offset: recordOffset(btf, entry.type) + 12 })
       }
       return { ...entry, offset: fill ? symbol.value : entry.offset }
@@ -85,4 +95,29 @@ function withSectionLayout(btf: Btf, file: ObjectFile, baseOffset: number): Btf 
   }
   for (const { offset } of changedStatic) view.setUint32(offset, 0, btf.littleEndian)
   return Btf.parse(bytes, { name: '.BTF', baseOffset })
+}
+
+function isHidden(symbol: ElfSymbol): boolean {
+  return symbol.visibility === SymbolVisibility.INTERNAL || symbol.visibility === SymbolVisibility.HIDDEN
+}
+
+/** Places the values of section .kconfig where the loader lays them out, in order. */
+export function withKconfigLayout(btf: Btf | null, externs: readonly ExternSpec[]): Btf | null {
+  const id = btf?.findByName('.kconfig', BtfKind.DATASEC)
+  if (btf === null || id === undefined) return btf
+  const type = btf.type(id)
+  if (type.kind !== BtfKind.DATASEC) return btf
+  const offsets = new Map(externs.filter((extern) => extern.kind === 'kconfig').map((e) => [e.name, e.offset]))
+  const vars = type.vars.map((entry) => ({ ...entry, offset: offsets.get(btf.name(entry.type)) ?? entry.offset }))
+  vars.sort((a, b) => a.offset - b.offset)
+  const last = vars.at(-1)
+  const bytes = btf.bytes().slice()
+  const view = new DataView(bytes.buffer)
+  const at = recordOffset(btf, id)
+  view.setUint32(at + 8, last === undefined ? 0 : last.offset + last.size, btf.littleEndian)
+  vars.forEach((entry, i) => {
+    view.setUint32(at + 12 + i * 12, entry.type, btf.littleEndian)
+    view.setUint32(at + 16 + i * 12, entry.offset, btf.littleEndian)
+  })
+  return Btf.parse(bytes, { name: '.BTF' })
 }

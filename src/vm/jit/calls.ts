@@ -12,7 +12,7 @@ import {
   type FunctionContext,
 } from './context.ts'
 import { refreshSpan } from './memory.ts'
-import { emitTrap, TrapCode } from './trap.ts'
+import { setPlace, trapIf } from './trap.ts'
 import { Op } from './wasm/index.ts'
 
 type Call = Extract<Operation, { kind: 'call' }>
@@ -65,14 +65,13 @@ function tailCall(ctx: FunctionContext, at: number): void {
 
 function callLocal(ctx: FunctionContext, target: number, at: number): void {
   const { code, module, program } = ctx
+  setPlace(ctx, at, 'operation')
   code.get(BASE_LOCAL)
   code.i32(FRAME_SIZE)
   code.op(Op.i32_sub)
   code.getGlobal(module.limitGlobal)
   code.op(Op.i32_lt_u)
-  code.if()
-  emitTrap(ctx, TrapCode.STACK, at)
-  code.end()
+  trapIf(ctx)
   saveFuel(ctx, true)
   code.get(BASE_LOCAL)
   code.i32(FRAME_SIZE)

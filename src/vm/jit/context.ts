@@ -11,10 +11,8 @@ export const BPF_FUNCTION: FunctionType = {
 
 /** Function, global and type indices of the module that is being built. */
 export interface ModuleIndices {
-  /** (pc, reason, low, high): throws; see trap.ts. */
+  /** (place, low, high): throws; see trap.ts. */
   readonly trap: number
-  /** (address, pc): traps a memory access. */
-  readonly fault: number
   readonly callHelper: number
   readonly callKfunc: number
   readonly tailCall: number
@@ -31,6 +29,8 @@ export interface FunctionContext {
   readonly module: ModuleIndices
   readonly code: CodeSink
   readonly locals: Locals
+  /** Open levels around what is being written, inside of the block that traps leave. */
+  readonly control: { depth: number }
   /** Whether calls of helpers must carry the fuel over: only when they can call back. */
   readonly sharesFuel: boolean
   readonly hasMachineCalls: boolean
@@ -44,6 +44,8 @@ export interface Locals {
   /** i64: end of a checked access, less GUARD_SIZE. */
   readonly address: number
   readonly scratch: number
+  /** i32: where a trap happened, see trap.ts. */
+  readonly place: number
   /** i64, in functions with loops. */
   readonly fuel: number
   /** i32: what is left of the may_goto budget. */

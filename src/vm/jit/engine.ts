@@ -1,6 +1,5 @@
 import { BpfError } from '../../bytes/index.ts'
-import { HelperId } from '../../uapi/index.ts'
-import { helperName } from '../../uapi/index.ts'
+import { HelperId, helperName } from '../../uapi/index.ts'
 import {
   FRAME_SIZE,
   MAX_FRAMES,
@@ -13,7 +12,7 @@ import {
 import { Trap, trapError } from '../trap.ts'
 import { buildModule, type JitExports, type JitImports } from './module.ts'
 import { analyse, type ProgramCode } from './program.ts'
-import { makeTrap } from './trap.ts'
+import { makeTrap, placeSlot } from './trap.ts'
 
 /** Translates programs to WebAssembly, one module each. */
 export const jit: Engine = {
@@ -72,9 +71,10 @@ class JitCode implements CompiledCode {
     this.#words = new Uint32Array(machine.memory.buffer)
     const env: JitImports = {
       memory: machine.memory,
-      trap: (at, reason, low, high) => {
-        this.#at = at
-        throw makeTrap(reason, program.operations[at] ?? null, low, high, machine.fuel)
+      trap: (place, low, high) => {
+        const at = placeSlot(place)
+        this.#at = at ?? NOWHERE
+        throw makeTrap(place, at === null ? null : (program.operations[at] ?? null), low, high, machine.fuel)
       },
       callHelper: (id, at) => {
         this.#at = at

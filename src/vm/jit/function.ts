@@ -15,7 +15,7 @@ import { buildFlow, type Flow } from './flow.ts'
 import { emitAtomic, emitLoad, emitStore, refreshSpan } from './memory.ts'
 import type { FunctionCode, ProgramCode } from './program.ts'
 import { StructuredWalk } from './structure.ts'
-import { emitTrap, TrapCode } from './trap.ts'
+import { emitTrapExit, setPlace, trapIf } from './trap.ts'
 import { CodeSink, Op, ValueType } from './wasm/index.ts'
 
 /** Budget of may_goto in one call of a function (BPF_MAX_LOOPS, include/linux/bpf.h). */
@@ -36,17 +36,22 @@ export function translateFunction(program: ProgramCode, func: FunctionCode, modu
       span: func.hasCheckedAccess ? code.addLocal(ValueType.I64) : -1,
       address: func.hasCheckedAccess ? code.addLocal(ValueType.I64) : -1,
       scratch: code.addLocal(ValueType.I64),
+      place: code.addLocal(ValueType.I32),
       fuel: flow.hasLoops ? code.addLocal(ValueType.I64) : -1,
       mayGoto: func.hasMayGoto ? code.addLocal(ValueType.I32) : -1,
       label: cfg.reducible ? -1 : code.addLocal(ValueType.I32),
     },
+    control: { depth: 0 },
     sharesFuel: program.hasCallbacks,
     hasMachineCalls: func.hasMachineCalls,
     faultReadsZero: program.code.faultReadsZero,
   }
+  code.block()
   emitPrologue(ctx, func)
   emitBlocks(ctx, func, flow)
   code.op(Op.unreachable)
+  code.end()
+  emitTrapExit(ctx)
   return code
 }
 
@@ -58,12 +63,11 @@ function emitPrologue(ctx: FunctionContext, func: FunctionCode): void {
     code.i64(1)
     code.op(Op.i64_sub)
     code.setGlobal(module.fuelGlobal)
+    setPlace(ctx, func.cfg.start, 'fuel')
     code.getGlobal(module.fuelGlobal)
     code.i64(0)
     code.op(Op.i64_lt_s)
-    code.if()
-    emitTrap(ctx, TrapCode.FUEL, func.cfg.start)
-    code.end()
+    trapIf(ctx)
   }
   if (locals.fuel !== -1) {
     code.getGlobal(module.fuelGlobal)
@@ -87,15 +91,14 @@ function emitBlocks(ctx: FunctionContext, func: FunctionCode, flow: Flow): void 
       }
     },
     emitLoopHeader(at) {
+      setPlace(ctx, at, 'fuel')
       code.get(locals.fuel)
       code.i64(1)
       code.op(Op.i64_sub)
       code.tee(locals.fuel)
       code.i64(0)
       code.op(Op.i64_lt_s)
-      code.if()
-      emitTrap(ctx, TrapCode.FUEL, at)
-      code.end()
+      trapIf(ctx)
     },
   }).run()
 }

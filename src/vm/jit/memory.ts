@@ -1,6 +1,7 @@
 import type { AccessSize, AtomicOp, Operation } from '../../isa/index.ts'
 import { FRAME_SIZE, GUARD_SIZE } from '../engine.ts'
 import { BASE_LOCAL, pushRegister, registerLocal, setRegister, type FunctionContext } from './context.ts'
+import { setPlace, trapIf } from './trap.ts'
 import { Op, ValueType } from './wasm/index.ts'
 
 const LOADS: Record<AccessSize, Op> = { 1: Op.i64_load8_u, 2: Op.i64_load16_u, 4: Op.i64_load32_u, 8: Op.i64_load }
@@ -31,21 +32,12 @@ function pushOutOfBounds(ctx: FunctionContext, register: number, off: number, si
   code.op(Op.i64_gt_u)
 }
 
-function emitFault(ctx: FunctionContext, at: number): void {
-  const { code, locals, module } = ctx
-  code.get(locals.address)
-  code.i32(at)
-  code.call(module.fault)
-  code.op(Op.unreachable)
-}
-
 /** Checks an access; a bad one traps. Afterwards pushAddress() may be used, more than once. */
 function checkAccess(ctx: FunctionContext, register: number, off: number, size: number, at: number): void {
   if (inFrame(register, off, size)) return
+  setPlace(ctx, at, 'operation')
   pushOutOfBounds(ctx, register, off, size)
-  ctx.code.if()
-  emitFault(ctx, at)
-  ctx.code.end()
+  trapIf(ctx)
 }
 
 /** Pushes the i32 address of the access checked last; returns the constant offset that belongs to it. */

@@ -2,7 +2,7 @@ import { FRAME_SIZE, STACK_TOP_ADDRESS, REGS_ADDRESS } from '../engine.ts'
 import { BPF_FUNCTION, pushFromArea, type ModuleIndices } from './context.ts'
 import { translateFunction } from './function.ts'
 import type { ProgramCode } from './program.ts'
-import { TrapCode } from './trap.ts'
+import { NO_PLACE } from './trap.ts'
 import { CodeSink, ModuleBuilder, Op, ValueType, type FunctionType } from './wasm/index.ts'
 
 const { I32, I64 } = ValueType
@@ -14,7 +14,7 @@ const signature = (params: readonly ValueType[], results: readonly ValueType[] =
 
 /** Functions that a module imports from `env`, beside `memory`. All of them take i32 only. */
 export interface JitImports extends Record<string, WebAssembly.ImportValue> {
-  trap(at: number, reason: number, low: number, high: number): never
+  trap(place: number, low: number, high: number): never
   callHelper(id: number, at: number): void
   callKfunc(id: number, at: number): void
   tailCall(at: number): number
@@ -34,18 +34,16 @@ export interface JitExports {
 export function buildModule(program: ProgramCode, fuel: number): Uint8Array<ArrayBuffer> {
   const builder = new ModuleBuilder()
   builder.importMemory('env', 'memory', { minimum: 1 })
-  const trap = builder.importFunction('env', 'trap', signature([I32, I32, I32, I32]))
+  const trap = builder.importFunction('env', 'trap', signature([I32, I32, I32]))
   const callHelper = builder.importFunction('env', 'callHelper', signature([I32, I32]))
   const callKfunc = builder.importFunction('env', 'callKfunc', signature([I32, I32]))
   const tailCall = builder.importFunction('env', 'tailCall', signature([I32], [I32]))
   const loadPacket = builder.importFunction('env', 'loadPacket', signature([I32, I32, I32], [I32]))
-  const fault = builder.declareFunction(signature([I64, I32]), 'fault')
   const run = builder.declareFunction(signature([I32, I32, I32]), 'run')
   const call = builder.declareFunction(signature([I32, I32]), 'call')
   const indices = program.functions.map((f) => builder.declareFunction(BPF_FUNCTION, f.name))
   const module: ModuleIndices = {
     trap,
-    fault,
     callHelper,
     callKfunc,
     tailCall,
@@ -57,28 +55,12 @@ export function buildModule(program: ProgramCode, fuel: number): Uint8Array<Arra
   builder.setTable(indices)
   builder.exportFunction('run', run)
   builder.exportFunction('call', call)
-  builder.defineFunction(fault, faultBody(module))
   builder.defineFunction(run, runBody(module, fuel))
   builder.defineFunction(call, callBody(module, builder.type(BPF_FUNCTION)))
   program.functions.forEach((f, i) => {
     builder.defineFunction(indices[i] as number, translateFunction(program, f, module))
   })
   return builder.encode()
-}
-
-/** Splits the 64-bit address for JavaScript. */
-function faultBody(module: ModuleIndices): CodeSink {
-  const code = new CodeSink(2)
-  code.get(1)
-  code.i32(TrapCode.MEMORY)
-  code.get(0)
-  code.op(Op.i32_wrap_i64)
-  code.get(0)
-  code.i64(32)
-  code.op(Op.i64_shr_u)
-  code.op(Op.i32_wrap_i64)
-  code.call(module.trap)
-  return code
 }
 
 const MAX_FUEL = Number.MAX_SAFE_INTEGER
@@ -133,8 +115,7 @@ function checkFrame(module: ModuleIndices, code: CodeSink, top: number, pushLimi
   pushLimit()
   code.op(Op.i32_lt_u)
   code.if()
-  code.i32(-1)
-  code.i32(TrapCode.STACK)
+  code.i32(NO_PLACE)
   code.i32(0)
   code.i32(0)
   code.call(module.trap)

@@ -69,6 +69,7 @@ export class StructuredWalk {
         case Task.CLOSE:
           this.#ctx.code.end()
           this.#levels.pop()
+          this.#ctx.control.depth--
           break
         case Task.ELSE:
           this.#ctx.code.else()
@@ -107,6 +108,7 @@ export class StructuredWalk {
   /** Opens a level; returns its number. */
   #open(isBlock: boolean): number {
     const below = this.#levels.at(-1) ?? 0
+    this.#ctx.control.depth++
     return this.#levels.push(isBlock ? below + 1 : below) - 1
   }
 

@@ -1,43 +1,60 @@
 import type { Operation } from '../../isa/index.ts'
-import { GUARD_SIZE, type TrapReason } from '../engine.ts'
+import { GUARD_SIZE } from '../engine.ts'
 import { Trap } from '../trap.ts'
 import type { FunctionContext } from './context.ts'
 import { Op } from './wasm/index.ts'
 
-/** Reasons as the module passes them. */
-export const TrapCode = { MEMORY: 0, FUEL: 1, STACK: 2, CALL: 3 } as const
-export type TrapCode = (typeof TrapCode)[keyof typeof TrapCode]
+/**
+ * A place is twice the slot of an instruction; one more when the fuel ran out there. The instruction tells what else
+ * can be wrong.
+ */
+export const NO_PLACE = -2
 
-const REASONS: readonly TrapReason[] = ['memory', 'fuel', 'stack', 'call']
+/** Notes where the next condition of trapIf() belongs. In optimised code this costs nothing but on the way out. */
+export function setPlace(ctx: FunctionContext, at: number, what: 'operation' | 'fuel'): void {
+  ctx.code.i32(at * 2 + (what === 'fuel' ? 1 : 0))
+  ctx.code.set(ctx.locals.place)
+}
 
-/** Writes a trap at instruction `at`. */
-export function emitTrap(ctx: FunctionContext, reason: TrapCode, at: number): void {
-  const { code, module } = ctx
-  code.i32(at)
-  code.i32(reason)
-  code.i32(0)
-  code.i32(0)
+/** Traps when the i32 on the stack is not 0. Leaves loops first: V8 does not unroll a loop with a call in it. */
+export function trapIf(ctx: FunctionContext): void {
+  ctx.code.brIf(ctx.control.depth)
+}
+
+/** The end of a function, where all of its traps meet. */
+export function emitTrapExit(ctx: FunctionContext): void {
+  const { code, locals, module } = ctx
+  code.get(locals.place)
+  for (const shift of [0, 32]) {
+    if (locals.address === -1) {
+      code.i32(0)
+      continue
+    }
+    code.get(locals.address)
+    code.i64(shift)
+    code.op(Op.i64_shr_u)
+    code.op(Op.i32_wrap_i64)
+  }
   code.call(module.trap)
   code.op(Op.unreachable)
 }
 
-/** The Trap for what the module reported; `low` and `high` are the address local of a memory trap. */
-export function makeTrap(reason: number, op: Operation | null, low: number, high: number, fuel: number): Trap {
-  const word = REASONS[reason] ?? 'instruction'
-  switch (reason) {
-    case TrapCode.MEMORY:
-      return new Trap(word, describeAccess(op, low, high))
-    case TrapCode.FUEL:
-      return new Trap(word, `no end after ${fuel} loop iterations and calls`)
-    case TrapCode.STACK:
-      return new Trap(word, 'calls are nested too deep: no stack is left for another frame')
-    default:
-      return new Trap(word, 'call of a function that does not exist')
-  }
+/** Slot of a place, or null. */
+export function placeSlot(place: number): number | null {
+  return place === NO_PLACE ? null : place >> 1
 }
 
-function describeAccess(op: Operation | null, low: number, high: number): string {
-  const access = op === null ? null : accessOf(op)
+/** The Trap at a place; `op` is the instruction there, `low` and `high` the address local. */
+export function makeTrap(place: number, op: Operation | null, low: number, high: number, fuel: number): Trap {
+  if ((place & 1) === 1) return new Trap('fuel', `no end after ${fuel} loop iterations and calls`)
+  if (op === null || op.kind === 'call') {
+    return new Trap('stack', 'calls are nested too deep: no stack is left for another frame')
+  }
+  return new Trap('memory', describeAccess(op, low, high))
+}
+
+function describeAccess(op: Operation, low: number, high: number): string {
+  const access = accessOf(op)
   if (access === null) return 'bad memory access'
   const end = (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0)
   const address = BigInt.asUintN(64, end - BigInt(access.size) + BigInt(GUARD_SIZE))
