@@ -1,9 +1,10 @@
 import { BpfError, within } from '../bytes/index.ts'
 import type { Btf } from '../btf/index.ts'
-import type { Backend, MapRequest, ProgramRequest } from '../loader/index.ts'
+import type { Backend, KconfigFacts, MapRequest, ModuleBtf, ProgramRequest } from '../loader/index.ts'
 import { MapType } from '../uapi/index.ts'
 import { possibleCpus } from './cpus.ts'
-import { vmlinuxBtf } from './kernel-btf.ts'
+import { moduleBtfs, vmlinuxBtf } from './kernel-btf.ts'
+import { kernelFacts } from './kernel-facts.ts'
 import { KernelMap } from './map.ts'
 import { createMapFd, normaliseShape } from './map-create.ts'
 import { LoadedBtf } from './object-btf.ts'
@@ -46,6 +47,14 @@ export class KernelBackend implements Backend {
 
   kernelBtf(): Btf | null {
     return this.#btf === undefined ? vmlinuxBtf() : this.#btf
+  }
+
+  moduleBtfs(): readonly ModuleBtf[] {
+    return this.#btf === undefined ? moduleBtfs() : []
+  }
+
+  kconfig(): KconfigFacts {
+    return kernelFacts()
   }
 
   createMap(request: MapRequest): KernelMap {

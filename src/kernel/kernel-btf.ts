@@ -1,6 +1,7 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, readdirSync } from 'node:fs'
 import { BpfError } from '../bytes/index.ts'
 import { Btf } from '../btf/index.ts'
+import type { ModuleBtf } from '../loader/index.ts'
 import { btfInfo, objectIds, openById } from './objects.ts'
 import { closeFd } from './syscall.ts'
 
@@ -28,6 +29,20 @@ export function moduleBtf(module: string): Btf | null {
     modules.set(module, btf)
   }
   return btf
+}
+
+/** BTF of all loaded kernel modules that have one, by name. */
+export function moduleBtfs(): ModuleBtf[] {
+  let names: string[]
+  try {
+    names = readdirSync(DIRECTORY)
+  } catch {
+    return []
+  }
+  return names.flatMap((name) => {
+    const btf = name === 'vmlinux' ? null : moduleBtf(name)
+    return btf === null ? [] : [{ name, btf }]
+  })
 }
 
 /**

@@ -138,6 +138,12 @@ export function kernelSymbol(name: string): bigint | null {
   return address ?? null
 }
 
+/** Whether the kernel has a symbol of this name, at whatever address. */
+export function hasKernelSymbol(name: string): boolean {
+  symbols ??= readSymbols()
+  return symbols.has(name)
+}
+
 function readSymbols(): Map<string, bigint | 'ambiguous'> {
   const found = new Map<string, bigint | 'ambiguous'>()
   let text: string

@@ -1,4 +1,6 @@
 import type { Btf } from '../btf/index.ts'
+import type { KconfigFacts } from './prepare/kconfig.ts'
+import type { ModuleBtf } from './prepare/ksyms.ts'
 import type { MapSpec, PreparedProgram } from './spec.ts'
 
 /** What a backend needs to create one map. */
@@ -107,6 +109,10 @@ export interface Backend {
   readonly name: 'kernel' | 'vm'
   /** BTF that CO-RE relocates against, null when there is none. */
   kernelBtf(): Btf | null
+  /** BTF of kernel modules, split on top of kernelBtf(); none when absent. */
+  moduleBtfs?(): readonly ModuleBtf[]
+  /** Configuration of the kernel, for .kconfig externs; unknown when absent. */
+  kconfig?(): Partial<KconfigFacts>
   /** Number of possible CPUs. */
   readonly cpus: number
   /** @throws BpfError `syscall`, `unsupported` */

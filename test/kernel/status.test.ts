@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { findBinding } from '../../src/kernel/binding.ts'
 import { kernelStatus } from '../../src/kernel/index.ts'
+import { parseCpuList } from '../../src/kernel/cpus.ts'
+import { versionCode } from '../../src/kernel/kernel-facts.ts'
 import { permissionCauses } from '../../src/kernel/status.ts'
 
 describe('finding the addon', () => {
@@ -30,5 +32,20 @@ describe('kernelStatus', () => {
     expect(causes[0]).toContain('the process has no CAP_BPF, CAP_PERFMON (')
     expect(causes.join()).toContain('seccomp filter')
     expect(permissionCauses('CapEff:\t000001ffffffffff\nSeccomp:\t0\n').join()).not.toContain('CAP_BPF')
+  })
+})
+
+describe('facts of the machine', () => {
+  it('reads kernel versions as libbpf does', () => {
+    expect(versionCode('6.18.44-fc-v595', '#1 SMP', null)).toBe(0x06122c)
+    expect(versionCode('4.9.337', '', null)).toBe(0x0409ff)
+    expect(versionCode('6.1.0-7-amd64', '#1 SMP Debian 6.1.20-1 (2023-03-19)', null)).toBe(0x060114)
+    expect(versionCode('5.4.0-12-generic', '', 'Ubuntu 5.4.0-12.15-generic 5.4.8\n')).toBe(0x050408)
+    expect(versionCode('strange', '', null)).toBeNull()
+  })
+
+  it('reads lists of CPUs', () => {
+    expect(parseCpuList('0-2,5\n')).toEqual([0, 1, 2, 5])
+    expect(() => parseCpuList('a-b')).toThrow('CPU list')
   })
 })
