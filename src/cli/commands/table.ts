@@ -39,6 +39,16 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./btf.ts'),
   },
   {
+    name: 'prog',
+    summary: 'show programs of the running kernel: prog show',
+    load: () => import('./prog.ts'),
+  },
+  {
+    name: 'map',
+    summary: 'show maps of the running kernel: map show, map dump',
+    load: () => import('./map.ts'),
+  },
+  {
     name: 'doctor',
     summary: 'say what this machine can do, and why not',
     load: () => import('./doctor.ts'),
