@@ -151,20 +151,34 @@ function findBlocks(insns: InsnBuffer, start: number, end: number): { blocks: Bl
     }
     blockOf[i] = starts.length - 1
   }
-  const preds: number[][] = starts.map(() => [])
-  const blocks = starts.map((from, b): Block => {
+  const succs = starts.map((_, b): number[] => {
     const to = starts[b + 1] ?? end
     // A block's last slot may be the second half of a 64-bit immediate, whose code 0 is no jump either.
     const flow = second[to - 1 - start] === 1 ? null : flowAt(insns, to - 1)
-    const succs: number[] = []
-    if (flow === null || flow.falls) succs.push(b + 1)
-    if (flow !== null && flow.target !== -1) {
-      const target = blockOf[flow.target - start] as number
-      if (!succs.includes(target)) succs.push(target)
-    }
-    for (const s of succs) (preds[s] as number[]).push(b)
-    return { start: from, end: to, succs, preds: preds[b] as number[] }
+    if (flow === null) return [b + 1]
+    if (flow.target === -1) return []
+    const target = blockOf[flow.target - start] as number
+    return flow.falls && target !== b + 1 ? [b + 1, target] : [target]
   })
+  // Exactly as long as needed: arrays that grow would take several times the memory of a large function's graph.
+  const counts = new Int32Array(starts.length)
+  for (const list of succs) for (const s of list) counts[s] = (counts[s] as number) + 1
+  // oxlint-disable-next-line unicorn/no-new-array -- Array.from takes three times as long
+  const preds = starts.map((_, b) => new Array<number>(counts[b] as number).fill(0))
+  counts.fill(0)
+  succs.forEach((list, b) => {
+    for (const s of list) {
+      const k = counts[s] as number
+      ;(preds[s] as number[])[k] = b
+      counts[s] = k + 1
+    }
+  })
+  const blocks = starts.map((from, b): Block => ({
+    start: from,
+    end: starts[b + 1] ?? end,
+    succs: succs[b] as number[],
+    preds: preds[b] as number[],
+  }))
   return { blocks, blockOf }
 }
 

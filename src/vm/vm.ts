@@ -1,8 +1,9 @@
 import { BpfError, isBpfError, within } from '../bytes/index.ts'
 import type { Btf } from '../btf/index.ts'
-import type { Backend, MapRequest, ProgramRequest } from '../loader/index.ts'
+import type { Backend, KconfigFacts, MapRequest, ProgramRequest } from '../loader/index.ts'
 import { MapType } from '../uapi/index.ts'
 import type { CompiledCode, Engine, VmCode } from './engine.ts'
+import { VM_KCONFIG } from './kconfig.ts'
 import { interpreterEngine } from './interpreter/index.ts'
 import { jit } from './jit/index.ts'
 import { link } from './link.ts'
@@ -96,6 +97,10 @@ class VirtualKernel implements Vm {
 
   kernelBtf(): Btf | null {
     return this.#btf
+  }
+
+  kconfig(): KconfigFacts {
+    return VM_KCONFIG
   }
 
   createMap(request: MapRequest): VmMap {
