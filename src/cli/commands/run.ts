@@ -7,7 +7,14 @@ import { ExitCode } from '../frame/exit.ts'
 import { errorJson, errorText } from '../frame/report.ts'
 import { openSpec, programNamed } from '../object/open-spec.ts'
 import { readContext, readPackets, takesPacket } from '../run/inputs.ts'
-import { loadPrograms, openBackend, optionalKernelBtf, runProgram, type RunRecord } from '../run/session.ts'
+import {
+  loadPrograms,
+  needsKernelTypes,
+  openBackend,
+  optionalKernelBtf,
+  runProgram,
+  type RunRecord,
+} from '../run/session.ts'
 import { collectEvents, collectMaps, eventsJson, mapsJson } from '../run/state.ts'
 import { eventsText, mapsText, runLine, runText, traceText, type TextOptions } from '../run/text.ts'
 import { setVariables } from '../run/variables.ts'
@@ -76,7 +83,7 @@ export async function run(
   if (options.kernel === true && options.interpreter === true) {
     throw new BpfError('usage', '--interpreter belongs to the vm, it cannot be combined with --kernel')
   }
-  const spec = openSpec(args[0] as string)
+  const spec = openSpec(args[0] ?? '')
   const programs = chosenPrograms(spec, options)
   setVariables(spec, options.set ?? [])
   const packets = options.data === undefined ? [null] : readPackets(options.data)
@@ -90,7 +97,9 @@ export async function run(
     interpreter: options.interpreter === true,
     btf: options.btf === undefined ? undefined : openBtf(options.btf),
   }
-  const backend = await openBackend(choice, () => optionalKernelBtf(() => openBtf(VMLINUX)))
+  const backend = await openBackend(choice, () =>
+    needsKernelTypes(spec) ? optionalKernelBtf(() => openBtf(VMLINUX)) : null,
+  )
   let loaded: LoadedObject | undefined
   const close = (): void => {
     loaded?.close()
@@ -133,8 +142,8 @@ export async function run(
     }
     for (const { error } of failed) context.io.stderr.write(errorText(error, context.style))
     const text: TextOptions = { style: context.style, verbose: options.verbose === true }
-    if (records.length === 1) context.print(runText(records[0] as RunRecord, where, text))
-    else context.print(manyRuns(records, where, text))
+    if (packets.length > 1) context.print(manyRuns(records, where, text))
+    else context.print(records.map((record) => runText(record, where, text)).join(''))
     context.print(mapsText(spec, states, text) + eventsText(spec, events, text) + traceText(records, text))
   } finally {
     release()

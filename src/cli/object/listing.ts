@@ -133,6 +133,7 @@ function referenceText(spec: ObjectSpec, reference: Reference): string {
     case 'kconfig':
     case 'ksym':
     case 'kfunc':
+    default:
       return `${reference.kind} ${reference.extern}`
   }
 }

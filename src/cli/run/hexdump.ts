@@ -18,11 +18,11 @@ export function hexDiff(before: Uint8Array, after: Uint8Array): string[] {
   let skipped = false
   for (let i = 0; i < count; i++) {
     const at = i * WIDTH
-    if (differs[i] === true) {
+    if (differs[i]) {
       if (at < before.length) lines.push(`- ${lineAt(before, at)}`)
       if (at < after.length) lines.push(`+ ${lineAt(after, at)}`)
       skipped = false
-    } else if (differs[i - 1] === true || differs[i + 1] === true) {
+    } else if (differs[i - 1] || differs[i + 1]) {
       lines.push(`  ${lineAt(after, at)}`)
       skipped = false
     } else if (!skipped) {

@@ -38,13 +38,19 @@ export interface RunRecord {
 
 /** Opens the backend; its code is only imported now. */
 export async function openBackend(choice: BackendChoice, kernelBtf: () => Btf | null): Promise<Backend> {
-  const btf = choice.btf
+  const { btf } = choice
   if (choice.kernel) {
     const { openKernelBackend } = await import('../../kernel/index.ts')
     return openKernelBackend(btf === undefined ? {} : { btf })
   }
   const { createVm } = await import('../../vm/index.ts')
   return createVm({ btf: btf ?? kernelBtf(), jit: !choice.interpreter })
+}
+
+/** Whether anything in the object is looked up in a kernel's types, which take time to open. */
+export function needsKernelTypes(spec: ObjectSpec): boolean {
+  if (Object.values(spec.externs).some((extern) => extern.kind !== 'kconfig')) return true
+  return spec.functions.some((fn) => fn.coreRelocations.length > 0)
 }
 
 /** Loads the object with what the chosen programs need. Programs that do not load are in the report. */

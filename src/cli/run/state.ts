@@ -121,7 +121,7 @@ function eventType(btf: Btf | null, map: MapSpec, size: number): number {
 export function jsonValue(btf: Btf | null, typeId: number, bytes: Uint8Array): unknown {
   if (btf === null || typeId === 0) return bytes
   try {
-    return readValue(btf, typeId, bytes)
+    return readValue(btf, typeId, bytes, { addresses: 'text' })
   } catch (error) {
     if (!isBpfError(error)) throw error
     return bytes

@@ -117,7 +117,7 @@ function mapLines(spec: ObjectSpec, state: MapState, options: TextOptions): stri
 
 function entryLines(spec: ObjectSpec, state: MapState, entry: EntryState): string[] {
   const { btf } = spec
-  const { keyTypeId, valueTypeId } = state.spec
+  const { valueTypeId } = state.spec
   const key = keyText(spec, state, entry.key)
   const [first] = entry.values
   if (btf !== null && valueTypeId !== 0 && !state.perCpu && first !== undefined) {
@@ -128,7 +128,6 @@ function entryLines(spec: ObjectSpec, state: MapState, entry: EntryState): strin
   const cpus = entry.values.flatMap((value, cpu) =>
     value.every((b) => b === 0) ? [] : [`cpu ${cpu} ${valueText(btf, valueTypeId, value)}`],
   )
-  void keyTypeId
   return [`${key}: ${cpus.length === 0 ? 'zero on all CPUs' : cpus.join(', ')}`]
 }
 

@@ -22,6 +22,7 @@ export function selectMaps(words: Words): number[] {
       return [openById('map', words.number('a map id'))]
     case 'pinned':
       return [getPinned(words.next('a path'))]
+    case 'name':
     default: {
       const name = words.next('a map name')
       return openMatching(
@@ -48,6 +49,7 @@ export function selectPrograms(words: Words): number[] {
         () => notFound(`there is no program with tag '${tag}'`),
       )
     }
+    case 'name':
     default: {
       const name = words.next('a program name')
       return openMatching(
