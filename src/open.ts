@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
-import { BpfError, isBpfError } from './bytes/index.ts'
+import { BpfError } from './bytes/index.ts'
 import type { Btf } from './btf/index.ts'
 import { openObject, type Backend, type ObjectSpec, type OpenOptions } from './loader/index.ts'
 
@@ -45,17 +45,7 @@ export async function openBackend(name: 'auto' | 'kernel' | 'vm', btf?: Btf): Pr
     throw new BpfError('unsupported', `the kernel cannot be used: this is ${process.platform}, not Linux`)
   }
   const { createVm } = await import('./vm/index.ts')
-  return createVm({ btf: btf ?? (await runningKernelBtf()) })
-}
-
-/** BTF of the running kernel, null where there is none to be read. */
-async function runningKernelBtf(): Promise<Btf | null> {
-  if (process.platform !== 'linux') return null
-  try {
-    const { vmlinuxBtf } = await import('./kernel/index.ts')
-    return vmlinuxBtf()
-  } catch (error) {
-    if (isBpfError(error)) return null
-    throw error
-  }
+  if (btf !== undefined || process.platform !== 'linux') return createVm({ btf: btf ?? null })
+  const { vmlinuxBtf } = await import('./kernel/index.ts')
+  return createVm({ btf: vmlinuxBtf })
 }

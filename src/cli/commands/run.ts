@@ -1,20 +1,13 @@
 import { InvalidArgumentError, type Command } from 'commander'
 import { BpfError } from '../../bytes/index.ts'
 import type { BackendMap, LoadedObject, ObjectSpec, ProgramSpec } from '../../loader/index.ts'
-import { openBtf, VMLINUX } from '../frame/btf-file.ts'
+import { openBtf } from '../frame/btf-file.ts'
 import type { CliContext } from '../frame/context.ts'
 import { ExitCode } from '../frame/exit.ts'
 import { errorJson, errorText } from '../frame/report.ts'
 import { openSpec, programNamed } from '../object/open-spec.ts'
 import { readContext, readPackets, takesPacket } from '../run/inputs.ts'
-import {
-  loadPrograms,
-  needsKernelTypes,
-  openBackend,
-  optionalKernelBtf,
-  runProgram,
-  type RunRecord,
-} from '../run/session.ts'
+import { loadPrograms, openBackend, runProgram, type RunRecord } from '../run/session.ts'
 import { collectEvents, collectMaps, eventsJson, mapsJson } from '../run/state.ts'
 import { eventsText, mapsText, runLine, runText, traceText, type TextOptions } from '../run/text.ts'
 import { setVariables } from '../run/variables.ts'
@@ -97,9 +90,7 @@ export async function run(
     interpreter: options.interpreter === true,
     btf: options.btf === undefined ? undefined : openBtf(options.btf),
   }
-  const backend = await openBackend(choice, () =>
-    needsKernelTypes(spec) ? optionalKernelBtf(() => openBtf(VMLINUX)) : null,
-  )
+  const backend = await openBackend(choice)
   let loaded: LoadedObject | undefined
   const close = (): void => {
     loaded?.close()

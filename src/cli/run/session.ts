@@ -1,4 +1,3 @@
-import { isBpfError } from '../../bytes/index.ts'
 import type { Btf } from '../../btf/index.ts'
 import {
   load,
@@ -37,20 +36,17 @@ export interface RunRecord {
 }
 
 /** Opens the backend; its code is only imported now. */
-export async function openBackend(choice: BackendChoice, kernelBtf: () => Btf | null): Promise<Backend> {
+export async function openBackend(choice: BackendChoice): Promise<Backend> {
   const { btf } = choice
   if (choice.kernel) {
     const { openKernelBackend } = await import('../../kernel/index.ts')
     return openKernelBackend(btf === undefined ? {} : { btf })
   }
   const { createVm } = await import('../../vm/index.ts')
-  return createVm({ btf: btf ?? kernelBtf(), jit: !choice.interpreter })
-}
-
-/** Whether anything in the object is looked up in a kernel's types, which take time to open. */
-export function needsKernelTypes(spec: ObjectSpec): boolean {
-  if (Object.values(spec.externs).some((extern) => extern.kind !== 'kconfig')) return true
-  return spec.functions.some((fn) => fn.coreRelocations.length > 0)
+  const jit = !choice.interpreter
+  if (btf !== undefined || process.platform !== 'linux') return createVm({ btf: btf ?? null, jit })
+  const { vmlinuxBtf } = await import('../../kernel/index.ts')
+  return createVm({ btf: vmlinuxBtf, jit })
 }
 
 /** Loads the object with what the chosen programs need. Programs that do not load are in the report. */
@@ -90,15 +86,5 @@ export function runProgram(program: LoadedProgram, spec: ProgramSpec, request: R
     ctx: output.ctx,
     trace: output.trace,
     durationNs: output.durationNs,
-  }
-}
-
-/** BTF of the running kernel when it can be read, for CO-RE in the vm; null otherwise. */
-export function optionalKernelBtf(read: () => Btf): Btf | null {
-  try {
-    return read()
-  } catch (error) {
-    if (isBpfError(error) || (error instanceof Error && 'code' in error)) return null
-    throw error
   }
 }
