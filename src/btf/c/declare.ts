@@ -5,24 +5,43 @@ import { BtfKind } from '../types.ts'
 /** Declarations nested or chained deeper than this are refused. */
 export const MAX_DEPTH = 500
 
+/** Chains to be used again: a header has a hundred thousand declarations, some within others. */
+export class ChainPool {
+  readonly #free: Chain[] = []
+
+  take(): Chain {
+    return this.#free.pop() ?? { ids: [], left: 0 }
+  }
+
+  give(chain: Chain): void {
+    this.#free.push(chain)
+  }
+}
+
 /** What a declaration writes at the end of its chain, and how. The dumper and cName differ in these. */
 export interface DeclarationParts {
   readonly btf: Btf
   add(text: string): void
-  /** Text at a string offset. */
-  text(offset: number): string
+  /** Adds the text at a string offset. */
+  addName(offset: number): void
+  /** Whether the text at a string offset is not empty. */
+  hasText(offset: number): boolean
+  readonly chains: ChainPool
   /** A struct or union: its definition when that has to stand here, else `struct name`. */
   composite(id: number, level: number): void
   enumeration(id: number, level: number): void
   forward(id: number): void
-  typedefName(id: number): string
+  typedef(id: number): void
   /** The attribute of a type tag. */
   typeTag(id: number): string
 }
 
+/** A declared name: its text, or its string offset. */
+export type Declarator = string | number
+
 /** The types from a declared name's outermost derivation to its base, as a stack that is used up from the base. */
-interface Chain {
-  readonly ids: readonly number[]
+export interface Chain {
+  readonly ids: number[]
   left: number
 }
 
@@ -32,11 +51,11 @@ interface Chain {
  * collected down to the base and written from its end. Qualifiers stand before a base type but after a pointer.
  * The spacing is libbpf's.
  */
-export function declare(parts: DeclarationParts, id: number, name: string, level: number): void {
+export function declare(parts: DeclarationParts, id: number, name: Declarator, level: number): void {
   declareNested(parts, id, name, level, 0)
 }
 
-function declareNested(parts: DeclarationParts, id: number, name: string, level: number, depth: number): void {
+function declareNested(parts: DeclarationParts, id: number, name: Declarator, level: number, depth: number): void {
   if (depth > MAX_DEPTH) throw tooDeep(id)
   const ids: number[] = []
   for (let at = id; ;) {
@@ -99,11 +118,14 @@ function dropQualifiers(parts: DeclarationParts, chain: Chain): void {
   }
 }
 
-function writeName(parts: DeclarationParts, name: string, afterPointer: boolean): void {
-  parts.add(name !== '' && !afterPointer ? ` ${name}` : name)
+function writeName(parts: DeclarationParts, name: Declarator, afterPointer: boolean): void {
+  if (name === '' || name === 0) return
+  if (!afterPointer) parts.add(' ')
+  if (typeof name === 'string') parts.add(name)
+  else parts.addName(name)
 }
 
-function writeChain(parts: DeclarationParts, chain: Chain, name: string, level: number, depth: number): void {
+function writeChain(parts: DeclarationParts, chain: Chain, name: Declarator, level: number, depth: number): void {
   const { btf } = parts
   // A chain that starts with a pointer is inside parentheses: "(*name)" has no space before the asterisk.
   let afterPointer = true
@@ -118,7 +140,7 @@ function writeChain(parts: DeclarationParts, chain: Chain, name: string, level: 
       case BtfKind.INT:
       case BtfKind.FLOAT:
         writeQualifiers(parts, chain)
-        parts.add(parts.text(btf.word(id, 0)))
+        parts.addName(btf.word(id, 0))
         break
       case BtfKind.STRUCT:
       case BtfKind.UNION:
@@ -136,7 +158,7 @@ function writeChain(parts: DeclarationParts, chain: Chain, name: string, level: 
         break
       case BtfKind.TYPEDEF:
         writeQualifiers(parts, chain)
-        parts.add(parts.typedefName(id))
+        parts.typedef(id)
         break
       case BtfKind.PTR:
         parts.add(afterPointer ? '*' : ' *')
@@ -169,7 +191,7 @@ function writeArray(
   parts: DeclarationParts,
   chain: Chain,
   id: number,
-  name: string,
+  name: Declarator,
   level: number,
   afterPointer: boolean,
   depth: number,
@@ -182,7 +204,7 @@ function writeArray(
     return
   }
   const isMatrix = kindOf(parts.btf, chain.ids[chain.left - 1] as number) === BtfKind.ARRAY
-  if (name !== '' && !afterPointer) parts.add(' ')
+  if (name !== '' && name !== 0 && !afterPointer) parts.add(' ')
   if (!isMatrix) parts.add('(')
   writeChain(parts, chain, name, level, depth + 1)
   if (!isMatrix) parts.add(')')
@@ -193,7 +215,7 @@ function writeFunction(
   parts: DeclarationParts,
   chain: Chain,
   id: number,
-  name: string,
+  name: Declarator,
   level: number,
   afterPointer: boolean,
   depth: number,
@@ -221,7 +243,7 @@ function writeFunction(
       parts.add('...')
       break
     }
-    declareNested(parts, type, parts.text(btf.word(id, 3 + i * 2)), level, depth + 1)
+    declareNested(parts, type, btf.word(id, 3 + i * 2), level, depth + 1)
   }
   parts.add(')')
 }

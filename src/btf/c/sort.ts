@@ -4,6 +4,8 @@ import { BtfKind } from '../types.ts'
 import { MAX_DEPTH, tooDeep } from './declare.ts'
 
 const LAST_RANK = 10
+/** What fits into a number exactly. */
+const PREFIX_BYTES = 6
 
 /**
  * Ids in the order of bpftool 7.5 and newer, so that headers of similar kernels can be compared: by rank of the kind,
@@ -12,13 +14,13 @@ const LAST_RANK = 10
  *
  * @param skipFirst leaves out the type that sorts first of all: bpftool's loop starts at its second
  */
-export function sortedIds(btf: Btf, names: NameTable, skipFirst: boolean): number[] {
+export function sortedIds(btf: Btf, names: NameTable, skipFirst: boolean): Uint32Array {
   const sorter = new Sorter(btf, names)
-  const ids: number[] = []
-  for (let id = 1; id < btf.typeCount; id++) if (prints(btf, id)) ids.push(id)
   const first = skipFirst ? sorter.first() : 0
-  const sorted = sorter.sort(ids)
-  return first === 0 ? sorted : sorted.filter((id) => id !== first)
+  const ids = new Uint32Array(btf.typeCount)
+  let count = 0
+  for (let id = 1; id < btf.typeCount; id++) if (id !== first && prints(btf, id)) ids[count++] = id
+  return sorter.sort(ids.subarray(0, count))
 }
 
 function kindOf(btf: Btf, id: number): number {
@@ -54,9 +56,10 @@ class Sorter {
   /** By id: what to sort by. Hashes of contents are only worked out where names are equal. */
   readonly #sortNames: Uint32Array
   readonly #ownNames: Uint32Array
-  readonly #hashed: Uint8Array
-  readonly #high: Uint32Array
-  readonly #low: Uint32Array
+  readonly #ranks: Uint8Array
+  readonly #deep: Hashes
+  /** Hashes without members: what a member adds to its struct's. */
+  readonly #shallow: Hashes
 
   constructor(btf: Btf, names: NameTable) {
     this.#btf = btf
@@ -64,76 +67,97 @@ class Sorter {
     const count = btf.typeCount
     this.#sortNames = new Uint32Array(count)
     this.#ownNames = new Uint32Array(count)
-    this.#hashed = new Uint8Array(count)
-    this.#high = new Uint32Array(count)
-    this.#low = new Uint32Array(count)
+    this.#ranks = new Uint8Array(count)
+    this.#deep = new Hashes(count)
+    this.#shallow = new Hashes(count)
   }
 
   /** The id that sorts first of all ids, void included. */
   first(): number {
+    const btf = this.#btf
     let best = 0
     let bestRank = LAST_RANK
-    let bestSort = ''
-    let bestOwn = ''
-    for (let id = 1; id < this.#btf.typeCount; id++) {
+    for (let id = 1; id < btf.typeCount; id++) {
       const rank = this.#rank(id)
-      if (rank > bestRank) continue
-      const sort = this.#names.at(this.#sortName(id))
-      const own = this.#names.at(this.#btf.word(id, 0))
-      const order =
-        rank - bestRank || compareText(sort, bestSort) || compareText(own, bestOwn) || this.#compareHash(id, best)
-      if (order >= 0) continue
-      best = id
-      bestRank = rank
-      bestSort = sort
-      bestOwn = own
+      if (rank < bestRank || (rank === bestRank && this.#compareNames(id, best) < 0)) {
+        best = id
+        bestRank = rank
+      }
     }
     return best
   }
 
-  sort(ids: readonly number[]): number[] {
-    const btf = this.#btf
+  #compareNames(a: number, b: number): number {
+    const { bytes } = this.#names
+    return (
+      compareBytes(bytes, this.#sortName(a), this.#sortName(b)) ||
+      compareBytes(bytes, this.#btf.word(a, 0), this.#btf.word(b, 0)) ||
+      this.#compareHash(a, b)
+    )
+  }
+
+  sort(ids: Uint32Array): Uint32Array {
+    this.#numberNames(ids)
+    const sorted = this.#byRankAndName(ids)
+    // Types of one rank and name: by own name, contents, id.
+    for (let start = 0; start < sorted.length;) {
+      let end = start + 1
+      while (end < sorted.length && this.#sameRun(sorted[start] as number, sorted[end] as number)) end++
+      if (end - start > 1) this.#sortRun(sorted.subarray(start, end))
+      start = end
+    }
+    return sorted
+  }
+
+  #numberNames(ids: Uint32Array): void {
+    const names = this.#names
     const sortNames = this.#sortNames
     const ownNames = this.#ownNames
-    const ordinals = new Ordinals(this.#names, btf.firstStringOffset + btf.strings.length)
     for (const id of ids) {
-      sortNames[id] = ordinals.mark(this.#sortName(id))
-      ownNames[id] = ordinals.mark(btf.word(id, 0))
+      this.#ranks[id] = this.#rank(id)
+      sortNames[id] = names.number(this.#sortName(id))
+      ownNames[id] = names.number(this.#btf.word(id, 0))
     }
-    ordinals.settle()
+    // Names become their places in C's order, so that comparing them is comparing numbers.
+    const ordinals = orderOfNames(names)
     for (const id of ids) {
-      sortNames[id] = ordinals.of(sortNames[id] as number)
-      ownNames[id] = ordinals.of(ownNames[id] as number)
+      sortNames[id] = ordinals[sortNames[id] as number] as number
+      ownNames[id] = ordinals[ownNames[id] as number] as number
     }
+  }
+
+  #byRankAndName(ids: Uint32Array): Uint32Array {
     // Plain numbers sort several times faster than by a function: rank, name and position in one.
     const count = ids.length
     const keys = new Float64Array(count)
+    const range = this.#names.count + 1
     for (let i = 0; i < count; i++) {
       const id = ids[i] as number
-      keys[i] = (this.#rank(id) * ordinals.count + (sortNames[id] as number)) * count + i
+      keys[i] = ((this.#ranks[id] as number) * range + (this.#sortNames[id] as number)) * count + i
     }
     keys.sort()
-    const sorted: number[] = []
-    let run: number[] = []
-    let runKey = -1
-    const order = (a: number, b: number): number =>
-      (ownNames[a] as number) - (ownNames[b] as number) || this.#compareHash(a, b) || a - b
-    const finishRun = (): void => {
-      if (run.length > 1) run.sort(order)
-      for (const id of run) sorted.push(id)
-    }
-    for (let i = 0; i < count; i++) {
-      const key = Math.floor((keys[i] as number) / count)
-      const id = ids[(keys[i] as number) - key * count] as number
-      if (key !== runKey) {
-        finishRun()
-        run = []
-        runKey = key
-      }
-      run.push(id)
-    }
-    finishRun()
+    const sorted = new Uint32Array(count)
+    for (let i = 0; i < count; i++) sorted[i] = ids[(keys[i] as number) % count] as number
     return sorted
+  }
+
+  #sameRun(a: number, b: number): boolean {
+    return this.#sortNames[a] === this.#sortNames[b] && this.#ranks[a] === this.#ranks[b]
+  }
+
+  /** Sorts ids that are in order already. */
+  #sortRun(run: Uint32Array): void {
+    const btf = this.#btf
+    // Prototypes are many, nameless and have the hash 0: they come first, as they are.
+    const rest: number[] = []
+    let first = 0
+    for (const id of run) {
+      if (kindOf(btf, id) === BtfKind.FUNC_PROTO && btf.word(id, 0) === 0) run[first++] = id
+      else rest.push(id)
+    }
+    const ownNames = this.#ownNames
+    rest.sort((a, b) => (ownNames[a] as number) - (ownNames[b] as number) || this.#compareHash(a, b) || a - b)
+    run.set(rest, first)
   }
 
   #rank(id: number): number {
@@ -184,103 +208,131 @@ class Sorter {
   #compareHash(a: number, b: number): number {
     this.#ensureHash(a)
     this.#ensureHash(b)
-    const high = (this.#high[a] as number) - (this.#high[b] as number)
-    return high !== 0 ? high : (this.#low[a] as number) - (this.#low[b] as number)
+    const { high, low } = this.#deep
+    return (high[a] as number) - (high[b] as number) || (low[a] as number) - (low[b] as number)
   }
 
   #ensureHash(id: number): void {
-    if (this.#hashed[id] === 1) return
-    this.#hashed[id] = 1
-    const sum = new Hash64()
-    this.#hashType(sum, id, true, 0)
-    this.#high[id] = sum.high
-    this.#low[id] = sum.low
+    if (this.#deep.has(id)) return
+    this.#hashType(this.#deep, id, true, 0)
   }
 
-  #hashType(sum: Hash64, id: number, members: boolean, depth: number): void {
+  /** Works out the hash of a type, with its members or (as for members themselves) without. */
+  #hashType(into: Hashes, id: number, members: boolean, depth: number): void {
     if (depth > MAX_DEPTH) throw tooDeep(id)
     const btf = this.#btf
-    this.#hashName(sum, btf.word(id, 0))
-    const vlen = btf.word(id, 1) & 0xffff
-    const kind = kindOf(btf, id)
+    const sum = new Hash64()
+    const info = btf.word(id, 1)
+    const kind = (info >>> 24) & 0x1f
+    this.#addName(sum, btf.word(id, 0))
     if (kind === BtfKind.ENUM || kind === BtfKind.ENUM64) {
       const step = kind === BtfKind.ENUM ? 2 : 3
-      for (let i = 0; i < vlen; i++) this.#hashName(sum, btf.word(id, 3 + i * step))
-      return
-    }
-    if (kind === BtfKind.STRUCT || kind === BtfKind.UNION) {
-      for (let i = 0; i < vlen && members; i++) {
-        this.#hashName(sum, btf.word(id, 3 + i * 3))
-        const member = new Hash64()
-        this.#hashType(member, btf.word(id, 4 + i * 3), false, depth + 1)
-        sum.add(member.high, member.low)
+      for (let i = 0; i < (info & 0xffff); i++) this.#addName(sum, btf.word(id, 3 + i * step))
+    } else if (kind === BtfKind.STRUCT || kind === BtfKind.UNION) {
+      const count = members ? info & 0xffff : 0
+      for (let i = 0; i < count; i++) {
+        this.#addName(sum, btf.word(id, 3 + i * 3))
+        this.#addType(sum, this.#shallow, btf.word(id, 4 + i * 3), false, depth)
       }
-      return
+    } else {
+      const target = targetOf(btf, id)
+      if (kind === BtfKind.ARRAY) sum.add(0, btf.word(id, 5))
+      if (target >= 0) this.#addType(sum, into, target, members, depth)
     }
-    const target = targetOf(btf, id)
-    if (target < 0) return
-    if (kind === BtfKind.ARRAY) sum.add(0, btf.word(id, 5))
-    const below = new Hash64()
-    this.#hashType(below, target, members, depth + 1)
-    sum.add(below.high, below.low)
+    into.set(id, sum.high, sum.low)
   }
 
-  #hashName(sum: Hash64, offset: number): void {
+  #addType(sum: Hash64, hashes: Hashes, id: number, members: boolean, depth: number): void {
+    if (!hashes.has(id)) this.#hashType(hashes, id, members, depth + 1)
+    sum.add(hashes.high[id] as number, hashes.low[id] as number)
+  }
+
+  /** Adds the hash of a name: h * 31 + c for each byte, in limbs of 22 bits that stay small integers. */
+  #addName(sum: Hash64, offset: number): void {
     if (offset === 0) return
-    const { strings, firstStringOffset } = this.#btf.stringOwner(offset)
-    const hash = new Hash64()
-    for (let i = offset - firstStringOffset; strings[i] !== 0; i++) {
-      // C's char is signed here.
-      const c = ((strings[i] as number) << 24) >> 24
-      hash.add(c < 0 ? 0xffff_ffff : 0, c >>> 0)
+    const { bytes } = this.#names
+    let l0 = 0
+    let l1 = 0
+    let l2 = 0
+    for (let i = offset; bytes[i] !== 0; i++) {
+      // C's char is signed here: what is above 127 takes 256 away.
+      const c = ((bytes[i] as number) << 24) >> 24
+      l0 = l0 * 31 + c
+      l1 = l1 * 31 + (l0 >> 22)
+      l2 = (l2 * 31 + (l1 >> 22)) & 0xf_ffff
+      l0 &= 0x3f_ffff
+      l1 &= 0x3f_ffff
     }
-    sum.add(hash.high, hash.low)
+    sum.add(((l1 >>> 10) | (l2 << 12)) >>> 0, (l0 | (l1 << 22)) >>> 0)
   }
 }
 
-/** Numbers names by their order, so that comparing them is comparing numbers. */
-class Ordinals {
-  readonly #names: NameTable
-  /** By string offset: index of the text + 1. */
-  readonly #indexes: Uint32Array
-  readonly #texts: string[] = []
-  readonly #byText = new Map<string, number>()
-  #ordinals: Uint32Array = new Uint32Array(0)
+/** Hashes by type id. */
+class Hashes {
+  readonly high: Uint32Array
+  readonly low: Uint32Array
+  readonly #known: Uint8Array
 
-  constructor(names: NameTable, stringsLength: number) {
-    this.#names = names
-    this.#indexes = new Uint32Array(stringsLength + 1)
+  constructor(count: number) {
+    this.high = new Uint32Array(count)
+    this.low = new Uint32Array(count)
+    this.#known = new Uint8Array(count)
   }
 
-  /** Number of different texts; ordinals are below it. */
-  get count(): number {
-    return this.#texts.length
+  has(id: number): boolean {
+    return this.#known[id] === 1
   }
 
-  /** Index of the text at a string offset. */
-  mark(offset: number): number {
-    const known = this.#indexes[offset] as number
-    if (known !== 0) return known - 1
-    const text = this.#names.at(offset)
-    let index = this.#byText.get(text)
-    if (index === undefined) {
-      index = this.#texts.push(text) - 1
-      this.#byText.set(text, index)
+  set(id: number, high: number, low: number): void {
+    this.#known[id] = 1
+    this.high[id] = high
+    this.low[id] = low
+  }
+}
+
+/** By number of a name: its place in the order of C's strcmp. */
+function orderOfNames(names: NameTable): Uint32Array {
+  const { bytes, count } = names
+  // Plain numbers sort several times faster than by a function: the first six bytes in one number, the rest later.
+  const prefixes = new Float64Array(count)
+  for (let i = 0; i < count; i++) {
+    let prefix = 0
+    let at = names.offsetOf(i + 1)
+    for (let n = 0; n < PREFIX_BYTES; n++) {
+      const c = bytes[at] as number
+      prefix = prefix * 256 + c
+      if (c !== 0) at++
     }
-    this.#indexes[offset] = index + 1
-    return index
+    prefixes[i] = prefix
   }
+  const sorted = prefixes.slice().sort()
+  const taken = new Uint32Array(count)
+  const order = new Uint32Array(count)
+  for (let i = 0; i < count; i++) {
+    const start = lowerBound(sorted, prefixes[i] as number)
+    order[start + (taken[start] as number)] = i + 1
+    taken[start] = (taken[start] as number) + 1
+  }
+  const compareRest = (a: number, b: number): number =>
+    compareBytes(bytes, names.offsetOf(a) + PREFIX_BYTES, names.offsetOf(b) + PREFIX_BYTES)
+  for (let start = 0; start < count; start += taken[start] as number) {
+    const length = taken[start] as number
+    if (length > 1) order.subarray(start, start + length).sort(compareRest)
+  }
+  const ordinals = new Uint32Array(count + 1)
+  for (let i = 0; i < count; i++) ordinals[order[i] as number] = i
+  return ordinals
+}
 
-  settle(): void {
-    this.#ordinals = new Uint32Array(this.#texts.length)
-    // Without a function: by UTF-16 code units, which is C's order for ASCII.
-    const sorted = [...this.#texts].sort()
-    for (let i = 0; i < sorted.length; i++) this.#ordinals[this.#byText.get(sorted[i] as string) as number] = i
+function lowerBound(sorted: Float64Array, value: number): number {
+  let low = 0
+  let high = sorted.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if ((sorted[middle] as number) < value) low = middle + 1
+    else high = middle
   }
-
-  of(index: number): number {
-    return this.#ordinals[index] as number
-  }
+  return low
 }
 
 /** The 64-bit hash h * 31 + x, wrapping, in two words. */
@@ -295,7 +347,13 @@ class Hash64 {
   }
 }
 
-/** Order of C's strcmp for names, which are ASCII. */
-function compareText(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0
+/** C's strcmp of the texts at two offsets. */
+function compareBytes(bytes: Uint8Array, a: number, b: number): number {
+  let left = a
+  let right = b
+  while (bytes[left] === bytes[right] && bytes[left] !== 0) {
+    left++
+    right++
+  }
+  return (bytes[left] as number) - (bytes[right] as number)
 }
