@@ -7,10 +7,12 @@ import {
   pushFromArea,
   pushRegister32,
   registerLocal,
+  storeCallSite,
   storeStackTop,
   storeToArea,
   type FunctionContext,
 } from './context.ts'
+import { emitInlineHelper } from './maps.ts'
 import { refreshSpan } from './memory.ts'
 import { setPlace, trapIf } from './trap.ts'
 import { Op } from './wasm/index.ts'
@@ -22,22 +24,26 @@ export function emitCall(ctx: FunctionContext, op: Call, at: number): void {
     case 'local':
       return callLocal(ctx, op.target, at)
     case 'helper':
-      return op.imm === HelperId.tail_call ? tailCall(ctx, at) : callMachine(ctx, ctx.module.callHelper, op.imm, at)
+      if (op.imm === HelperId.tail_call) return tailCall(ctx, at)
+      if (emitInlineHelper(ctx, op, at)) return
+      return callMachine(ctx, at, () => ctx.code.call(ctx.module.helper(op.imm)))
     case 'kfunc':
-      return callMachine(ctx, ctx.module.callKfunc, op.imm, at)
+      return callMachine(ctx, at, () => {
+        ctx.code.i32(op.imm)
+        ctx.code.call(ctx.module.callKfunc)
+      })
     case 'register':
       return unsupported(at, 'call through a register (callx), which Linux refuses as well')
   }
 }
 
 /** Arguments go through the register area: 64-bit values would cost a BigInt each at the border to JavaScript. */
-function callMachine(ctx: FunctionContext, target: number, id: number, at: number): void {
+function callMachine(ctx: FunctionContext, at: number, call: () => void): void {
   const { code } = ctx
   storeArguments(ctx, 5)
   saveFuel(ctx)
-  code.i32(id)
-  code.i32(at)
-  code.call(target)
+  storeCallSite(code, at)
+  call()
   loadFuel(ctx)
   pushFromArea(code, 0)
   code.set(registerLocal(0))
@@ -54,7 +60,7 @@ function tailCall(ctx: FunctionContext, at: number): void {
   storeArguments(ctx, 3)
   saveFuel(ctx, true)
   storeStackTop(code, FRAME_SIZE)
-  code.i32(at)
+  storeCallSite(code, at)
   code.call(module.tailCall)
   code.if()
   pushFromArea(code, 0)
@@ -112,7 +118,7 @@ export function emitPacketLoad(
     code.i32(op.imm)
   }
   code.i32(op.size)
-  code.i32(at)
+  storeCallSite(code, at)
   code.call(module.loadPacket)
   code.op(Op.i32_eqz)
   code.if()

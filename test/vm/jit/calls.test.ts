@@ -313,6 +313,34 @@ describe('fuel', () => {
   })
 })
 
+describe('repeat', () => {
+  const count = [load(8, 2, 1, 0), alu('add', 2, { imm: 1 }), store(8, 1, 0, 2), alu('mov', 0, 2), exit]
+
+  test('runs again on what the run before left', () => {
+    const machine = new TestMachine(0)
+    const code = jit.compile(assemble(count), machine)
+    expect(code.repeat?.(DATA, 1000)).toBe(true)
+    expect(machine.reg(0)).toBe(1000n)
+    expect(machine.stackTop()).toBe(STACK_TOP)
+  })
+
+  test('stops at a trap', () => {
+    const machine = new TestMachine()
+    machine.helpers.set(1, (n) => {
+      if (n === 3n) throw new Trap('call', 'enough')
+      return 0n
+    })
+    const ops = [...count.slice(0, 3), alu('mov', 1, 2), callHelper(1), exit]
+    const code = jit.compile(assemble(ops), machine)
+    expect(trapOf(() => code.repeat?.(DATA, 10))).toEqual({ insn: 4, text: 'enough' })
+  })
+
+  test('is left to the caller for programs with tail calls', () => {
+    const code = jit.compile(assemble([mov(3, 0), callHelper(12), mov(0, 0), exit]), new TestMachine())
+    expect(code.repeat?.(DATA, 10)).toBe(false)
+  })
+})
+
 test('the stack top must leave room for the entry frame', () => {
   const machine = new TestMachine()
   machine.view.setUint32(STACK_TOP_ADDRESS, 0x10000 + 511, true)
