@@ -25,11 +25,6 @@ export class NameTable {
     this.#numbers = new Uint32Array(this.bytes.length)
   }
 
-  /** Numbers given so far; they are 1 to `count`. */
-  get count(): number {
-    return this.#count
-  }
-
   /** The text at a string offset, which must be valid. */
   at(offset: number): string {
     if (offset === 0) return ''
@@ -72,11 +67,6 @@ export class NameTable {
     table[slot] = number
     this.#numbers[offset] = number
     return number
-  }
-
-  /** Where a numbered name was seen first. */
-  offsetOf(number: number): number {
-    return this.#offsets[number - 1] as number
   }
 
   #equal(a: number, b: number): boolean {

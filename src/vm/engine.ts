@@ -107,6 +107,11 @@ export interface CompiledCode {
    * @throws BpfError `trap` with program, instruction and C line
    */
   run(ctx: number): void
+  /**
+   * run() `times` times (at least once), one after the other without leaving the engine; what a run wrote stays for
+   * the next. False, and nothing was run, when the program makes tail calls: the machine counts them by run.
+   */
+  repeat?(ctx: number, times: number): boolean
   /** Runs function `index` as a callback, arguments and result in the register area. Only during run(). */
   call(index: number): void
 }

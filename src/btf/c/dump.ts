@@ -5,6 +5,7 @@ import { AlignmentCache, sizeOfType } from '../size.ts'
 import { TextBuilder } from '../text.ts'
 import { BtfKind } from '../types.ts'
 import { decimal64 } from '../dump-raw.ts'
+import { FlatTypes } from '../flat.ts'
 import { ChainPool, declare, type DeclarationParts, MAX_DEPTH, tooDeep } from './declare.ts'
 import { typeTagAttribute } from './name.ts'
 import { DefinitionOrder, referencedTypes, stepLimit, tooEntangled } from './order.ts'
@@ -77,7 +78,7 @@ export function dumpC(btf: Btf, options: BtfDumpCOptions = {}): string {
       dumper.dump(id)
     }
   } else {
-    if (options.sort ?? true) for (const id of sortedIds(btf, names, isCompatible)) dumper.dump(id)
+    if (options.sort ?? true) for (const id of sortedIds(dumper.types, names, isCompatible)) dumper.dump(id)
     else for (let id = 1; id < btf.typeCount; id++) dumper.dump(id)
     dumper.kfuncs()
   }
@@ -90,7 +91,8 @@ const EMITTING = 1
 const EMITTED = 2
 
 class CDumper implements DeclarationParts {
-  readonly btf: Btf
+  readonly types: FlatTypes
+  readonly #btf: Btf
   readonly #names: NameTable
   readonly #isCompatible: boolean
   readonly #out: TextBuilder
@@ -111,19 +113,20 @@ class CDumper implements DeclarationParts {
   readonly #limit: number
 
   constructor(btf: Btf, names: NameTable, isCompatible: boolean) {
-    this.btf = btf
+    this.#btf = btf
+    this.types = new FlatTypes(btf)
     this.#out = new TextBuilder(btf)
     this.#limit = stepLimit(btf)
     this.#names = names
     this.#isCompatible = isCompatible
-    this.#order = new DefinitionOrder(btf, referencedTypes(btf))
+    this.#order = new DefinitionOrder(btf, this.types, referencedTypes(btf))
     this.#state = new Uint8Array(btf.typeCount)
     this.#state[0] = EMITTED
     this.#forwarded = new Uint8Array(btf.typeCount)
     this.#named = new Uint8Array(btf.typeCount)
     this.#typeNames = new NameUses(names)
     this.#identifiers = new NameUses(names)
-    this.#alignments = new AlignmentCache(btf)
+    this.#alignments = new AlignmentCache(this.types)
     this.#units = paddingUnits(btf.pointerSize)
   }
 
@@ -148,7 +151,7 @@ class CDumper implements DeclarationParts {
 
   /** Prototypes of the kernel functions that programs may call: functions with the declaration tag bpf_kfunc. */
   kfuncs(): void {
-    const { btf } = this
+    const btf = this.types
     this.add('\n/* BPF kfuncs */\n#ifndef BPF_NO_KFUNC_PROTOTYPES\n')
     for (let id = 1; id < btf.typeCount; id++) {
       if (this.#kind(id) !== BtfKind.DECL_TAG || (btf.word(id, 3) | 0) !== -1) continue
@@ -167,12 +170,12 @@ class CDumper implements DeclarationParts {
   }
 
   composite(id: number, level: number): void {
-    if (this.btf.word(id, 0) === 0) this.#structDefinition(id, level)
+    if (this.types.word(id, 0) === 0) this.#structDefinition(id, level)
     else this.#structForward(id)
   }
 
   enumeration(id: number, level: number): void {
-    if (this.btf.word(id, 0) === 0) this.#enumDefinition(id, level)
+    if (this.types.word(id, 0) === 0) this.#enumDefinition(id, level)
     else {
       this.add('enum ')
       this.#addTypeName(id)
@@ -189,15 +192,15 @@ class CDumper implements DeclarationParts {
   }
 
   typeTag(id: number): string {
-    return typeTagAttribute(this.#text(this.btf.word(id, 0)), !this.#isCompatible && this.#kindFlag(id))
+    return typeTagAttribute(this.#text(this.types.word(id, 0)), !this.#isCompatible && this.#kindFlag(id))
   }
 
   #kind(id: number): number {
-    return (this.btf.word(id, 1) >>> 24) & 0x1f
+    return (this.types.word(id, 1) >>> 24) & 0x1f
   }
 
   #kindFlag(id: number): boolean {
-    return this.btf.word(id, 1) >>> 31 !== 0
+    return this.types.word(id, 1) >>> 31 !== 0
   }
 
   #addTypeName(id: number): void {
@@ -207,19 +210,19 @@ class CDumper implements DeclarationParts {
   /** Writes the type's name, with a number at its end when it was used for another type before. */
   #addUniqueName(id: number, uses: NameUses): void {
     const name = this.#renamedTo(id, uses)
-    if (name === undefined) this.addName(this.btf.word(id, 0))
+    if (name === undefined) this.addName(this.types.word(id, 0))
     else this.add(name)
   }
 
   /** The name that stands for the type's own; undefined when that is free. Names are settled at their first use. */
   #renamedTo(id: number, uses: NameUses): string | undefined {
-    const offset = this.btf.word(id, 0)
+    const offset = this.types.word(id, 0)
     if (offset === 0) return undefined
     if (this.#named[id] === 1) return this.#renamed.get(id)
     this.#named[id] = 1
     const kind = this.#kind(id)
     // Declarations without a body do not take the name.
-    const hasBody = kind !== BtfKind.FWD && !(kind === BtfKind.ENUM && (this.btf.word(id, 1) & 0xffff) === 0)
+    const hasBody = kind !== BtfKind.FWD && !(kind === BtfKind.ENUM && (this.types.word(id, 1) & 0xffff) === 0)
     const times = hasBody ? uses.count(offset) : 1
     if (times < 2) return undefined
     const name = `${this.#text(offset)}___${times}`.slice(0, MAX_UNIQUE_NAME)
@@ -228,12 +231,12 @@ class CDumper implements DeclarationParts {
   }
 
   #isBuiltin(id: number): boolean {
-    return this.#text(this.btf.word(id, 0)) === VA_LIST
+    return this.#text(this.types.word(id, 0)) === VA_LIST
   }
 
   /** Writes what `id` needs, and `id` itself when it stands alone (container 0) rather than inside a type. */
   #emit(id: number, container: number, depth: number): void {
-    const { btf } = this
+    const btf = this.types
     const state = this.#state
     if (state[id] === EMITTED) return
     if (depth > MAX_DEPTH) throw tooDeep(id)
@@ -299,7 +302,7 @@ class CDumper implements DeclarationParts {
   }
 
   #emitComposite(id: number, container: number, depth: number): void {
-    const { btf } = this
+    const btf = this.types
     const isTopLevel = container === 0
     const isAnonymous = btf.word(id, 0) === 0
     this.#state[id] = EMITTING
@@ -326,7 +329,7 @@ class CDumper implements DeclarationParts {
   #declareAhead(id: number, kind: number, container: number): void {
     if (this.#forwarded[id] === 1) return
     if (kind === BtfKind.STRUCT || kind === BtfKind.UNION) {
-      if (id === container || this.btf.word(id, 0) === 0) return
+      if (id === container || this.types.word(id, 0) === 0) return
       this.#structForward(id)
       this.add(';\n\n')
       this.#forwarded[id] = 1
@@ -337,9 +340,9 @@ class CDumper implements DeclarationParts {
   }
 
   #typedefDefinition(id: number): void {
-    const offset = this.btf.word(id, 0)
+    const offset = this.types.word(id, 0)
     const name = this.#renamedTo(id, this.#identifiers) ?? offset
-    const target = this.btf.word(id, 2)
+    const target = this.types.word(id, 2)
     if (target === 0 && name === offset && this.#text(offset) === GNU_VA_LIST) {
       // Old versions of GCC describe it as void.
       this.add(`typedef ${VA_LIST} ${GNU_VA_LIST};\n\n`)
@@ -356,7 +359,7 @@ class CDumper implements DeclarationParts {
   }
 
   #structDefinition(id: number, level: number): void {
-    const { btf } = this
+    const btf = this.types
     if (++this.#depth > MAX_DEPTH) throw tooDeep(id)
     const isStruct = this.#kind(id) === BtfKind.STRUCT
     const count = btf.word(id, 1) & 0xffff
@@ -396,7 +399,7 @@ class CDumper implements DeclarationParts {
 
   #sizeOrZero(id: number): number {
     try {
-      return sizeOfType(this.btf, id)
+      return sizeOfType(this.#btf, id)
     } catch (error) {
       if (isBpfError(error)) return 0
       throw error
@@ -405,7 +408,7 @@ class CDumper implements DeclarationParts {
 
   /** Whether C's own layout would differ from the struct's. */
   #isPacked(id: number): boolean {
-    const { btf } = this
+    const btf = this.types
     const count = btf.word(id, 1) & 0xffff
     const kindFlag = this.#kindFlag(id)
     let largest = 1
@@ -420,7 +423,7 @@ class CDumper implements DeclarationParts {
   }
 
   #enumDefinition(id: number, level: number): void {
-    const { btf } = this
+    const btf = this.types
     const count = btf.word(id, 1) & 0xffff
     this.add('enum')
     if (btf.word(id, 0) !== 0) {

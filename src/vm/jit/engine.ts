@@ -84,12 +84,22 @@ class JitCode implements CompiledCode {
 
   run(ctx: number): void {
     const top = this.#word(STACK_TOP_ADDRESS)
-    const limit = Math.max(this.#machine.stackLimit(), top - MAX_FRAMES * FRAME_SIZE)
     try {
-      this.#exports.run(ctx, top, limit)
+      this.#exports.run(ctx, top, this.#limit(top))
     } catch (cause) {
       throw this.#stopped(cause, top)
     }
+  }
+
+  repeat(ctx: number, times: number): boolean {
+    if (this.#program.hasTailCalls) return false
+    const top = this.#word(STACK_TOP_ADDRESS)
+    try {
+      this.#exports.repeat(ctx, top, this.#limit(top), times)
+    } catch (cause) {
+      throw this.#stopped(cause, top)
+    }
+    return true
   }
 
   call(index: number): void {
@@ -102,6 +112,10 @@ class JitCode implements CompiledCode {
     } catch (cause) {
       throw this.#stopped(cause, top)
     }
+  }
+
+  #limit(top: number): number {
+    return Math.max(this.#machine.stackLimit(), top - MAX_FRAMES * FRAME_SIZE)
   }
 
   /** A word of the guard; the view goes stale, with length 0, when the memory grows. */

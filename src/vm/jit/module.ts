@@ -29,6 +29,8 @@ export interface JitImports {
 export interface JitExports {
   /** Runs the entry with r1 = ctx, its frame below `top`; no frame goes below `limit`. */
   run(ctx: number, top: number, limit: number): void
+  /** run() `times` times. */
+  repeat(ctx: number, top: number, limit: number, times: number): void
   /** Runs function `index` with arguments and result in the register area, its frame below `top`. */
   call(index: number, top: number): void
 }
@@ -51,6 +53,7 @@ export function buildModule(program: ProgramCode, machine: Machine): Uint8Array<
     helpers.set(id, builder.importFunction('env', helperImport(id), signature([])))
   }
   const run = builder.declareFunction(signature([I32, I32, I32]), 'run')
+  const repeat = builder.declareFunction(signature([I32, I32, I32, I32]), 'repeat')
   const call = builder.declareFunction(signature([I32, I32]), 'call')
   const indices = program.functions.map((f) => builder.declareFunction(BPF_FUNCTION, f.name))
   const finds = new Map<number, number>()
@@ -77,8 +80,10 @@ export function buildModule(program: ProgramCode, machine: Machine): Uint8Array<
   }
   builder.setTable(indices)
   builder.exportFunction('run', run)
+  builder.exportFunction('repeat', repeat)
   builder.exportFunction('call', call)
   builder.defineFunction(run, runBody(module, machine.fuel))
+  builder.defineFunction(repeat, repeatBody(run))
   builder.defineFunction(call, callBody(module, builder.type(BPF_FUNCTION)))
   program.functions.forEach((f, i) => {
     builder.defineFunction(indices[i] as number, translateFunction(program, f, module))
@@ -115,6 +120,22 @@ function runBody(module: ModuleIndices, fuel: number): CodeSink {
   code.get(savedLimit)
   code.setGlobal(module.limitGlobal)
   restoreTop(code, top)
+  return code
+}
+
+/** A loop that calls: a function that loops by itself would stay in V8's baseline code until it returns. */
+function repeatBody(run: number): CodeSink {
+  const times = 3
+  const code = new CodeSink(4)
+  code.loop()
+  for (const parameter of [0, 1, 2]) code.get(parameter)
+  code.call(run)
+  code.get(times)
+  code.i32(1)
+  code.op(Op.i32_sub)
+  code.tee(times)
+  code.brIf(0)
+  code.end()
   return code
 }
 

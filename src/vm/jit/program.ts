@@ -25,6 +25,7 @@ export interface ProgramCode {
   readonly functionAt: ReadonlyMap<number, number>
   /** Ids of the helpers that are called, but for tail calls. */
   readonly helpers: ReadonlySet<number>
+  readonly hasTailCalls: boolean
   /** Whether a function's address is taken, so that helpers may call back. */
   readonly hasCallbacks: boolean
   /** Whether the program calls its entry, or takes its address. */
@@ -42,11 +43,15 @@ export function analyse(code: VmCode): ProgramCode {
   const functionAt = new Map(code.functions.map((f, index) => [f.start, index]))
   const helpers = new Set<number>()
   let hasCallbacks = false
+  let hasTailCalls = false
   let isEntryCalled = false
   for (let at = 0; at < insns.length; at += slotsAt(insns, at)) {
     const op = decode(insns, at)
     operations[at] = op
-    if (op.kind === 'call' && op.call === 'helper' && op.imm !== HelperId.tail_call) helpers.add(op.imm)
+    if (op.kind === 'call' && op.call === 'helper') {
+      if (op.imm === HelperId.tail_call) hasTailCalls = true
+      else helpers.add(op.imm)
+    }
     if (op.kind === 'loadImm64' && op.pseudo !== LdImm64Pseudo.NONE && op.pseudo !== LdImm64Pseudo.FUNC) {
       unsupported(at, `64-bit immediate with pseudo source ${op.pseudo}, which nothing has resolved`)
     }
@@ -72,7 +77,7 @@ export function analyse(code: VmCode): ProgramCode {
     }
     return { index, name: f.name, cfg, hasCheckedAccess, hasMachineCalls, hasMayGoto }
   })
-  return { code, operations, functions, functionAt, helpers, hasCallbacks, isEntryCalled }
+  return { code, operations, functions, functionAt, helpers, hasTailCalls, hasCallbacks, isEntryCalled }
 }
 
 /** Slot of the function that an instruction calls or takes the address of. */
