@@ -5,7 +5,7 @@ import type { FakeTask } from './runtime.ts'
 /** Size when the layout is not known; larger than the struct of any kernel in use. */
 const UNKNOWN_SIZE = 16384
 /** Pointers of a task to itself, for a process that is its own parent and leader. */
-const SELF = ['real_parent', 'parent', 'group_leader']
+const SELF: ReadonlySet<string> = new Set(['real_parent', 'parent', 'group_leader'])
 
 /**
  * A struct task_struct in the layout that `btf` has, with the numbers and the name of the task. Its parent and leader
@@ -25,7 +25,7 @@ export function taskStruct(btf: Btf | null, task: FakeTask, address: number): Ui
     if (member.name === 'pid') view.setUint32(offset, task.pid, true)
     else if (member.name === 'tgid') view.setUint32(offset, task.tgid, true)
     else if (member.name === 'comm') bytes.set(encodeUtf8(task.comm).subarray(0, 15), offset)
-    else if (SELF.includes(member.name)) view.setUint32(offset, address, true)
+    else if (SELF.has(member.name)) view.setUint32(offset, address, true)
   }
   return bytes
 }

@@ -29,7 +29,7 @@ export interface RuntimeOptions {
   readonly task: FakeTask
   /** Bytes of the struct task_struct that get_current_task points to; null for one made from `btf`. */
   readonly taskBytes: Uint8Array | null
-  readonly btf: Btf | null
+  readonly btf: () => Btf | null
 }
 
 /** A program as the runtime sees it while it runs. */
@@ -196,7 +196,8 @@ export class Runtime implements MapHost {
   /** Address of the fake task_struct. */
   taskAddress(): number {
     if (this.#task === 0) {
-      const { btf, task, taskBytes } = this.options
+      const { task, taskBytes } = this.options
+      const btf = taskBytes === null ? this.options.btf() : null
       this.#task = this.memory.allocate(taskBytes?.length ?? taskStructSize(btf))
       this.memory.write(this.#task, taskBytes ?? taskStruct(btf, task, this.#task))
     }

@@ -11,7 +11,7 @@ describe('linear memory', () => {
     expect(a).toBeGreaterThanOrEqual(HEAP_START)
     expect([a % 8, b % 8]).toEqual([0, 0])
     expect(b - a).toBeGreaterThanOrEqual(8)
-    expect([...memory.read(b, 20)]).toEqual(new Array(20).fill(0))
+    expect([...memory.read(b, 20)]).toEqual([...new Uint8Array(20)])
   })
 
   test('what is freed is used again, and zeroed', () => {
