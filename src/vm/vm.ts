@@ -21,8 +21,11 @@ const PAGE_SIZE = 4096
 
 /** Options of {@link createVm}. */
 export interface VmOptions {
-  /** BTF that CO-RE relocates against, such as that of a kernel; default none. */
-  readonly btf?: Btf | null
+  /**
+   * BTF that CO-RE relocates against, such as that of a kernel; default none. A function is called when an object
+   * first needs it.
+   */
+  readonly btf?: Btf | null | (() => Btf | null)
   /** Number of CPUs: values in a per-CPU value, buffers of a perf event array. Default 2. */
   readonly cpus?: number
   /** False: the interpreter runs programs. Default: the JIT, where the host compiles WebAssembly. */
@@ -78,15 +81,16 @@ class VirtualKernel implements Vm {
   readonly cpus: number
   readonly #runtime: Runtime
   readonly #machine: VmMachine
-  readonly #btf: Btf | null
+  readonly #openBtf: () => Btf | null
+  #btf: Btf | null | undefined
   #engine: Engine
   readonly #variables: Map<string, number> = new Map()
   #closed = false
 
-  constructor(runtime: Runtime, btf: Btf | null, useJit: boolean) {
+  constructor(runtime: Runtime, btf: NonNullable<VmOptions['btf']> | null, useJit: boolean) {
     this.#runtime = runtime
     this.#machine = new VmMachine(runtime)
-    this.#btf = btf
+    this.#openBtf = typeof btf === 'function' ? btf : () => btf
     this.cpus = runtime.cpus
     this.#engine = useJit && typeof WebAssembly !== 'undefined' ? jit : interpreterEngine
   }
@@ -96,6 +100,7 @@ class VirtualKernel implements Vm {
   }
 
   kernelBtf(): Btf | null {
+    if (this.#btf === undefined) this.#btf = this.#openBtf()
     return this.#btf
   }
 
@@ -122,7 +127,9 @@ class VirtualKernel implements Vm {
       if (btf !== null && !btf.littleEndian) {
         throw new BpfError('unsupported', 'the vm is little-endian and cannot run a big-endian object')
       }
-      const insns = link(program, request.maps, { address: (n, size) => this.#variable(n, size) }, this.#btf)
+      const needsTypes = program.lateReferences.some(({ kind }) => kind !== 'map' && kind !== 'mapValue')
+      const types = needsTypes ? this.kernelBtf() : null
+      const insns = link(program, request.maps, { address: (n, size) => this.#variable(n, size) }, types)
       const code: VmCode = {
         name,
         type,

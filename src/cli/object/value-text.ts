@@ -36,31 +36,23 @@ export function hexText(bytes: Uint8Array): string {
 function typedText(btf: Btf, typeId: number, bytes: Uint8Array, name: string, depth: number): string {
   const { type, typedef } = resolved(btf, typeId)
   if (depth > MAX_DEPTH) return '...'
-  switch (type.kind) {
-    case BtfKind.STRUCT:
-    case BtfKind.UNION: {
-      const members = membersText(btf, type.id, bytes, depth)
-      return `{${members.join(', ')}}`
-    }
-    case BtfKind.ARRAY:
-      return arrayText(btf, type.elementType, type.length, bytes, name, depth)
-    case BtfKind.DATASEC: {
-      const variables = type.vars.map((entry) => {
-        const text = typedText(btf, entry.type, bytes.subarray(entry.offset, entry.offset + entry.size), '', depth + 1)
-        return `${escapeText(btf.name(entry.type))} = ${text}`
-      })
-      return `{${variables.join(', ')}}`
-    }
-    case BtfKind.PTR: {
-      const value = readValue(btf, type.id, bytes)
-      return typeof value === 'bigint' || typeof value === 'number' ? `0x${value.toString(16)}` : hexText(bytes)
-    }
-    default: {
-      if (typedef === '__be32' && bytes.length >= 4 && ADDRESS_NAME.test(name))
-        return [...bytes.subarray(0, 4)].join('.')
-      return scalarText(readValue(btf, typeId, bytes))
-    }
+  if (type.kind === BtfKind.STRUCT || type.kind === BtfKind.UNION) {
+    return `{${membersText(btf, type.id, bytes, depth).join(', ')}}`
   }
+  if (type.kind === BtfKind.ARRAY) return arrayText(btf, type.elementType, type.length, bytes, name, depth)
+  if (type.kind === BtfKind.DATASEC) {
+    const variables = type.vars.map((entry) => {
+      const text = typedText(btf, entry.type, bytes.subarray(entry.offset, entry.offset + entry.size), '', depth + 1)
+      return `${escapeText(btf.name(entry.type))} = ${text}`
+    })
+    return `{${variables.join(', ')}}`
+  }
+  if (type.kind === BtfKind.PTR) {
+    const value = readValue(btf, type.id, bytes)
+    return typeof value === 'bigint' || typeof value === 'number' ? `0x${value.toString(16)}` : hexText(bytes)
+  }
+  if (typedef === '__be32' && bytes.length >= 4 && ADDRESS_NAME.test(name)) return [...bytes.subarray(0, 4)].join('.')
+  return scalarText(readValue(btf, typeId, bytes))
 }
 
 function scalarText(value: unknown): string {
@@ -120,6 +112,8 @@ function arrayText(
       const text = new TextDecoder().decode(end < 0 ? own : own.subarray(0, end))
       return `"${escapeText(text).replaceAll('"', '\\"')}"`
     }
+    if (length === 4 && own.length === 4 && ADDRESS_NAME.test(name)) return own.join('.')
+    if (length === 16 && own.length === 16 && ADDRESS_NAME.test(name)) return ipv6Text(own)
     if (length === 6 && MAC_NAME.test(name)) return [...own].map((b) => b.toString(16).padStart(2, '0')).join(':')
     return hexText(own)
   }
@@ -135,10 +129,34 @@ function arrayText(
   return `[${texts.join(', ')}]`
 }
 
+/** An IPv6 address with its longest run of zero groups as `::` (RFC 5952). */
+function ipv6Text(bytes: Uint8Array): string {
+  const groups = Array.from({ length: 8 }, (_, i) =>
+    (((bytes[i * 2] ?? 0) << 8) | (bytes[i * 2 + 1] ?? 0)).toString(16),
+  )
+  let best = { start: 0, length: 1 }
+  for (let start = 0; start < 8; start++) {
+    let end = start
+    while (end < 8 && groups[end] === '0') end++
+    if (end - start > best.length) best = { start, length: end - start }
+  }
+  if (best.length < 2) return groups.join(':')
+  return `${groups.slice(0, best.start).join(':')}::${groups.slice(best.start + best.length).join(':')}`
+}
+
 function isZero(bytes: Uint8Array, start: number, end: number): boolean {
   for (let i = start; i < end; i++) if (bytes[i] !== 0) return false
   return true
 }
+
+const SKIPPED: ReadonlySet<number> = new Set<number>([
+  BtfKind.TYPEDEF,
+  BtfKind.CONST,
+  BtfKind.VOLATILE,
+  BtfKind.RESTRICT,
+  BtfKind.TYPE_TAG,
+  BtfKind.VAR,
+])
 
 /** A type without modifiers and typedefs, and the innermost typedef that says network byte order. */
 function resolved(btf: Btf, typeId: number): { readonly type: BtfType; readonly typedef: string } {
@@ -146,21 +164,9 @@ function resolved(btf: Btf, typeId: number): { readonly type: BtfType; readonly 
   let at = typeId
   for (let i = 0; i < 64; i++) {
     const type = btf.type(at)
-    switch (type.kind) {
-      case BtfKind.TYPEDEF:
-        if (/^__be(16|32|64)$/.test(type.name)) typedef = type.name
-        at = type.type
-        break
-      case BtfKind.CONST:
-      case BtfKind.VOLATILE:
-      case BtfKind.RESTRICT:
-      case BtfKind.TYPE_TAG:
-      case BtfKind.VAR:
-        at = type.type
-        break
-      default:
-        return { type, typedef }
-    }
+    if (!SKIPPED.has(type.kind) || !('type' in type)) return { type, typedef }
+    if (type.kind === BtfKind.TYPEDEF && /^__be(16|32|64)$/.test(type.name)) typedef = type.name
+    at = type.type
   }
   return { type: btf.type(0), typedef }
 }

@@ -1,16 +1,17 @@
 import { readValue, writeValue, type Btf, type BtfValueInput } from '../../btf/index.ts'
-import { BpfError } from '../../bytes/index.ts'
+import { BpfError, within } from '../../bytes/index.ts'
 
 /** Turns keys or values of a map to bytes and back: by their C type, or as bytes where there is none. */
 export class Codec {
   readonly #what: string
+  readonly #map: string
   readonly #size: number
   readonly #btf: Btf | null
   readonly #typeId: number
 
-  /** @param what for messages: "key of map flows" */
-  constructor(what: string, size: number, btf: Btf | null, typeId: number) {
-    this.#what = what
+  constructor(what: 'key' | 'value', map: string, size: number, btf: Btf | null, typeId: number) {
+    this.#what = `${what} of map ${map}`
+    this.#map = map
     this.#size = size
     this.#btf = typeId === 0 ? null : btf
     this.#typeId = typeId
@@ -27,6 +28,10 @@ export class Codec {
    * @throws BpfError `type-mismatch`
    */
   encode(value: unknown): Uint8Array {
+    return within({ map: this.#map }, () => this.#encode(value))
+  }
+
+  #encode(value: unknown): Uint8Array {
     if (value instanceof Uint8Array) {
       if (value.length !== this.#size) {
         throw new BpfError('type-mismatch', `${this.#what}: ${value.length} bytes were given, it has ${this.#size}`)

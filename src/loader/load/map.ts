@@ -28,9 +28,9 @@ export class LoadedMap {
     const holdsObjects = spec.inner !== null || raw.type === MapType.PROG_ARRAY || HOLDS_MAPS.has(raw.type)
     const isEvents = EVENT_MAPS.has(raw.type)
     this.#eventTypeId = isEvents ? spec.valueTypeId : 0
-    this.#key = new Codec(`key of map ${spec.name}`, raw.keySize, btf, isEvents ? 0 : spec.keyTypeId)
+    this.#key = new Codec('key', spec.name, raw.keySize, btf, isEvents ? 0 : spec.keyTypeId)
     const valueTypeId = isEvents || holdsObjects ? 0 : spec.valueTypeId
-    this.#value = new Codec(`value of map ${spec.name}`, raw.valueSize, btf, valueTypeId)
+    this.#value = new Codec('value', spec.name, raw.valueSize, btf, valueTypeId)
   }
 
   /**

@@ -1,4 +1,4 @@
-import { GUARD_SIZE, REGS_ADDRESS } from '../engine.ts'
+import { CPU_ADDRESS, GUARD_SIZE, REGS_ADDRESS } from '../engine.ts'
 import { Trap } from '../trap.ts'
 import type { RunContext } from './context/context.ts'
 import { LinearMemory } from './memory.ts'
@@ -52,7 +52,6 @@ export class Runtime implements MapHost {
   readonly memory: LinearMemory
   readonly options: RuntimeOptions
   readonly cpus: number
-  cpu = 0
   run: Run | null = null
   /** Address of the fake task_struct, made when first asked for. */
   #task = 0
@@ -64,6 +63,15 @@ export class Runtime implements MapHost {
     this.options = options
     this.cpus = options.cpus
     this.memory = new LinearMemory(options.memoryLimit)
+  }
+
+  /** The CPU that programs run on; in memory, where the JIT reads it. */
+  get cpu(): number {
+    return this.memory.u32(CPU_ADDRESS)
+  }
+
+  set cpu(cpu: number) {
+    this.memory.setU32(CPU_ADDRESS, cpu)
   }
 
   // Maps.
