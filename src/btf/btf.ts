@@ -93,7 +93,7 @@ export class Btf {
 
   /** @throws BpfError `not-found` */
   kind(id: number): BtfKind {
-    return (((this.#checkedWord(id, 1) as number) >>> 24) & 0x1f) as BtfKind
+    return ((this.#checkedWord(id, 1) >>> 24) & 0x1f) as BtfKind
   }
 
   /** Name of a type, empty when it is anonymous. @throws BpfError `not-found` */

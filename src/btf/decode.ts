@@ -1,3 +1,4 @@
+import { BpfError } from '../bytes/index.ts'
 import type { Btf } from './btf.ts'
 import { INT_BOOL, INT_CHAR, INT_SIGNED } from './layout.ts'
 import { BtfKind } from './types.ts'
@@ -72,6 +73,8 @@ export function decodeType(btf: Btf, id: number): BtfType {
       return { id, kind, name, size: third }
     case BtfKind.DECL_TAG:
       return { id, kind, name, type: third, componentIndex: btf.word(id, 3) | 0, kindFlag }
+    default:
+      throw new BpfError('malformed', `type [${id}] has kind ${String(kind satisfies never)}`)
   }
 }
 

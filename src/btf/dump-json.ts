@@ -152,7 +152,7 @@ function jsonType(btf: Btf, names: NameTable, id: number, layout: JsonLayout, si
     case BtfKind.DECL_TAG:
       fields.push(number('type_id', third), number('component_idx', word(3) | 0))
       break
-    default:
+    case BtfKind.VOID:
       break
   }
   return fields

@@ -235,7 +235,8 @@ function failId(
     if (kind === BtfKind.ENUM || kind === BtfKind.ENUM64) continue
     const entry = ENTRY_WORDS[kind] as number
     const idAt = kind === BtfKind.DATASEC ? 0 : 1
-    for (let n = 0; n < (info & 0xffff) && entry !== 0; n++) check(body + n * entry + idAt, own)
+    const count = entry === 0 ? 0 : info & 0xffff
+    for (let n = 0; n < count; n++) check(body + n * entry + idAt, own)
   }
   return fail(0, 'a type id is out of range')
 }

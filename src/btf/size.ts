@@ -1,5 +1,6 @@
 import { BpfError } from '../bytes/index.ts'
 import type { Btf } from './btf.ts'
+import type { TypeWords } from './flat.ts'
 import { kindName } from './layout.ts'
 import { BtfKind } from './types.ts'
 
@@ -27,7 +28,7 @@ function isModifier(kind: number): boolean {
   return kind === BtfKind.CONST || kind === BtfKind.VOLATILE || kind === BtfKind.RESTRICT || kind === BtfKind.TYPE_TAG
 }
 
-function kindAt(btf: Btf, id: number): number {
+function kindAt(btf: TypeWords, id: number): number {
   return (btf.word(id, 1) >>> 24) & 0x1f
 }
 
@@ -96,61 +97,82 @@ function product(btf: Btf, id: number, count: number, size: number): number {
   return total
 }
 
-/** Alignments that were worked out, by id; a struct's is not cheap. */
-const alignments = new WeakMap<Btf, Map<number, number>>()
-
 /** Alignment in bytes; 0 for types that have none (libbpf's btf__align_of). @throws BpfError `malformed` for loops */
 export function alignOfType(btf: Btf, id: number): number {
   let known = alignments.get(btf)
-  if (known === undefined) alignments.set(btf, (known = new Map()))
-  return align(btf, id, known, 0)
+  if (known === undefined) alignments.set(btf, (known = new AlignmentCache(btf)))
+  return known.of(id)
 }
 
-function align(btf: Btf, id: number, known: Map<number, number>, depth: number): number {
-  let at = id
-  for (let i = 0; ; i++) {
-    if (i > btf.typeCount) throw new BpfError('malformed', `type [${id}] refers to itself`)
-    const kind = kindAt(btf, at)
-    if (kind === BtfKind.ARRAY) at = btf.word(at, 3)
-    else if (kind === BtfKind.TYPEDEF || isModifier(kind)) at = btf.word(at, 2)
-    else break
+/** Alignments of structs that were worked out are kept, since that is not cheap. */
+const alignments = new WeakMap<Btf, AlignmentCache>()
+
+const UNKNOWN = 0xff
+
+/** {@link alignOfType} for many types. */
+export class AlignmentCache {
+  readonly #btf: TypeWords
+  readonly #pointerSize: number
+  /** By id: alignment of a struct or union. */
+  readonly #known: Uint8Array
+
+  constructor(btf: TypeWords) {
+    this.#btf = btf
+    this.#pointerSize = btf.pointerSize
+    this.#known = new Uint8Array(btf.typeCount).fill(UNKNOWN)
   }
-  switch (kindAt(btf, at)) {
-    case BtfKind.INT:
-    case BtfKind.ENUM:
-    case BtfKind.ENUM64:
-    case BtfKind.FLOAT:
-      return Math.min(btf.pointerSize, btf.word(at, 2))
-    case BtfKind.PTR:
-      return btf.pointerSize
-    case BtfKind.STRUCT:
-    case BtfKind.UNION: {
-      const cached = known.get(at)
-      if (cached !== undefined) return cached
-      if (depth > MAX_NESTING) {
-        throw new BpfError('malformed', `type [${at}] contains itself, or is nested more than ${MAX_NESTING} deep`)
-      }
-      const result = alignOfComposite(btf, at, known, depth)
-      known.set(at, result)
-      return result
+
+  of(id: number): number {
+    return this.#of(id, 0)
+  }
+
+  #of(id: number, depth: number): number {
+    const btf = this.#btf
+    let at = id
+    let kind = kindAt(btf, at)
+    for (let i = 0; kind === BtfKind.ARRAY || kind === BtfKind.TYPEDEF || isModifier(kind); i++) {
+      if (i > btf.typeCount) throw new BpfError('malformed', `type [${id}] refers to itself`)
+      at = btf.word(at, kind === BtfKind.ARRAY ? 3 : 2)
+      kind = kindAt(btf, at)
     }
-    default:
-      return 0
+    switch (kind) {
+      case BtfKind.INT:
+      case BtfKind.ENUM:
+      case BtfKind.ENUM64:
+      case BtfKind.FLOAT:
+        return Math.min(this.#pointerSize, btf.word(at, 2))
+      case BtfKind.PTR:
+        return this.#pointerSize
+      case BtfKind.STRUCT:
+      case BtfKind.UNION: {
+        const known = this.#known[at] as number
+        if (known !== UNKNOWN) return known
+        if (depth > MAX_NESTING) {
+          throw new BpfError('malformed', `type [${at}] contains itself, or is nested more than ${MAX_NESTING} deep`)
+        }
+        const result = this.#composite(at, depth)
+        this.#known[at] = result
+        return result
+      }
+      default:
+        return 0
+    }
   }
-}
 
-function alignOfComposite(btf: Btf, id: number, known: Map<number, number>, depth: number): number {
-  const info = btf.word(id, 1)
-  const kindFlag = info >>> 31 !== 0
-  let largest = 1
-  for (let i = 0; i < (info & 0xffff); i++) {
-    const member = align(btf, btf.word(id, 4 + i * 3), known, depth + 1)
-    if (member === 0) return 0
-    if (member > largest) largest = member
-    const offset = btf.word(id, 5 + i * 3)
-    const isBitField = kindFlag && offset >>> 24 !== 0
-    // A member that is not at its natural place: the struct must be packed.
-    if (!isBitField && offset % (8 * member) !== 0) return 1
+  #composite(id: number, depth: number): number {
+    const btf = this.#btf
+    const info = btf.word(id, 1)
+    const kindFlag = info >>> 31 !== 0
+    let largest = 1
+    for (let i = 0; i < (info & 0xffff); i++) {
+      const member = this.#of(btf.word(id, 4 + i * 3), depth + 1)
+      if (member === 0) return 0
+      if (member > largest) largest = member
+      const offset = btf.word(id, 5 + i * 3)
+      const isBitField = kindFlag && offset >>> 24 !== 0
+      // A member that is not at its natural place: the struct must be packed.
+      if (!isBitField && offset % (8 * member) !== 0) return 1
+    }
+    return btf.word(id, 2) % largest === 0 ? largest : 1
   }
-  return btf.word(id, 2) % largest === 0 ? largest : 1
 }

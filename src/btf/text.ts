@@ -37,6 +37,21 @@ export class TextBuilder {
     this.#length = at
   }
 
+  /** Adds the bytes from `start` to the next zero byte. */
+  addName(names: Uint8Array, start: number): void {
+    let at = this.#length
+    let bytes = this.#bytes
+    for (let i = start; names[i] !== 0; i++) {
+      if (at === bytes.length) {
+        this.#length = at
+        this.#grow(1)
+        bytes = this.#bytes
+      }
+      bytes[at++] = names[i] as number
+    }
+    this.#length = at
+  }
+
   toString(): string {
     return decodeUtf8(this.#bytes.subarray(0, this.#length))
   }

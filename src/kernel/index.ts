@@ -14,6 +14,7 @@ export {
   objectIds,
   openById,
   pinObject,
+  progFunctionType,
   progInfo,
   progXlated,
   type BtfInfo,

@@ -23,7 +23,6 @@ export function loadWithLog(
 ): { result: number; log: string } {
   if (level === 0) {
     const silent = retryAgain(() => load(undefined, 0))
-    // Without permission a second attempt explains nothing.
     if (silent.result >= 0) return { result: silent.result, log: '' }
     level = 1
   }

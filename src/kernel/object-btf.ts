@@ -1,6 +1,6 @@
 import { encodeUtf8 } from '../bytes/index.ts'
 import { BtfKind, type Btf } from '../btf/index.ts'
-import { Cmd, Errno, STRUCT, STRUCT_SIZE } from '../uapi/index.ts'
+import { Cmd, STRUCT, STRUCT_SIZE, errnoName } from '../uapi/index.ts'
 import { Attr } from './attr.ts'
 import { loadWithLog } from './log.ts'
 import { closeFd, tryBpf } from './syscall.ts'
@@ -180,7 +180,7 @@ export class LoadedBtf {
       return { result: tryBpf(Cmd.BTF_LOAD, attr), trueSize: attr.u32('btf_log_true_size') }
     })
     this.fd = result >= 0 ? result : null
-    this.log = result === -Errno.EPERM && log === '' ? 'EPERM' : log
+    this.log = result < 0 && log === '' ? errnoName(result) : log
   }
 
   /** Counts a user; the returned function must be called once when that user closes. */

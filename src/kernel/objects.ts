@@ -1,8 +1,11 @@
-import { decodeCString } from '../bytes/index.ts'
+import { decodeCString, Reader } from '../bytes/index.ts'
 import { Cmd, Errno } from '../uapi/index.ts'
 import { Attr, StructView } from './attr.ts'
 import type { Pointer } from './binding.ts'
 import { bpf, bpfError, tryBpf } from './syscall.ts'
+
+/** Size of struct bpf_func_info: offset of the instruction and type id. */
+const FUNC_INFO_SIZE = 8
 
 /** Kinds of objects that have ids. */
 export type ObjectKind = 'map' | 'prog' | 'btf' | 'link'
@@ -147,6 +150,17 @@ function progMapIds(fd: number, count: number): number[] {
   getInfo(fd, info.bytes, [[info.offset('map_ids'), new Uint8Array(ids.buffer)]])
   // The program may use fewer maps by now than it was asked room for.
   return [...ids.subarray(0, info.u32('nr_map_ids'))]
+}
+
+/** Type id of the program's main function in its BTF, 0 when it was loaded without func_info. @throws BpfError `syscall` */
+export function progFunctionType(fd: number): number {
+  const info = new StructView('bpf_prog_info')
+  const record = new Uint8Array(FUNC_INFO_SIZE)
+  info.setU32('nr_func_info', 1)
+  info.setU32('func_info_rec_size', FUNC_INFO_SIZE)
+  getInfo(fd, info.bytes, [[info.offset('func_info'), record]])
+  if (info.u32('nr_func_info') === 0) return 0
+  return new Reader(record).skip(4).u32()
 }
 
 /** The program after the verifier's rewriting, 8 bytes an instruction; empty when the kernel does not show it. */

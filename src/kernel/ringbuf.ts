@@ -46,11 +46,10 @@ export class RingReader {
     let position = Number(Atomics.load(this.#consumer, 0))
     const end = Number(Atomics.load(this.#producer, 0))
     while (position < end && !this.#closed) {
-      // Below 2^53 the low bits of a float division are exact, unlike `&`, which sees 32 bits.
-      const at = position % (this.#mask + 1)
+      const at = position & this.#mask
       const header = Atomics.load(this.#headers, at / 4)
       if (header >= BUSY) break
-      const length = header % DISCARD
+      const length = header & (DISCARD - 1)
       const data = header & DISCARD ? null : this.#data.slice(at + HEADER_SIZE, at + HEADER_SIZE + length)
       position += (length + HEADER_SIZE + 7) & ~7
       // Given back before the call, so that an exception in it does not deliver the record again.

@@ -1,6 +1,7 @@
 import type { Btf, BtfExt } from '../btf/index.ts'
-import type { BpfError } from '../bytes/index.ts'
+import { BpfError } from '../bytes/index.ts'
 import type { Backend } from './backend.ts'
+import { load, type LoadedObject, type LoadOptions } from './load.ts'
 import type { ExternSpec, FunctionSpec, MapSpec, ProgramSpec, VariableSpec } from './spec.ts'
 
 /** Gives a backend by name; `auto` is the kernel where it can be used, else the vm. */
@@ -80,6 +81,24 @@ export class ObjectSpec {
     this.warnings = parts.warnings
     this.backends = parts.backends
   }
+
+  /**
+   * Loads it into a backend, given itself or by name (`auto`: the kernel where it can be used, else the vm).
+   * @throws BpfError `unsupported` for a big-endian object, `usage` for a name without a resolver; see {@link load}
+   */
+  async load(options: ObjectLoadOptions = {}): Promise<LoadedObject> {
+    const { backend = 'auto', ...rest } = options
+    if (typeof backend !== 'string') return load(this, backend, rest)
+    if (this.backends === null) {
+      throw new BpfError('usage', `backend '${backend}' has no resolver here: give the backend itself`)
+    }
+    return load(this, await this.backends(backend), rest)
+  }
+}
+
+/** Options of {@link ObjectSpec.load}. */
+export interface ObjectLoadOptions extends LoadOptions {
+  readonly backend?: Backend | 'auto' | 'kernel' | 'vm'
 }
 
 /** libbpf's object name: the last part of the path up to the first dot, at most 63 characters. */

@@ -5,14 +5,15 @@ import type { ObjectSpec } from './object.ts'
 import { relocateCore } from './prepare/core-stage.ts'
 import { flatten, reachedCoreRecords, type FlattenContext } from './prepare/flatten.ts'
 import { kconfigValues, type KconfigFacts } from './prepare/kconfig.ts'
-import { resolveSymbol, type ModuleBtf, type ResolvedSymbol } from './prepare/ksyms.ts'
+import { resolveSymbol, type ModuleBtf, type ModuleBtfs, type ResolvedSymbol } from './prepare/ksyms.ts'
 import type { PrepareResult, ProgramSpec } from './spec.ts'
 
 /** What an object is prepared for. */
 export interface PrepareOptions {
   /** BTF of the kernel: for CO-RE, kernel variables and functions; null when there is none. */
   readonly kernelBtf: Btf | null
-  readonly modules?: readonly ModuleBtf[]
+  /** BTFs of loaded modules, or how to get them: they are looked at only for what the kernel's own BTF has not. */
+  readonly modules?: ModuleBtfs
   /** BTF for CO-RE instead of the kernel's (libbpf's btf_custom_path); modules are not searched then. */
   readonly coreBtf?: Btf
   /**
@@ -90,9 +91,9 @@ function prepareProgram(context: FlattenContext, program: ProgramSpec): PrepareR
 }
 
 function coreTargets(options: PrepareOptions): CoreTargets | 'local' | null {
-  if (options.coreBtf !== undefined) return { main: options.coreBtf, modules: [] }
+  if (options.coreBtf !== undefined) return { main: options.coreBtf, modules: () => [] }
   if (options.kernelBtf !== null) {
-    return { main: options.kernelBtf, modules: (options.modules ?? []).map((module) => module.btf) }
+    return { main: options.kernelBtf, modules: () => modulesOf(options).map((module) => module.btf) }
   }
   return options.withoutBtf === 'local' ? 'local' : null
 }
@@ -116,9 +117,14 @@ function trySymbol(spec: ObjectSpec, name: string, options: PrepareOptions): Res
   const isTyped = extern.kind === 'kfunc' || extern.typeId !== 0
   if (options.kernelBtf === null && options.withoutBtf === 'local' && isTyped) return { kind: 'byName' }
   try {
-    return resolveSymbol(extern, spec.btf, options.kernelBtf, options.modules ?? [])
+    return resolveSymbol(extern, spec.btf, options.kernelBtf, () => modulesOf(options))
   } catch (error) {
     if (isBpfError(error)) return error
     throw error
   }
+}
+
+function modulesOf(options: PrepareOptions): readonly ModuleBtf[] {
+  const { modules = [] } = options
+  return typeof modules === 'function' ? modules() : modules
 }

@@ -22,6 +22,28 @@ export const MAX_FRAMES = 8
  */
 export const STACK_TOP_ADDRESS = 1016
 
+/** Inside the guard: u32, the CPU that the run is on. The vm sets it. */
+export const CPU_ADDRESS = 1012
+/** Inside the guard: u32 that the JIT keeps for itself. */
+export const JIT_ADDRESS = 1008
+
+/** What an engine may know of a map, to look keys up by itself; see runtime/maps/descriptor.ts for what lies where. */
+export interface MapLayout {
+  readonly kind: 'array' | 'hash'
+  readonly keySize: number
+  readonly maxEntries: number
+  /** Address of the descriptor. */
+  readonly handle: number
+  /** Arrays: address of value 0 (of CPU 0), which never changes. */
+  readonly base: number
+  /** Arrays: bytes from one index to the next. */
+  readonly stride: number
+  /** Per-CPU maps: bytes from the value of one CPU to that of the next; otherwise 0. */
+  readonly cpuStride: number
+  /** Hashes: bytes from an element to its value. */
+  readonly valueOffset: number
+}
+
 /** A program ready for an engine: every late reference is an address in linear memory by now. */
 export interface VmCode {
   readonly name: string
@@ -51,6 +73,10 @@ export interface Machine {
   hasHelper(id: number): boolean
   /** Runs helper `id`: arguments r1 to r5 from REGS_ADDRESS + 8, result r0 to REGS_ADDRESS. */
   callHelper(id: number): void
+  /** callHelper() for one helper, with what can be looked up before. The helper exists. */
+  helper?(id: number): () => void
+  /** The map with this handle, when a lookup is no more than finding the key; null for anything else. */
+  mapAt?(handle: number): MapLayout | null
   /** Runs kernel function by BTF id; same passing of arguments as for helpers. */
   callKfunc(btfId: number): void
   /**
@@ -81,6 +107,11 @@ export interface CompiledCode {
    * @throws BpfError `trap` with program, instruction and C line
    */
   run(ctx: number): void
+  /**
+   * run() `times` times (at least once), one after the other without leaving the engine; what a run wrote stays for
+   * the next. False, and nothing was run, when the program makes tail calls: the machine counts them by run.
+   */
+  repeat?(ctx: number, times: number): boolean
   /** Runs function `index` as a callback, arguments and result in the register area. Only during run(). */
   call(index: number): void
 }

@@ -54,9 +54,17 @@ export class VmProgram implements RunningProgram {
     let elapsed = 0
     try {
       started = performance.now()
-      for (let i = 0; i < repeat; i++) {
-        retval = this.#once({ context, trace, tailCalls: 0, programs: [], stackLimit: STACK_END - PROGRAM_STACK_SIZE })
+      const newRun = (): Run => ({
+        context,
+        trace,
+        tailCalls: 0,
+        programs: [],
+        stackLimit: STACK_END - PROGRAM_STACK_SIZE,
+      })
+      if (repeat === 1 || !this.#repeat(newRun(), repeat)) {
+        for (let i = 0; i < repeat; i++) this.#once(newRun())
       }
+      retval = runtime.low(0)
       elapsed = performance.now() - started
     } finally {
       runtime.endRun()
@@ -85,12 +93,20 @@ export class VmProgram implements RunningProgram {
     this.#closed = true
   }
 
-  #once(run: Run): number {
+  #once(run: Run): void {
     const runtime = this.#runtime
     runtime.run = run
     runtime.memory.setU32(STACK_TOP_ADDRESS, STACK_END)
     this.enter(run.context.address)
-    return runtime.low(0)
+  }
+
+  /** All runs by one call of the engine; false when it cannot do that. */
+  #repeat(run: Run, times: number): boolean {
+    const runtime = this.#runtime
+    runtime.run = run
+    runtime.memory.setU32(STACK_TOP_ADDRESS, STACK_END)
+    run.programs.push(this)
+    return this.#code.repeat?.(run.context.address, times) ?? false
   }
 }
 

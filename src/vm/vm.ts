@@ -1,8 +1,9 @@
 import { BpfError, isBpfError, within } from '../bytes/index.ts'
 import type { Btf } from '../btf/index.ts'
-import type { Backend, MapRequest, ProgramRequest } from '../loader/index.ts'
+import type { Backend, KconfigFacts, MapRequest, ProgramRequest } from '../loader/index.ts'
 import { MapType } from '../uapi/index.ts'
 import type { CompiledCode, Engine, VmCode } from './engine.ts'
+import { VM_KCONFIG } from './kconfig.ts'
 import { interpreterEngine } from './interpreter/index.ts'
 import { jit } from './jit/index.ts'
 import { link } from './link.ts'
@@ -20,8 +21,11 @@ const PAGE_SIZE = 4096
 
 /** Options of {@link createVm}. */
 export interface VmOptions {
-  /** BTF that CO-RE relocates against, such as that of a kernel; default none. */
-  readonly btf?: Btf | null
+  /**
+   * BTF that CO-RE relocates against, such as that of a kernel; default none. A function is called when an object
+   * first needs it.
+   */
+  readonly btf?: Btf | null | (() => Btf | null)
   /** Number of CPUs: values in a per-CPU value, buffers of a perf event array. Default 2. */
   readonly cpus?: number
   /** False: the interpreter runs programs. Default: the JIT, where the host compiles WebAssembly. */
@@ -34,7 +38,7 @@ export interface VmOptions {
   readonly random?: () => number
   /** What programs are told about the current task; fields that are left out have fixed values. */
   readonly task?: Partial<FakeTask>
-  /** Bytes of the struct task_struct that bpf_get_current_task points to; default zeros. */
+  /** Bytes of the struct task_struct that bpf_get_current_task points to; default: made from `task` and `btf`. */
   readonly taskBytes?: Uint8Array
   /** Most bytes that maps and all else may take together. Default 1 GiB. */
   readonly memoryLimit?: number
@@ -60,6 +64,7 @@ export function createVm(options: VmOptions = {}): Vm {
   if (!Number.isInteger(cpus) || cpus < 1 || cpus > 1024) {
     throw new BpfError('usage', `option cpus is ${cpus}, expected 1 to 1024`)
   }
+  const btf = opened(options.btf ?? null)
   const runtime = new Runtime({
     cpus,
     memoryLimit: options.memoryLimit ?? DEFAULT_MEMORY_LIMIT,
@@ -68,8 +73,9 @@ export function createVm(options: VmOptions = {}): Vm {
     random: options.random ?? seededRandom(options.seed ?? DEFAULT_SEED),
     task: { pid: 4242, tgid: 4242, uid: 0, gid: 0, comm: 'elfbee', cgroupId: 1n, ...options.task },
     taskBytes: options.taskBytes ?? null,
+    btf,
   })
-  return new VirtualKernel(runtime, options.btf ?? null, options.jit !== false)
+  return new VirtualKernel(runtime, btf, options.jit !== false)
 }
 
 class VirtualKernel implements Vm {
@@ -77,12 +83,12 @@ class VirtualKernel implements Vm {
   readonly cpus: number
   readonly #runtime: Runtime
   readonly #machine: VmMachine
-  readonly #btf: Btf | null
+  readonly #btf: () => Btf | null
   #engine: Engine
   readonly #variables: Map<string, number> = new Map()
   #closed = false
 
-  constructor(runtime: Runtime, btf: Btf | null, useJit: boolean) {
+  constructor(runtime: Runtime, btf: () => Btf | null, useJit: boolean) {
     this.#runtime = runtime
     this.#machine = new VmMachine(runtime)
     this.#btf = btf
@@ -95,7 +101,11 @@ class VirtualKernel implements Vm {
   }
 
   kernelBtf(): Btf | null {
-    return this.#btf
+    return this.#btf()
+  }
+
+  kconfig(): KconfigFacts {
+    return VM_KCONFIG
   }
 
   createMap(request: MapRequest): VmMap {
@@ -117,7 +127,9 @@ class VirtualKernel implements Vm {
       if (btf !== null && !btf.littleEndian) {
         throw new BpfError('unsupported', 'the vm is little-endian and cannot run a big-endian object')
       }
-      const insns = link(program, request.maps, { address: (n, size) => this.#variable(n, size) }, this.#btf)
+      const needsTypes = program.lateReferences.some(({ kind }) => kind !== 'map' && kind !== 'mapValue')
+      const types = needsTypes ? this.kernelBtf() : null
+      const insns = link(program, request.maps, { address: (n, size) => this.#variable(n, size) }, types)
       const code: VmCode = {
         name,
         type,
@@ -181,6 +193,15 @@ function ringSize(entries: number): number {
   let size = PAGE_SIZE
   while (size < entries && size < 0x80000000) size *= 2
   return entries === 0 || size < entries ? entries : size
+}
+
+/** Gives the BTF, opening it at the first call. */
+function opened(btf: Btf | null | (() => Btf | null)): () => Btf | null {
+  let known = typeof btf === 'function' ? undefined : btf
+  return () => {
+    if (known === undefined) known = typeof btf === 'function' ? btf() : btf
+    return known
+  }
 }
 
 function hostClock(): bigint {

@@ -15,7 +15,12 @@ describe('show', () => {
   it.each(['packet_counter', 'map_in_map', 'tail_calls', 'externs', 'legacy_maps', 'optional_prog', 'struct_ops_min'])(
     'shows %s',
     async (name) => {
-      const { code, stdout, stderr } = await cli(['show', fixture(name)])
+      const { code, stdout, stderr } = await cli([
+        'show',
+        fixture(name),
+        '--btf',
+        fixture(name === 'legacy_maps' ? 'globals' : name),
+      ])
       expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
       expectGolden(`show-${name}.txt`, stdout)
     },
@@ -28,6 +33,27 @@ describe('show', () => {
     const shown = parsed(result)
     expect(shown.programs[0]).toMatchObject({ name: 'count_packets', type: 'xdp', autoload: true })
     expect(shown.variables[0]).toMatchObject({ name: 'blocked_port', value: 9999, readonly: true })
+  })
+
+  it('tries CO-RE relocations on a BTF file', async () => {
+    const argv = ['show', fixture('core_kinds'), '--btf', fixture('execsnoop')]
+    const { core } = parsed(await cli([...argv, '--json']))
+    expect(core.btf).toBe(fixture('execsnoop'))
+    const find = (asked: string, kind: string): { outcome: string; reason: string | null } =>
+      core.relocations.find((r: { asked: string; kind: string }) => r.asked === asked && r.kind === kind)
+    expect(find('struct task_struct', 'type_exists')).toMatchObject({ outcome: 'applied', targetValue: 1 })
+    expect(find('struct elfbee_absent_type', 'type_exists')).toMatchObject({ outcome: 'applied', targetValue: 0 })
+    expect(core.applied + core.poisoned + core.failed).toBe(core.relocations.length)
+    const { stdout } = await cli(argv)
+    expect(stdout).toContain(`CO-RE relocations against ${fixture('execsnoop')}: ${core.applied} applied`)
+    const verbose = await cli([...argv, '--verbose'])
+    expect(verbose.stdout).toContain('type_exists struct elfbee_absent_type (facts insn')
+  })
+
+  it('refuses a --btf file without types', async () => {
+    const { code, stderr } = await cli(['show', fixture('core_kinds'), '--btf', 'LICENSE'])
+    expect(code).toBe(1)
+    expect(stderr).toContain('LICENSE: BTF: magic')
   })
 
   it('reads big-endian objects, too', async () => {
@@ -72,6 +98,15 @@ describe('disasm', () => {
   it('prints C lines', async () => {
     const { stdout } = await cli(['disasm', fixture('execsnoop'), '--source', '--program', 'exit_execve'])
     expectGolden('disasm-execsnoop-source.txt', stdout)
+  })
+
+  it('prints code as it would be loaded', async () => {
+    const argv = ['disasm', fixture('execsnoop'), '--relocated', '--btf', fixture('execsnoop')]
+    const { code, stdout } = await cli([...argv, '--program', 'exit_execve'])
+    expect(code).toBe(0)
+    expectGolden('disasm-execsnoop-relocated.txt', stdout)
+    const list = parsed(await cli(['disasm', fixture('subprograms'), '--relocated', '--program', 'loops', '--json']))
+    expect(list.map((fn: { name: string }) => fn.name)[0]).toBe('loops')
   })
 
   it("prints llvm-objdump's syntax", async () => {

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { isBpfError } from '../../src/errors.ts'
-import { openObject } from '../../src/loader/index.ts'
+import { openObject, prepare } from '../../src/loader/index.ts'
 import { loadFixture } from '../support/fixture.ts'
 import { mutate, mutationRuns } from '../support/mutate.ts'
 
@@ -16,6 +16,8 @@ const FIXTURES = [
 describe('openObject on damaged objects', () => {
   it('gives a spec or a BpfError', async () => {
     const originals = await Promise.all(FIXTURES.map((name) => loadFixture(`fixtures/${name}.bpf.o`)))
+    const target = openObject(await loadFixture('fixtures/clang19/btf_kinds.bpf.o')).btf
+    if (target === null) throw new Error('no BTF')
     let opened = 0
     fc.assert(
       fc.property(fc.nat(originals.length - 1), fc.nat(), (index, seed) => {
@@ -24,6 +26,13 @@ describe('openObject on damaged objects', () => {
           const spec = openObject(bytes)
           for (const fn of spec.functions) for (const line of fn.lines) void line.text
           for (const variable of Object.values(spec.variables)) variable.get()
+          const { programs } = prepare(spec, {
+            kernelBtf: null,
+            coreBtf: target,
+            withoutBtf: 'local',
+            kconfig: { text: '' },
+          })
+          for (const result of programs) JSON.stringify(result.ok ? result.program.core : result.core)
           opened++
         } catch (error) {
           if (!isBpfError(error)) throw error

@@ -1,28 +1,47 @@
 import { BpfError } from '../../bytes/index.ts'
-import type { Btf } from '../btf.ts'
+import type { TypeWords } from '../flat.ts'
 import { BtfKind } from '../types.ts'
 
 /** Declarations nested or chained deeper than this are refused. */
 export const MAX_DEPTH = 500
 
+/** Chains to be used again: a header has a hundred thousand declarations, some within others. */
+export class ChainPool {
+  readonly #free: Chain[] = []
+
+  take(): Chain {
+    return this.#free.pop() ?? { ids: [], left: 0 }
+  }
+
+  give(chain: Chain): void {
+    this.#free.push(chain)
+  }
+}
+
 /** What a declaration writes at the end of its chain, and how. The dumper and cName differ in these. */
 export interface DeclarationParts {
-  readonly btf: Btf
+  readonly types: TypeWords
   add(text: string): void
-  /** Text at a string offset. */
-  text(offset: number): string
+  /** Adds the text at a string offset. */
+  addName(offset: number): void
+  /** Whether the text at a string offset is not empty. */
+  hasText(offset: number): boolean
+  readonly chains: ChainPool
   /** A struct or union: its definition when that has to stand here, else `struct name`. */
   composite(id: number, level: number): void
   enumeration(id: number, level: number): void
   forward(id: number): void
-  typedefName(id: number): string
+  typedef(id: number): void
   /** The attribute of a type tag. */
   typeTag(id: number): string
 }
 
+/** A declared name: its text, or its string offset. */
+export type Declarator = string | number
+
 /** The types from a declared name's outermost derivation to its base, as a stack that is used up from the base. */
-interface Chain {
-  readonly ids: readonly number[]
+export interface Chain {
+  readonly ids: number[]
   left: number
 }
 
@@ -32,17 +51,17 @@ interface Chain {
  * collected down to the base and written from its end. Qualifiers stand before a base type but after a pointer.
  * The spacing is libbpf's.
  */
-export function declare(parts: DeclarationParts, id: number, name: string, level: number): void {
+export function declare(parts: DeclarationParts, id: number, name: Declarator, level: number): void {
   declareNested(parts, id, name, level, 0)
 }
 
-function declareNested(parts: DeclarationParts, id: number, name: string, level: number, depth: number): void {
+function declareNested(parts: DeclarationParts, id: number, name: Declarator, level: number, depth: number): void {
   if (depth > MAX_DEPTH) throw tooDeep(id)
   const ids: number[] = []
   for (let at = id; ;) {
     ids.push(at)
     if (ids.length > MAX_DEPTH) throw tooDeep(id)
-    const next = derivedFrom(parts.btf, at)
+    const next = derivedFrom(parts.types, at)
     if (next < 0) break
     at = next
   }
@@ -53,12 +72,12 @@ export function tooDeep(id: number): BpfError {
   return new BpfError('malformed', `type [${id}] contains itself, or is derived through more than ${MAX_DEPTH} types`)
 }
 
-function kindOf(btf: Btf, id: number): number {
+function kindOf(btf: TypeWords, id: number): number {
   return (btf.word(id, 1) >>> 24) & 0x1f
 }
 
 /** The type that `id` derives from in a declaration; -1 for those that end one. */
-function derivedFrom(btf: Btf, id: number): number {
+function derivedFrom(btf: TypeWords, id: number): number {
   switch (kindOf(btf, id)) {
     case BtfKind.PTR:
     case BtfKind.VOLATILE:
@@ -83,7 +102,7 @@ const QUALIFIERS: Readonly<Record<number, string>> = {
 /** Qualifiers of a base type: written before it. */
 function writeQualifiers(parts: DeclarationParts, chain: Chain): void {
   while (chain.left > 0) {
-    const word = QUALIFIERS[kindOf(parts.btf, chain.ids[chain.left - 1] as number)]
+    const word = QUALIFIERS[kindOf(parts.types, chain.ids[chain.left - 1] as number)]
     if (word === undefined) return
     parts.add(`${word} `)
     chain.left--
@@ -93,18 +112,21 @@ function writeQualifiers(parts: DeclarationParts, chain: Chain): void {
 /** Qualifiers of an array or a function mean nothing (GCC writes some); they are left out. */
 function dropQualifiers(parts: DeclarationParts, chain: Chain): void {
   while (chain.left > 0) {
-    const kind = kindOf(parts.btf, chain.ids[chain.left - 1] as number)
+    const kind = kindOf(parts.types, chain.ids[chain.left - 1] as number)
     if (QUALIFIERS[kind] === undefined && kind !== BtfKind.TYPE_TAG) return
     chain.left--
   }
 }
 
-function writeName(parts: DeclarationParts, name: string, afterPointer: boolean): void {
-  parts.add(name !== '' && !afterPointer ? ` ${name}` : name)
+function writeName(parts: DeclarationParts, name: Declarator, afterPointer: boolean): void {
+  if (name === '' || name === 0) return
+  if (!afterPointer) parts.add(' ')
+  if (typeof name === 'string') parts.add(name)
+  else parts.addName(name)
 }
 
-function writeChain(parts: DeclarationParts, chain: Chain, name: string, level: number, depth: number): void {
-  const { btf } = parts
+function writeChain(parts: DeclarationParts, chain: Chain, name: Declarator, level: number, depth: number): void {
+  const btf = parts.types
   // A chain that starts with a pointer is inside parentheses: "(*name)" has no space before the asterisk.
   let afterPointer = true
   while (chain.left > 0) {
@@ -118,7 +140,7 @@ function writeChain(parts: DeclarationParts, chain: Chain, name: string, level: 
       case BtfKind.INT:
       case BtfKind.FLOAT:
         writeQualifiers(parts, chain)
-        parts.add(parts.text(btf.word(id, 0)))
+        parts.addName(btf.word(id, 0))
         break
       case BtfKind.STRUCT:
       case BtfKind.UNION:
@@ -136,7 +158,7 @@ function writeChain(parts: DeclarationParts, chain: Chain, name: string, level: 
         break
       case BtfKind.TYPEDEF:
         writeQualifiers(parts, chain)
-        parts.add(parts.typedefName(id))
+        parts.typedef(id)
         break
       case BtfKind.PTR:
         parts.add(afterPointer ? '*' : ' *')
@@ -169,20 +191,20 @@ function writeArray(
   parts: DeclarationParts,
   chain: Chain,
   id: number,
-  name: string,
+  name: Declarator,
   level: number,
   afterPointer: boolean,
   depth: number,
 ): void {
-  const length = `[${parts.btf.word(id, 5)}]`
+  const length = `[${parts.types.word(id, 5)}]`
   dropQualifiers(parts, chain)
   if (chain.left === 0) {
     writeName(parts, name, afterPointer)
     parts.add(length)
     return
   }
-  const isMatrix = kindOf(parts.btf, chain.ids[chain.left - 1] as number) === BtfKind.ARRAY
-  if (name !== '' && !afterPointer) parts.add(' ')
+  const isMatrix = kindOf(parts.types, chain.ids[chain.left - 1] as number) === BtfKind.ARRAY
+  if (name !== '' && name !== 0 && !afterPointer) parts.add(' ')
   if (!isMatrix) parts.add('(')
   writeChain(parts, chain, name, level, depth + 1)
   if (!isMatrix) parts.add(')')
@@ -193,12 +215,12 @@ function writeFunction(
   parts: DeclarationParts,
   chain: Chain,
   id: number,
-  name: string,
+  name: Declarator,
   level: number,
   afterPointer: boolean,
   depth: number,
 ): void {
-  const { btf } = parts
+  const btf = parts.types
   dropQualifiers(parts, chain)
   if (chain.left > 0) {
     parts.add(' (')
@@ -221,7 +243,7 @@ function writeFunction(
       parts.add('...')
       break
     }
-    declareNested(parts, type, parts.text(btf.word(id, 3 + i * 2)), level, depth + 1)
+    declareNested(parts, type, btf.word(id, 3 + i * 2), level, depth + 1)
   }
   parts.add(')')
 }

@@ -1,11 +1,12 @@
 import { isBpfError } from '../../bytes/index.ts'
 import type { Btf } from '../btf.ts'
-import { NameTable } from '../names.ts'
-import { alignOfType, sizeOfType } from '../size.ts'
+import { NameTable, NameUses } from '../names.ts'
+import { AlignmentCache, sizeOfType } from '../size.ts'
 import { TextBuilder } from '../text.ts'
 import { BtfKind } from '../types.ts'
 import { decimal64 } from '../dump-raw.ts'
-import { declare, type DeclarationParts, MAX_DEPTH, tooDeep } from './declare.ts'
+import { FlatTypes } from '../flat.ts'
+import { ChainPool, declare, type DeclarationParts, MAX_DEPTH, tooDeep } from './declare.ts'
 import { typeTagAttribute } from './name.ts'
 import { DefinitionOrder, referencedTypes, stepLimit, tooEntangled } from './order.ts'
 import { paddingUnits, writePadding, type PaddingUnit } from './padding.ts'
@@ -77,7 +78,7 @@ export function dumpC(btf: Btf, options: BtfDumpCOptions = {}): string {
       dumper.dump(id)
     }
   } else {
-    if (options.sort ?? true) for (const id of sortedIds(btf, names, isCompatible)) dumper.dump(id)
+    if (options.sort ?? true) for (const id of sortedIds(dumper.types, names, isCompatible)) dumper.dump(id)
     else for (let id = 1; id < btf.typeCount; id++) dumper.dump(id)
     dumper.kfuncs()
   }
@@ -85,12 +86,19 @@ export function dumpC(btf: Btf, options: BtfDumpCOptions = {}): string {
   return dumper.toString()
 }
 
+/** By kind: word with the type that a pointer, modifier or array needs; 0 for others. */
+const PASSED_ON = new Uint8Array(32)
+for (const kind of [BtfKind.PTR, BtfKind.VOLATILE, BtfKind.CONST, BtfKind.RESTRICT, BtfKind.TYPE_TAG])
+  PASSED_ON[kind] = 2
+PASSED_ON[BtfKind.ARRAY] = 3
+
 const NOT_EMITTED = 0
 const EMITTING = 1
 const EMITTED = 2
 
 class CDumper implements DeclarationParts {
-  readonly btf: Btf
+  readonly types: FlatTypes
+  readonly #btf: Btf
   readonly #names: NameTable
   readonly #isCompatible: boolean
   readonly #out: TextBuilder
@@ -98,29 +106,45 @@ class CDumper implements DeclarationParts {
   readonly #state: Uint8Array
   /** 1 for types that were declared ahead. */
   readonly #forwarded: Uint8Array
-  /** Names given to types whose own was taken, and "own name" as the empty string. */
-  readonly #resolved = new Map<number, string>()
-  readonly #typeNames = new Map<string, number>()
-  readonly #identifiers = new Map<string, number>()
+  /** 1 for types whose name is settled; another name than their own is in `renamed`. */
+  readonly #named: Uint8Array
+  readonly #renamed = new Map<number, string>()
+  readonly #typeNames: NameUses
+  readonly #identifiers: NameUses
+  readonly #alignments: AlignmentCache
+  readonly chains: ChainPool = new ChainPool()
   readonly #units: readonly PaddingUnit[]
   #depth = 0
   #steps = 0
   readonly #limit: number
 
   constructor(btf: Btf, names: NameTable, isCompatible: boolean) {
-    this.btf = btf
+    this.#btf = btf
+    this.types = new FlatTypes(btf)
     this.#out = new TextBuilder(btf)
     this.#limit = stepLimit(btf)
     this.#names = names
     this.#isCompatible = isCompatible
-    this.#order = new DefinitionOrder(btf, referencedTypes(btf))
+    this.#order = new DefinitionOrder(btf, this.types, referencedTypes(btf))
     this.#state = new Uint8Array(btf.typeCount)
     this.#state[0] = EMITTED
     this.#forwarded = new Uint8Array(btf.typeCount)
+    this.#named = new Uint8Array(btf.typeCount)
+    this.#typeNames = new NameUses(names)
+    this.#identifiers = new NameUses(names)
+    this.#alignments = new AlignmentCache(this.types)
     this.#units = paddingUnits(btf.pointerSize)
   }
 
   readonly add = (text: string): void => this.#out.add(text)
+
+  addName(offset: number): void {
+    this.#out.addName(this.#names.bytes, offset)
+  }
+
+  hasText(offset: number): boolean {
+    return this.#names.bytes[offset] !== 0
+  }
 
   toString(): string {
     return this.#out.toString()
@@ -133,96 +157,116 @@ class CDumper implements DeclarationParts {
 
   /** Prototypes of the kernel functions that programs may call: functions with the declaration tag bpf_kfunc. */
   kfuncs(): void {
-    const { btf } = this
+    const btf = this.types
     this.add('\n/* BPF kfuncs */\n#ifndef BPF_NO_KFUNC_PROTOTYPES\n')
     for (let id = 1; id < btf.typeCount; id++) {
       if (this.#kind(id) !== BtfKind.DECL_TAG || (btf.word(id, 3) | 0) !== -1) continue
-      if (this.text(btf.word(id, 0)) !== KFUNC_TAG) continue
+      if (!this.#names.is(btf.word(id, 0), KFUNC_TAG)) continue
       const func = btf.word(id, 2)
       if (this.#kind(func) !== BtfKind.FUNC) continue
       this.add('extern ')
-      declare(this, btf.word(func, 2), this.text(btf.word(func, 0)), 0)
+      declare(this, btf.word(func, 2), btf.word(func, 0), 0)
       this.add(' __weak __ksym;\n')
     }
     this.add('#endif\n\n')
   }
 
-  text(offset: number): string {
+  #text(offset: number): string {
     return this.#names.at(offset)
   }
 
   composite(id: number, level: number): void {
-    if (this.btf.word(id, 0) === 0) this.#structDefinition(id, level)
+    if (this.types.word(id, 0) === 0) this.#structDefinition(id, level)
     else this.#structForward(id)
   }
 
   enumeration(id: number, level: number): void {
-    if (this.btf.word(id, 0) === 0) this.#enumDefinition(id, level)
-    else this.add(`enum ${this.#typeName(id)}`)
+    if (this.types.word(id, 0) === 0) this.#enumDefinition(id, level)
+    else {
+      this.add('enum ')
+      this.#addTypeName(id)
+    }
   }
 
   forward(id: number): void {
-    this.add(`${this.#kindFlag(id) ? 'union' : 'struct'} ${this.#typeName(id)}`)
+    this.add(this.#kindFlag(id) ? 'union ' : 'struct ')
+    this.#addTypeName(id)
   }
 
-  typedefName(id: number): string {
-    return this.#uniqueName(id, this.#identifiers)
+  typedef(id: number): void {
+    this.#addUniqueName(id, this.#identifiers)
   }
 
   typeTag(id: number): string {
-    return typeTagAttribute(this.text(this.btf.word(id, 0)), !this.#isCompatible && this.#kindFlag(id))
+    return typeTagAttribute(this.#text(this.types.word(id, 0)), !this.#isCompatible && this.#kindFlag(id))
   }
 
   #kind(id: number): number {
-    return (this.btf.word(id, 1) >>> 24) & 0x1f
+    return (this.types.word(id, 1) >>> 24) & 0x1f
   }
 
   #kindFlag(id: number): boolean {
-    return this.btf.word(id, 1) >>> 31 !== 0
+    return this.types.word(id, 1) >>> 31 !== 0
   }
 
-  #typeName(id: number): string {
-    return this.#uniqueName(id, this.#typeNames)
+  #addTypeName(id: number): void {
+    this.#addUniqueName(id, this.#typeNames)
   }
 
-  /** The type's name, with a number at its end when it was used for another type before. */
-  #uniqueName(id: number, used: Map<string, number>): string {
-    const offset = this.btf.word(id, 0)
-    if (offset === 0) return ''
-    const known = this.#resolved.get(id)
-    if (known !== undefined) return known
-    let name = this.text(offset)
+  /** Writes the type's name, with a number at its end when it was used for another type before. */
+  #addUniqueName(id: number, uses: NameUses): void {
+    const name = this.#renamedTo(id, uses)
+    if (name === undefined) this.addName(this.types.word(id, 0))
+    else this.add(name)
+  }
+
+  /** The name that stands for the type's own; undefined when that is free. Names are settled at their first use. */
+  #renamedTo(id: number, uses: NameUses): string | undefined {
+    const offset = this.types.word(id, 0)
+    if (offset === 0) return undefined
+    if (this.#named[id] === 1) return this.#renamed.get(id)
+    this.#named[id] = 1
     const kind = this.#kind(id)
     // Declarations without a body do not take the name.
-    const hasBody = kind !== BtfKind.FWD && !(kind === BtfKind.ENUM && (this.btf.word(id, 1) & 0xffff) === 0)
-    if (hasBody) {
-      const times = countUse(used, name)
-      if (times > 1) name = `${name}___${times}`.slice(0, MAX_UNIQUE_NAME)
-    }
-    this.#resolved.set(id, name)
+    const hasBody = kind !== BtfKind.FWD && !(kind === BtfKind.ENUM && (this.types.word(id, 1) & 0xffff) === 0)
+    const times = hasBody ? uses.count(offset) : 1
+    if (times < 2) return undefined
+    const name = `${this.#text(offset)}___${times}`.slice(0, MAX_UNIQUE_NAME)
+    this.#renamed.set(id, name)
     return name
   }
 
   #isBuiltin(id: number): boolean {
-    return this.text(this.btf.word(id, 0)) === VA_LIST
+    return this.#names.is(this.types.word(id, 0), VA_LIST)
   }
 
   /** Writes what `id` needs, and `id` itself when it stands alone (container 0) rather than inside a type. */
-  #emit(id: number, container: number, depth: number): void {
-    const { btf } = this
+  #emit(start: number, container: number, depth: number): void {
+    const { words, at } = this.types
     const state = this.#state
-    if (state[id] === EMITTED) return
+    let id = start
+    let kind = 0
+    // References need what they refer to.
+    for (;;) {
+      if (state[id] === EMITTED) return
+      if (++this.#steps > this.#limit) throw tooEntangled()
+      const record = at[id] as number
+      kind = ((words[record + 1] as number) >>> 24) & 0x1f
+      const target = PASSED_ON[kind] as number
+      if (target === 0) break
+      id = words[record + target] as number
+    }
     if (depth > MAX_DEPTH) throw tooDeep(id)
-    if (++this.#steps > this.#limit) throw tooEntangled()
-    const kind = this.#kind(id)
     if (state[id] === EMITTING) {
       this.#declareAhead(id, kind, container)
       return
     }
+    const btf = this.types
     const isTopLevel = container === 0
     switch (kind) {
       case BtfKind.INT: {
-        const name = this.#typeName(id)
+        // Also counts the name as used.
+        const name = this.#renamedTo(id, this.#typeNames) ?? this.#text(btf.word(id, 0))
         const alias = Object.hasOwn(MISSING_ALIASES, name) ? MISSING_ALIASES[name] : undefined
         if (alias !== undefined) this.add(`typedef ${alias} ${name};\n\n`)
         state[id] = EMITTED
@@ -235,16 +279,6 @@ class CDumper implements DeclarationParts {
           this.add(';\n\n')
         }
         state[id] = EMITTED
-        break
-      case BtfKind.PTR:
-      case BtfKind.VOLATILE:
-      case BtfKind.CONST:
-      case BtfKind.RESTRICT:
-      case BtfKind.TYPE_TAG:
-        this.#emit(btf.word(id, 2), container, depth + 1)
-        break
-      case BtfKind.ARRAY:
-        this.#emit(btf.word(id, 3), container, depth + 1)
         break
       case BtfKind.FWD:
         this.forward(id)
@@ -274,7 +308,7 @@ class CDumper implements DeclarationParts {
   }
 
   #emitComposite(id: number, container: number, depth: number): void {
-    const { btf } = this
+    const btf = this.types
     const isTopLevel = container === 0
     const isAnonymous = btf.word(id, 0) === 0
     this.#state[id] = EMITTING
@@ -282,7 +316,9 @@ class CDumper implements DeclarationParts {
       // The members will be written here, so what they refer to has to be declared before.
       const count = btf.word(id, 1) & 0xffff
       const inner = isAnonymous ? container : id
-      for (let i = 0; i < count; i++) this.#emit(btf.word(id, 4 + i * 3), inner, depth + 1)
+      const { words } = btf
+      const first = (btf.at[id] as number) + 4
+      for (let i = 0; i < count; i++) this.#emit(words[first + i * 3] as number, inner, depth + 1)
     } else if (this.#forwarded[id] === 0 && id !== container) {
       this.#structForward(id)
       this.add(';\n\n')
@@ -301,7 +337,7 @@ class CDumper implements DeclarationParts {
   #declareAhead(id: number, kind: number, container: number): void {
     if (this.#forwarded[id] === 1) return
     if (kind === BtfKind.STRUCT || kind === BtfKind.UNION) {
-      if (id === container || this.btf.word(id, 0) === 0) return
+      if (id === container || this.types.word(id, 0) === 0) return
       this.#structForward(id)
       this.add(';\n\n')
       this.#forwarded[id] = 1
@@ -312,9 +348,10 @@ class CDumper implements DeclarationParts {
   }
 
   #typedefDefinition(id: number): void {
-    const name = this.typedefName(id)
-    const target = this.btf.word(id, 2)
-    if (target === 0 && name === GNU_VA_LIST) {
+    const offset = this.types.word(id, 0)
+    const name = this.#renamedTo(id, this.#identifiers) ?? offset
+    const target = this.types.word(id, 2)
+    if (target === 0 && name === offset && this.#names.is(offset, GNU_VA_LIST)) {
       // Old versions of GCC describe it as void.
       this.add(`typedef ${VA_LIST} ${GNU_VA_LIST};\n\n`)
       return
@@ -325,22 +362,26 @@ class CDumper implements DeclarationParts {
   }
 
   #structForward(id: number): void {
-    const word = this.#kind(id) === BtfKind.STRUCT ? 'struct' : 'union'
-    this.add(`${word} ${this.#typeName(id)}`)
+    this.add(this.#kind(id) === BtfKind.STRUCT ? 'struct ' : 'union ')
+    this.#addTypeName(id)
   }
 
   #structDefinition(id: number, level: number): void {
-    const { btf } = this
+    const btf = this.types
     if (++this.#depth > MAX_DEPTH) throw tooDeep(id)
     const isStruct = this.#kind(id) === BtfKind.STRUCT
-    const word = isStruct ? 'struct' : 'union'
     const count = btf.word(id, 1) & 0xffff
     const size = btf.word(id, 2)
     const kindFlag = this.#kindFlag(id)
-    const alignment = alignOfType(btf, id)
+    const alignment = this.#alignments.of(id)
     const isPacked = isStruct && this.#isPacked(id)
     const indent = indentation(level + 1)
-    this.add(btf.word(id, 0) === 0 ? `${word} {` : `${word} ${this.#typeName(id)} {`)
+    this.add(isStruct ? 'struct ' : 'union ')
+    if (btf.word(id, 0) !== 0) {
+      this.#addTypeName(id)
+      this.add(' ')
+    }
+    this.add('{')
     let end = 0
     let wasBitField = false
     for (let i = 0; i < count; i++) {
@@ -349,23 +390,24 @@ class CDumper implements DeclarationParts {
       const offset = btf.word(id, at + 2)
       const bits = kindFlag ? offset >>> 24 : 0
       const start = kindFlag ? offset & 0xff_ffff : offset
-      const memberAlignment = isPacked ? 1 : alignOfType(btf, type)
+      const memberAlignment = isPacked ? 1 : this.#alignments.of(type)
       writePadding(this.add, this.#units, end, start, memberAlignment, wasBitField && bits !== 0, indent)
-      this.add(`\n${indent}`)
-      declare(this, type, this.text(btf.word(id, at)), level + 1)
+      this.add(indent)
+      declare(this, type, btf.word(id, at), level + 1)
       this.add(bits === 0 ? ';' : `: ${bits};`)
       end = start + (bits === 0 ? this.#sizeOrZero(type) * 8 : bits)
       wasBitField = bits !== 0
     }
     if (isStruct) writePadding(this.add, this.#units, end, size * 8, alignment, false, indent)
-    this.add(count > 0 || size > 0 ? `\n${indentation(level)}}` : '}')
+    if (count > 0 || size > 0) this.add(indentation(level))
+    this.add('}')
     if (isPacked) this.add(' __attribute__((packed))')
     this.#depth--
   }
 
   #sizeOrZero(id: number): number {
     try {
-      return sizeOfType(this.btf, id)
+      return sizeOfType(this.#btf, id)
     } catch (error) {
       if (isBpfError(error)) return 0
       throw error
@@ -374,12 +416,12 @@ class CDumper implements DeclarationParts {
 
   /** Whether C's own layout would differ from the struct's. */
   #isPacked(id: number): boolean {
-    const { btf } = this
+    const btf = this.types
     const count = btf.word(id, 1) & 0xffff
     const kindFlag = this.#kindFlag(id)
     let largest = 1
     for (let i = 0; i < count; i++) {
-      const alignment = alignOfType(btf, btf.word(id, 4 + i * 3))
+      const alignment = this.#alignments.of(btf.word(id, 4 + i * 3))
       const offset = btf.word(id, 5 + i * 3)
       const isBitField = kindFlag && offset >>> 24 !== 0
       if (alignment !== 0 && !isBitField && offset % (8 * alignment) !== 0) return true
@@ -389,9 +431,13 @@ class CDumper implements DeclarationParts {
   }
 
   #enumDefinition(id: number, level: number): void {
-    const { btf } = this
+    const btf = this.types
     const count = btf.word(id, 1) & 0xffff
-    this.add(btf.word(id, 0) === 0 ? 'enum' : `enum ${this.#typeName(id)}`)
+    this.add('enum')
+    if (btf.word(id, 0) !== 0) {
+      this.add(' ')
+      this.#addTypeName(id)
+    }
     if (count === 0) return
     const signed = this.#kindFlag(id)
     const is64 = this.#kind(id) === BtfKind.ENUM64
@@ -400,36 +446,36 @@ class CDumper implements DeclarationParts {
     this.add(' {')
     for (let i = 0; i < count; i++) {
       const at = 3 + i * (is64 ? 3 : 2)
-      let name = this.text(btf.word(id, at))
-      const times = countUse(this.#identifiers, name)
-      if (times > 1) name = `${name}___${times}`
+      const name = btf.word(id, at)
+      this.add(indent)
+      this.addName(name)
+      const times = this.#identifiers.count(name)
+      if (times > 1) this.add(`___${times}`)
+      this.add(' = ')
       const low = btf.word(id, at + 1)
       if (is64) {
         const high = btf.word(id, at + 2)
         if (high !== 0) fitsWord = false
-        this.add(`\n${indent}${name} = ${decimal64(low, high, signed)}${signed ? 'LL' : 'ULL'},`)
+        this.add(decimal64(low, high, signed))
+        this.add(signed ? 'LL,' : 'ULL,')
       } else {
-        this.add(`\n${indent}${name} = ${signed ? low | 0 : low},`)
+        this.add(String(signed ? low | 0 : low))
+        this.add(',')
       }
     }
-    this.add(`\n${indentation(level)}}`)
+    this.add(indentation(level))
+    this.add('}')
     const size = btf.word(id, 2)
     if (size === 1) this.add(' __attribute__((mode(byte)))')
     else if (size === 8 && btf.pointerSize === 8 && fitsWord) this.add(' __attribute__((mode(word)))')
   }
 }
 
-/** Uses of a name so far, this one included. */
-function countUse(used: Map<string, number>, name: string): number {
-  const times = (used.get(name) ?? 0) + 1
-  used.set(name, times)
-  return times
-}
-
 /** libbpf indents at most this deep. */
 const MAX_INDENT = 13
-const INDENTS: readonly string[] = Array.from({ length: MAX_INDENT + 1 }, (_, level) => '\t'.repeat(level))
+const INDENTS: readonly string[] = Array.from({ length: MAX_INDENT + 1 }, (_, level) => '\n' + '\t'.repeat(level))
 
+/** A line feed and the indentation of the next line. */
 function indentation(level: number): string {
   return INDENTS[Math.min(level, MAX_INDENT)] as string
 }

@@ -1,6 +1,6 @@
 import type { Btf } from '../btf.ts'
 import { BtfKind } from '../types.ts'
-import { declare, type DeclarationParts } from './declare.ts'
+import { ChainPool, declare, type DeclarationParts } from './declare.ts'
 
 const ANONYMOUS = '(anon)'
 
@@ -21,15 +21,21 @@ export function cName(btf: Btf, typeId: number, declarator: string = ''): string
     out += `${word} ${name === '' ? ANONYMOUS : name}`
   }
   const parts: DeclarationParts = {
-    btf,
+    types: btf,
     add: (text) => {
       out += text
     },
-    text: (offset) => btf.string(offset),
+    addName: (offset) => {
+      out += btf.string(offset)
+    },
     composite: (id) => tagged(btf.kind(id) === BtfKind.STRUCT ? 'struct' : 'union', id),
     enumeration: (id) => tagged('enum', id),
     forward: (id) => tagged(btf.word(id, 1) >>> 31 === 0 ? 'struct' : 'union', id),
-    typedefName: (id) => btf.name(id),
+    hasText: (offset) => btf.string(offset) !== '',
+    chains: new ChainPool(),
+    typedef: (id) => {
+      out += btf.name(id)
+    },
     typeTag: (id) => typeTagAttribute(btf.name(id), btf.word(id, 1) >>> 31 !== 0),
   }
   declare(parts, typeId, declarator, 0)

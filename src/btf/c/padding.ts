@@ -21,6 +21,8 @@ function roundUp(value: number, to: number): number {
  * Writes the unnamed bit-fields that bring a struct from bit `from` to bit `to`, given that the next member aligns
  * itself to `alignment` bytes. Gaps that the compiler makes by itself are not written; `long: 0` forces the alignment
  * it would not.
+ *
+ * @param indent what starts a line
  */
 export function writePadding(
   add: (text: string) => void,
@@ -45,7 +47,7 @@ export function writePadding(
     const wouldNotAlign = boundary === to && roundUp(at, Math.max(1, alignment) * 8) !== boundary
     const wouldFitBefore = boundary !== to && to - boundary <= boundary - at
     if (inBitField || wouldNotAlign || wouldFitBefore) {
-      add(`\n${indent}${unit.name}: ${inBitField ? boundary - at : 0};`)
+      add(`${indent}${unit.name}: ${inBitField ? boundary - at : 0};`)
     }
     at = boundary
   }
@@ -57,7 +59,7 @@ export function writePadding(
         if (unit.bits >= bits) break
       }
     }
-    add(`\n${indent}${unit.name}: ${bits};`)
+    add(`${indent}${unit.name}: ${bits};`)
     at += bits
   }
 }

@@ -76,6 +76,11 @@ class BpftoolFormatter extends ValueWalk {
       }
       case BtfKind.VOID:
         return '(unknown)'
+      case BtfKind.FWD:
+      case BtfKind.FUNC:
+      case BtfKind.FUNC_PROTO:
+      case BtfKind.FLOAT:
+      case BtfKind.DECL_TAG:
       default:
         throw new BpfError('type-mismatch', `${described(path, btf, typeId)} is a ${kindName(type.kind)}: no value`)
     }

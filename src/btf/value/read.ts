@@ -80,6 +80,17 @@ class ValueReader extends ValueWalk {
         return this.#composite(type, offset, {}, path, depth)
       case BtfKind.DATASEC:
         return this.#section(type, offset, path, depth)
+      case BtfKind.VOID:
+      case BtfKind.FWD:
+      case BtfKind.FUNC:
+      case BtfKind.FUNC_PROTO:
+      case BtfKind.TYPEDEF:
+      case BtfKind.VOLATILE:
+      case BtfKind.CONST:
+      case BtfKind.RESTRICT:
+      case BtfKind.TYPE_TAG:
+      case BtfKind.VAR:
+      case BtfKind.DECL_TAG:
       default:
         throw new BpfError('type-mismatch', `${described(path, btf, id)} is a ${kindName(type.kind)} and has no value`)
     }

@@ -98,7 +98,14 @@ class ValueWriter extends ValueWalk {
       case BtfKind.DATASEC:
         this.#section(type, membersOf(value, where), offset, path, depth)
         return
-      default:
+      case BtfKind.FWD:
+      case BtfKind.TYPEDEF:
+      case BtfKind.VOLATILE:
+      case BtfKind.CONST:
+      case BtfKind.RESTRICT:
+      case BtfKind.TYPE_TAG:
+      case BtfKind.VAR:
+      case BtfKind.DECL_TAG:
         throw new BpfError('type-mismatch', `${where} is a ${kindName(type.kind)} and has no value`)
     }
   }

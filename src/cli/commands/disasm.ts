@@ -1,10 +1,14 @@
 import type { Command } from 'commander'
 import { BpfError } from '../../bytes/index.ts'
+import { prepare } from '../../loader/index.ts'
 import type { CliContext } from '../frame/context.ts'
 import { escapeText } from '../frame/escape.ts'
+import { ExitCode } from '../frame/exit.ts'
+import { errorText } from '../frame/report.ts'
 import { suggestion } from '../frame/suggest.ts'
-import { listing, type Listing, type Syntax } from '../object/listing.ts'
-import { openSpec, reachable } from '../object/open-spec.ts'
+import { listing, preparedListings, type Listing, type Syntax } from '../object/listing.ts'
+import { coreTarget } from '../object/core.ts'
+import { openSpec, programNamed, reachable } from '../object/open-spec.ts'
 
 export function describe(command: Command): void {
   command
@@ -20,12 +24,15 @@ export function describe(command: Command): void {
       'kernel',
     )
     .option('--source', 'with the C lines')
+    .option('--relocated', 'as loaded: subprograms linked, CO-RE applied')
+    .option('--btf <file>', 'with --relocated: BTF that CO-RE relocates against (default: the running kernel)')
     .addHelpText(
       'after',
       `
 Examples:
   elfbee disasm prog.bpf.o
   elfbee disasm prog.bpf.o --program xdp_main --source
+  elfbee disasm prog.bpf.o --relocated --btf vmlinux.btf
   elfbee disasm prog.bpf.o --syntax llvm --json
 
 JSON: [{ name, section, kind: "program"|"subprogram", insns: [{ slot, text, reference?, source? }] }]`,
@@ -40,6 +47,20 @@ export function run(context: CliContext, args: readonly string[], options: Reado
   }
   const spec = openSpec(path)
   const wanted = options['program']
+  if (options['relocated'] === true) {
+    const target = coreTarget(typeof options['btf'] === 'string' ? options['btf'] : undefined)
+    const names = typeof wanted === 'string' ? [programNamed(spec, wanted).name] : Object.keys(spec.programs)
+    const listings: Listing[] = []
+    for (const result of prepare(spec, { kernelBtf: target?.btf ?? null, programs: names }).programs) {
+      if (result.ok) listings.push(...preparedListings(spec, result.program, syntax))
+      else {
+        context.exitCode = ExitCode.refused
+        context.io.stderr.write(errorText(result.error, context.style))
+      }
+    }
+    print(context, listings, options['source'] === true)
+    return
+  }
   let functions = spec.functions
   if (typeof wanted === 'string') {
     const root = spec.functions.find((fn) => fn.name === wanted)
@@ -51,9 +72,16 @@ export function run(context: CliContext, args: readonly string[], options: Reado
     }
     functions = reachable(spec, root.index)
   }
-  const listings = functions.map((fn) => listing(spec, fn, syntax))
+  print(
+    context,
+    functions.map((fn) => listing(spec, fn, syntax)),
+    options['source'] === true,
+  )
+}
+
+function print(context: CliContext, listings: readonly Listing[], withSource: boolean): void {
   if (context.asJson) context.printJson(listings)
-  else context.print(listings.map((each) => listingText(context, each, options['source'] === true)).join('\n'))
+  else context.print(listings.map((each) => listingText(context, each, withSource)).join('\n'))
 }
 
 function listingText(context: CliContext, list: Listing, withSource: boolean): string {

@@ -4,26 +4,43 @@ import type { CliContext } from '../frame/context.ts'
 import { escapeText } from '../frame/escape.ts'
 import { table } from '../frame/table.ts'
 import { describeObject, type ObjectDescription } from '../object/describe.ts'
+import { coreJson, coreOutcome, coreTarget, coreText } from '../object/core.ts'
 import { openSpec } from '../object/open-spec.ts'
 
 export function describe(command: Command): void {
   command
     .description('Shows what is in an object: programs, maps, variables, externs and CO-RE relocations. Loads nothing.')
     .argument('<object>', 'BPF object file')
+    .option(
+      '--btf <file>',
+      'BTF that CO-RE relocations are tried on (default: the running kernel, where it can be read)',
+    )
+    .option('-v, --verbose', 'each CO-RE relocation, with the types that were tried and why they do not match')
     .addHelpText(
       'after',
       `
 Examples:
   elfbee show prog.bpf.o
+  elfbee show prog.bpf.o --btf /boot/vmlinux-5.10.btf --verbose
   elfbee show prog.bpf.o --json`,
     )
 }
 
-export function run(context: CliContext, args: readonly string[]): void {
+export function run(context: CliContext, args: readonly string[], options: Readonly<Record<string, unknown>>): void {
   const spec = openSpec(args[0] as string)
   const description = describeObject(spec)
-  if (context.asJson) context.printJson(description)
-  else context.print(objectText(context, spec, description))
+  const hasCore = spec.functions.some((fn) => fn.coreRelocations.length > 0)
+  context.progress('applying CO-RE relocations')
+  const target = hasCore ? coreTarget(typeof options['btf'] === 'string' ? options['btf'] : undefined) : null
+  const outcome = target === null ? null : coreOutcome(spec, target)
+  if (context.asJson) {
+    context.printJson({ ...description, core: outcome === null ? null : coreJson(outcome) })
+    return
+  }
+  context.print(objectText(context, spec, description))
+  if (outcome !== null) context.print(`\n${coreText(outcome, context.style, options['verbose'] === true)}`)
+  else if (hasCore)
+    context.print('\nCO-RE relocations: not tried, no BTF of a kernel can be read here (name one with --btf)\n')
 }
 
 function objectText(context: CliContext, spec: ObjectSpec, object: ObjectDescription): string {

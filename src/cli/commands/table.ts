@@ -19,6 +19,11 @@ export interface CommandEntry {
 /** The commands, in the order of the help. */
 export const COMMANDS: readonly CommandEntry[] = [
   {
+    name: 'run',
+    summary: 'run a program of an object, in the vm or in the kernel',
+    load: () => import('./run.ts'),
+  },
+  {
     name: 'show',
     summary: 'show what is in an object: programs, maps, variables, externs, CO-RE',
     load: () => import('./show.ts'),
@@ -32,6 +37,16 @@ export const COMMANDS: readonly CommandEntry[] = [
     name: 'btf',
     summary: 'print type information: btf dump file F [format raw|c]',
     load: () => import('./btf.ts'),
+  },
+  {
+    name: 'prog',
+    summary: 'show programs of the running kernel: prog show',
+    load: () => import('./prog.ts'),
+  },
+  {
+    name: 'map',
+    summary: 'show maps of the running kernel: map show, map dump',
+    load: () => import('./map.ts'),
   },
   {
     name: 'doctor',

@@ -1,5 +1,14 @@
 import { printKernel, printLlvm, type InsnBuffer } from '../../isa/index.ts'
-import type { CoreRelocation, FunctionSpec, LineRecord, ObjectSpec, Reference } from '../../loader/index.ts'
+import {
+  coreKindName,
+  type CoreRelocation,
+  type FunctionSpec,
+  type LateReference,
+  type LineRecord,
+  type ObjectSpec,
+  type PreparedProgram,
+  type Reference,
+} from '../../loader/index.ts'
 import { typeWords } from './words.ts'
 
 export type Syntax = 'kernel' | 'llvm'
@@ -25,23 +34,6 @@ export interface Listing {
 }
 
 const LD_IMM64 = 0x18
-/** Kinds of CO-RE relocations in the words of libbpf (enum bpf_core_relo_kind). */
-const CORE_KINDS = [
-  'byte_off',
-  'byte_sz',
-  'field_exists',
-  'signed',
-  'lshift_u64',
-  'rshift_u64',
-  'local_type_id',
-  'target_type_id',
-  'type_exists',
-  'type_size',
-  'enumval_exists',
-  'enumval_value',
-  'type_matches',
-] as const
-
 /** A function of the object as it is in the file. */
 export function listing(spec: ObjectSpec, fn: FunctionSpec, syntax: Syntax): Listing {
   const isProgram = Object.values(spec.programs).some((program) => program.functionIndex === fn.index)
@@ -60,6 +52,34 @@ export function listing(spec: ObjectSpec, fn: FunctionSpec, syntax: Syntax): Lis
     slots: fn.insns.length,
     insns: listInsns(fn.insns, fn.lines, syntax, (slot) => references.get(slot)?.join(', ')),
   }
+}
+
+/** A program as it would be loaded: one piece of code, in which each function has its own heading. */
+export function preparedListings(spec: ObjectSpec, program: PreparedProgram, syntax: Syntax): Listing[] {
+  const notes = new Map<number, string>()
+  for (const reference of program.lateReferences) notes.set(reference.insn, lateText(spec, reference))
+  for (const record of program.core) {
+    const change =
+      record.outcome === 'applied' ? `${record.localValue ?? '?'} -> ${record.targetValue ?? '?'}` : record.outcome
+    notes.set(record.insn, `CO-RE ${record.kindName} ${record.asked}: ${change}`)
+  }
+  const all = listInsns(program.insns, program.lines, syntax, (slot) => notes.get(slot))
+  return program.functions.map((fn, i) => {
+    const end = program.functions[i + 1]?.start ?? program.insns.length
+    return {
+      name: fn.name,
+      section: program.spec.section,
+      kind: i === 0 ? 'program' : 'subprogram',
+      slots: end - fn.start,
+      insns: all.filter((insn) => insn.slot >= fn.start && insn.slot < end),
+    }
+  })
+}
+
+function lateText(spec: ObjectSpec, reference: LateReference): string {
+  if (reference.kind === 'map') return `map ${reference.map}`
+  if (reference.kind === 'mapValue') return referenceText(spec, reference)
+  return `${reference.kind} ${reference.name}`
 }
 
 /** Instructions as text, with their notes and the C lines that begin at them. */
@@ -110,6 +130,9 @@ function referenceText(spec: ObjectSpec, reference: Reference): string {
       return `function ${spec.functions[reference.functionIndex]?.name ?? ''}`
     case 'functionAddress':
       return `address of function ${spec.functions[reference.functionIndex]?.name ?? ''}`
+    case 'kconfig':
+    case 'ksym':
+    case 'kfunc':
     default:
       return `${reference.kind} ${reference.extern}`
   }
@@ -117,5 +140,5 @@ function referenceText(spec: ObjectSpec, reference: Reference): string {
 
 function coreText(spec: ObjectSpec, relocation: CoreRelocation): string {
   const type = typeWords(spec.btf, relocation.typeId) ?? `[${relocation.typeId}]`
-  return `CO-RE ${CORE_KINDS[relocation.kind] ?? relocation.kind} ${type} ${relocation.access}`
+  return `CO-RE ${coreKindName(relocation.kind)} ${type} ${relocation.access}`
 }

@@ -19,7 +19,7 @@ export interface CoreTargets {
   /** BTF of the kernel, or of the file that stands for it. */
   readonly main: Btf
   /** BTFs of modules, looked at only for types that `main` has not. */
-  readonly modules: readonly Btf[]
+  readonly modules: () => readonly Btf[]
 }
 
 /** Answer to one relocation; the same for all relocations that ask the same. */
@@ -127,7 +127,7 @@ export class CoreResolver {
         .filter((id) => id > 0 && (!ownOnly || id >= btf.firstId) && kindsAreCompatible(kindOf(btf, id), kind))
         .map((id) => ({ btf, id }))
     const main = inBtf(this.#targets.main, false)
-    return main.length > 0 ? main : this.#targets.modules.flatMap((module) => inBtf(module, true))
+    return main.length > 0 ? main : this.#targets.modules().flatMap((module) => inBtf(module, true))
   }
 }
 

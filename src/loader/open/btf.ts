@@ -118,6 +118,7 @@ export function withKconfigLayout(btf: Btf | null, externs: readonly ExternSpec[
   vars.forEach((entry, i) => {
     view.setUint32(at + 12 + i * 12, entry.type, btf.littleEndian)
     view.setUint32(at + 16 + i * 12, entry.offset, btf.littleEndian)
+    view.setUint32(at + 20 + i * 12, entry.size, btf.littleEndian)
   })
   return Btf.parse(bytes, { name: '.BTF' })
 }

@@ -12,6 +12,9 @@ export interface ModuleBtf {
   readonly btf: Btf
 }
 
+/** All of them, or how to get them, as opening them takes time. */
+export type ModuleBtfs = readonly ModuleBtf[] | (() => readonly ModuleBtf[])
+
 /** What a kernel symbol came to. */
 export type ResolvedSymbol =
   /** A variable or function in a BTF; `module` null for the kernel's own. */
@@ -32,7 +35,7 @@ export function resolveSymbol(
   extern: ExternSpec,
   local: Btf,
   kernel: Btf | null,
-  modules: readonly ModuleBtf[],
+  modules: () => readonly ModuleBtf[],
 ): ResolvedSymbol {
   const isFunction = extern.kind === 'kfunc'
   if (!isFunction && extern.typeId === 0) return { kind: 'address' }
@@ -73,11 +76,11 @@ function findSymbol(
   name: string,
   kind: typeof BtfKind.FUNC | typeof BtfKind.VAR,
   kernel: Btf,
-  modules: readonly ModuleBtf[],
+  modules: () => readonly ModuleBtf[],
 ): { readonly btf: Btf; readonly id: number; readonly module: string | null } | null {
   const id = kernel.findByName(name, kind)
   if (id !== undefined) return { btf: kernel, id, module: null }
-  for (const { btf, name: module } of modules) {
+  for (const { btf, name: module } of modules()) {
     const own = btf.findAllByName(name).find((candidate) => candidate >= btf.firstId && btf.kind(candidate) === kind)
     if (own !== undefined) return { btf, id: own, module }
   }

@@ -1,6 +1,7 @@
 import { BpfError } from '../../bytes/index.ts'
-import { FRAME_SIZE, REGS_ADDRESS, STACK_TOP_ADDRESS } from '../engine.ts'
+import { FRAME_SIZE, JIT_ADDRESS, REGS_ADDRESS, STACK_TOP_ADDRESS, type MapLayout } from '../engine.ts'
 import type { ProgramCode } from './program.ts'
+import type { BlockValues } from './values.ts'
 import { Op, ValueType, type CodeSink, type FunctionType } from './wasm/index.ts'
 
 /** Every BPF function: bottom of its frame, r1 to r5; result r0. */
@@ -13,14 +14,21 @@ export const BPF_FUNCTION: FunctionType = {
 export interface ModuleIndices {
   /** (place, low, high): throws; see trap.ts. */
   readonly trap: number
-  readonly callHelper: number
+  /** Import of a helper. */
+  helper(id: number): number
   readonly callKfunc: number
   readonly tailCall: number
   readonly loadPacket: number
   /** First BPF function; the others follow in order. */
   readonly functions: number
   readonly fuelGlobal: number
+  /** Bytes of memory when the program is compiled. */
+  readonly memorySize: number
   readonly limitGlobal: number
+  /** What is known of the map with a handle. */
+  mapAt(handle: number): MapLayout | null
+  /** Function that finds keys of this size in hashes, see maps.ts. */
+  findFunction(keySize: number): number
 }
 
 /** What the translation of one BPF function needs. */
@@ -29,6 +37,8 @@ export interface FunctionContext {
   readonly module: ModuleIndices
   readonly code: CodeSink
   readonly locals: Locals
+  /** What is known of the registers at this point. */
+  readonly values: BlockValues
   /** Open levels around what is being written, inside of the block that traps leave. */
   readonly control: { depth: number }
   /** Whether calls of helpers must carry the fuel over: only when they can call back. */
@@ -44,6 +54,10 @@ export interface Locals {
   /** i64: end of a checked access, less GUARD_SIZE. */
   readonly address: number
   readonly scratch: number
+  /** i32: key or element of a lookup, iteration of a bpf_loop. */
+  readonly index: number
+  /** i32: iterations of a bpf_loop. */
+  readonly count: number
   /** i32: where a trap happened, see trap.ts. */
   readonly place: number
   /** i64, in functions with loops. */
@@ -124,4 +138,11 @@ export function storeStackTop(code: CodeSink, above: number): void {
     code.op(Op.i32_add)
   }
   code.memory(Op.i32_store, STACK_TOP_ADDRESS)
+}
+
+/** Notes the instruction of a call to the machine, for errors of the machine. */
+export function storeCallSite(code: CodeSink, at: number): void {
+  code.i32(0)
+  code.i32(at)
+  code.memory(Op.i32_store, JIT_ADDRESS)
 }

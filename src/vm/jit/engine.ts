@@ -2,6 +2,7 @@ import { BpfError } from '../../bytes/index.ts'
 import { HelperId, helperName } from '../../uapi/index.ts'
 import {
   FRAME_SIZE,
+  JIT_ADDRESS,
   MAX_FRAMES,
   STACK_TOP_ADDRESS,
   type CompiledCode,
@@ -10,7 +11,7 @@ import {
   type VmCode,
 } from '../engine.ts'
 import { Trap, trapError } from '../trap.ts'
-import { buildModule, type JitExports, type JitImports } from './module.ts'
+import { buildModule, helperImport, type JitExports, type JitImports } from './module.ts'
 import { analyse, type ProgramCode } from './program.ts'
 import { makeTrap, placeSlot } from './trap.ts'
 
@@ -23,7 +24,7 @@ export const jit: Engine = {
     }
     const program = analyse(code)
     checkHelpers(program, machine)
-    const bytes = buildModule(program, machine.fuel)
+    const bytes = buildModule(program, machine)
     let module: WebAssembly.Module
     try {
       module = new WebAssembly.Module(bytes)
@@ -39,7 +40,7 @@ export const jit: Engine = {
 
 /** The wasm binary of a program, for tests and tools. */
 export function translate(code: VmCode, machine: Machine): Uint8Array<ArrayBuffer> {
-  return buildModule(analyse(code), machine.fuel)
+  return buildModule(analyse(code), machine)
 }
 
 function checkHelpers(program: ProgramCode, machine: Machine): void {
@@ -54,16 +55,11 @@ function checkHelpers(program: ProgramCode, machine: Machine): void {
   })
 }
 
-/** No instruction is known to be running. */
-const NOWHERE = -1
-
 class JitCode implements CompiledCode {
   readonly #program: ProgramCode
   readonly #machine: Machine
   readonly #exports: JitExports
   #words: Uint32Array
-  /** Instruction of the call to the machine that is under way. */
-  #at: number = NOWHERE
 
   constructor(program: ProgramCode, machine: Machine, module: WebAssembly.Module) {
     this.#program = program
@@ -73,44 +69,41 @@ class JitCode implements CompiledCode {
       memory: machine.memory,
       trap: (place, low, high) => {
         const at = placeSlot(place)
-        this.#at = at ?? NOWHERE
-        throw makeTrap(place, at === null ? null : (program.operations[at] ?? null), low, high, machine.fuel)
+        const op = at === null ? null : (program.operations[at] ?? null)
+        throw trapError(program.code, at, makeTrap(place, op, low, high, machine.fuel))
       },
-      callHelper: (id, at) => {
-        this.#at = at
-        machine.callHelper(id)
-      },
-      callKfunc: (id, at) => {
-        this.#at = at
-        machine.callKfunc(id)
-      },
-      tailCall: (at) => {
-        this.#at = at
-        return machine.tailCall() ? 1 : 0
-      },
-      loadPacket: (offset, size, at) => {
-        this.#at = at
-        return machine.loadPacket(offset, size) ? 1 : 0
-      },
+      callKfunc: (id) => machine.callKfunc(id),
+      tailCall: () => (machine.tailCall() ? 1 : 0),
+      loadPacket: (offset, size) => (machine.loadPacket(offset, size) ? 1 : 0),
     }
-    this.#exports = new WebAssembly.Instance(module, { env }).exports as unknown as JitExports
+    for (const id of program.helpers) {
+      env[helperImport(id)] = machine.helper?.(id) ?? ((): void => machine.callHelper(id))
+    }
+    this.#exports = new WebAssembly.Instance(module, { env: { ...env } }).exports as unknown as JitExports
   }
 
   run(ctx: number): void {
-    const top = this.#stackTop()
-    const limit = Math.max(this.#machine.stackLimit(), top - MAX_FRAMES * FRAME_SIZE)
-    const at = this.#at
+    const top = this.#word(STACK_TOP_ADDRESS)
     try {
-      this.#exports.run(ctx, top, limit)
+      this.#exports.run(ctx, top, this.#limit(top))
     } catch (cause) {
       throw this.#stopped(cause, top)
     }
-    this.#at = at
+  }
+
+  repeat(ctx: number, times: number): boolean {
+    if (this.#program.hasTailCalls) return false
+    const top = this.#word(STACK_TOP_ADDRESS)
+    try {
+      this.#exports.repeat(ctx, top, this.#limit(top), times)
+    } catch (cause) {
+      throw this.#stopped(cause, top)
+    }
+    return true
   }
 
   call(index: number): void {
-    const top = this.#stackTop()
-    const at = this.#at
+    const top = this.#word(STACK_TOP_ADDRESS)
     if (!(index >= 0 && index < this.#program.functions.length)) {
       throw new Trap('call', `callback ${index} is none of the program's ${this.#program.functions.length} functions`)
     }
@@ -119,21 +112,24 @@ class JitCode implements CompiledCode {
     } catch (cause) {
       throw this.#stopped(cause, top)
     }
-    this.#at = at
   }
 
-  /** Top of the free stack; the view goes stale, with length 0, when the memory grows. */
-  #stackTop(): number {
+  #limit(top: number): number {
+    return Math.max(this.#machine.stackLimit(), top - MAX_FRAMES * FRAME_SIZE)
+  }
+
+  /** A word of the guard; the view goes stale, with length 0, when the memory grows. */
+  #word(address: number): number {
     if (this.#words.length === 0) this.#words = new Uint32Array(this.#machine.memory.buffer)
-    return this.#words[STACK_TOP_ADDRESS / 4] as number
+    return this.#words[address / 4] as number
   }
 
   #stopped(cause: unknown, top: number): unknown {
-    this.#stackTop()
+    const site = this.#word(JIT_ADDRESS)
     this.#words[STACK_TOP_ADDRESS / 4] = top
-    const at = this.#at
-    this.#at = NOWHERE
-    const fault = cause instanceof WebAssembly.RuntimeError ? new Trap('memory', cause.message) : cause
-    return trapError(this.#program.code, at === NOWHERE ? null : at, fault)
+    const { code } = this.#program
+    // Nothing that the translator writes traps by itself, but a program may have overwritten a map's descriptor.
+    if (cause instanceof WebAssembly.RuntimeError) return trapError(code, null, new Trap('memory', cause.message))
+    return trapError(code, site, cause)
   }
 }

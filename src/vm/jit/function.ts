@@ -16,6 +16,7 @@ import { emitAtomic, emitLoad, emitStore, refreshSpan } from './memory.ts'
 import type { FunctionCode, ProgramCode } from './program.ts'
 import { StructuredWalk } from './structure.ts'
 import { emitTrapExit, setPlace, trapIf } from './trap.ts'
+import { BlockValues } from './values.ts'
 import { CodeSink, Op, ValueType } from './wasm/index.ts'
 
 /** Budget of may_goto in one call of a function (BPF_MAX_LOOPS, include/linux/bpf.h). */
@@ -36,12 +37,15 @@ export function translateFunction(program: ProgramCode, func: FunctionCode, modu
       span: func.hasCheckedAccess ? code.addLocal(ValueType.I64) : -1,
       address: func.hasCheckedAccess ? code.addLocal(ValueType.I64) : -1,
       scratch: code.addLocal(ValueType.I64),
+      index: code.addLocal(ValueType.I32),
+      count: code.addLocal(ValueType.I32),
       place: code.addLocal(ValueType.I32),
       fuel: flow.hasLoops ? code.addLocal(ValueType.I64) : -1,
       mayGoto: func.hasMayGoto ? code.addLocal(ValueType.I32) : -1,
       label: cfg.reducible ? -1 : code.addLocal(ValueType.I32),
     },
     control: { depth: 0 },
+    values: new BlockValues(),
     sharesFuel: program.hasCallbacks,
     hasMachineCalls: func.hasMachineCalls,
     faultReadsZero: program.code.faultReadsZero,
@@ -82,12 +86,15 @@ function emitPrologue(ctx: FunctionContext, func: FunctionCode): void {
 }
 
 function emitBlocks(ctx: FunctionContext, func: FunctionCode, flow: Flow): void {
-  const { code, locals } = ctx
+  const { code, locals, values } = ctx
   const { insns } = ctx.program.code
   new StructuredWalk(ctx, func.cfg, flow, {
     emitBody(start, end) {
+      values.reset()
       for (let at = start; at < end; at += slotsAt(insns, at)) {
-        emitOperation(ctx, ctx.program.operations[at] as Operation, at)
+        const op = ctx.program.operations[at] as Operation
+        emitOperation(ctx, op, at)
+        values.step(op, at)
       }
     },
     emitLoopHeader(at) {

@@ -1,3 +1,4 @@
+import { HelperId } from '../../uapi/index.ts'
 import type { AccessSize, AtomicOp, Operation } from '../../isa/index.ts'
 import { FRAME_SIZE, GUARD_SIZE } from '../engine.ts'
 import { BASE_LOCAL, pushRegister, registerLocal, setRegister, type FunctionContext } from './context.ts'
@@ -13,9 +14,26 @@ const SIGNED_LOADS: Record<AccessSize, Op> = {
 }
 const STORES: Record<AccessSize, Op> = { 1: Op.i64_store8, 2: Op.i64_store16, 4: Op.i64_store32, 8: Op.i64_store }
 
-/** An access to the function's own frame needs no check. */
-function inFrame(register: number, off: number, size: number): boolean {
-  return register === 10 && off >= -FRAME_SIZE && off + size <= 0
+/** Where an access goes, as far as it is known when the program is compiled. */
+type Place =
+  /** In the function's own frame, this far above its bottom. */
+  | { readonly kind: 'frame'; readonly offset: number }
+  /** At this address, which is memory. */
+  | { readonly kind: 'constant'; readonly address: number }
+  /** Anywhere. */
+  | null
+
+/** Accesses whose place is known need no check. */
+function placeOf(ctx: FunctionContext, register: number, off: number, size: number): Place {
+  const value = ctx.values.get(register)
+  if (value?.kind === 'frame') {
+    const offset = FRAME_SIZE + value.offset + off
+    return offset >= 0 && offset + size <= FRAME_SIZE ? { kind: 'frame', offset } : null
+  }
+  if (value?.kind !== 'constant' || value.high !== 0) return null
+  const address = (value.low >>> 0) + off
+  // Memory never gets smaller.
+  return address >= GUARD_SIZE && address + size <= ctx.module.memorySize ? { kind: 'constant', address } : null
 }
 
 /**
@@ -33,19 +51,24 @@ function pushOutOfBounds(ctx: FunctionContext, register: number, off: number, si
 }
 
 /** Checks an access; a bad one traps. Afterwards pushAddress() may be used, more than once. */
-function checkAccess(ctx: FunctionContext, register: number, off: number, size: number, at: number): void {
-  if (inFrame(register, off, size)) return
+export function checkAccess(ctx: FunctionContext, register: number, off: number, size: number, at: number): void {
+  if (placeOf(ctx, register, off, size) !== null) return
   setPlace(ctx, at, 'operation')
   pushOutOfBounds(ctx, register, off, size)
   trapIf(ctx)
 }
 
 /** Pushes the i32 address of the access checked last; returns the constant offset that belongs to it. */
-function pushAddress(ctx: FunctionContext, register: number, off: number, size: number): number {
+export function pushAddress(ctx: FunctionContext, register: number, off: number, size: number): number {
   const { code, locals } = ctx
-  if (inFrame(register, off, size)) {
+  const place = placeOf(ctx, register, off, size)
+  if (place?.kind === 'frame') {
     code.get(BASE_LOCAL)
-    return FRAME_SIZE + off
+    return place.offset
+  }
+  if (place?.kind === 'constant') {
+    code.i32(0)
+    return place.address
   }
   code.get(locals.address)
   code.op(Op.i32_wrap_i64)
@@ -58,7 +81,7 @@ export function emitLoad(ctx: FunctionContext, op: Load, at: number): void {
   const { code } = ctx
   const signed = op.kind === 'load' && op.signed
   const opcode = (signed ? SIGNED_LOADS : LOADS)[op.size]
-  const zeroes = ctx.faultReadsZero && op.kind === 'load' && !inFrame(op.src, op.off, op.size)
+  const zeroes = ctx.faultReadsZero && op.kind === 'load' && placeOf(ctx, op.src, op.off, op.size) === null
   if (zeroes) {
     pushOutOfBounds(ctx, op.src, op.off, op.size)
     code.if(ValueType.I64)
@@ -126,13 +149,16 @@ export function emitAtomic(ctx: FunctionContext, op: Extract<Operation, { kind: 
   setRegister(ctx, op.op === 'cmpxchg' ? 0 : src, at)
 }
 
-/** Whether an operation needs the span and address locals. */
-export function isCheckedAccess(op: Operation): boolean {
+/** Whether an operation may need a bounds check, before anything is known of registers. */
+export function mayNeedCheck(op: Operation): boolean {
+  const inFrame = (register: number, off: number, size: number): boolean =>
+    register === 10 && off >= -FRAME_SIZE && off + size <= 0
   if (op.kind === 'load' || op.kind === 'loadAcquire') return !inFrame(op.src, op.off, op.size)
   if (op.kind === 'store' || op.kind === 'storeRelease' || op.kind === 'atomic') {
     return !inFrame(op.dst, op.off, op.size)
   }
-  return false
+  // The key of a lookup.
+  return op.kind === 'call' && op.call === 'helper' && op.imm === HelperId.map_lookup_elem
 }
 
 /** Sets the span local from the memory's size, which calls may have changed. */

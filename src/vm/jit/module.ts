@@ -1,6 +1,8 @@
-import { FRAME_SIZE, STACK_TOP_ADDRESS, REGS_ADDRESS } from '../engine.ts'
+import { helperName } from '../../uapi/index.ts'
+import { FRAME_SIZE, JIT_ADDRESS, REGS_ADDRESS, STACK_TOP_ADDRESS, type Machine } from '../engine.ts'
 import { BPF_FUNCTION, pushFromArea, type ModuleIndices } from './context.ts'
 import { translateFunction } from './function.ts'
+import { FIND_FUNCTION, findBody } from './maps.ts'
 import type { ProgramCode } from './program.ts'
 import { NO_PLACE } from './trap.ts'
 import { CodeSink, ModuleBuilder, Op, ValueType, type FunctionType } from './wasm/index.ts'
@@ -13,49 +15,75 @@ const signature = (params: readonly ValueType[], results: readonly ValueType[] =
 })
 
 /** Functions that a module imports from `env`, beside `memory`. All of them take i32 only. */
-export interface JitImports extends Record<string, WebAssembly.ImportValue> {
+export interface JitImports {
   trap(place: number, low: number, high: number): never
-  callHelper(id: number, at: number): void
-  callKfunc(id: number, at: number): void
-  tailCall(at: number): number
-  loadPacket(offset: number, size: number, at: number): number
+  callKfunc(id: number): void
+  tailCall(): number
+  loadPacket(offset: number, size: number): number
   memory: WebAssembly.Memory
+  /** One for each helper, by helperImport(). */
+  [helper: string]: WebAssembly.ImportValue
 }
 
 /** What an instance exports. */
 export interface JitExports {
   /** Runs the entry with r1 = ctx, its frame below `top`; no frame goes below `limit`. */
   run(ctx: number, top: number, limit: number): void
+  /** run() `times` times. */
+  repeat(ctx: number, top: number, limit: number, times: number): void
   /** Runs function `index` with arguments and result in the register area, its frame below `top`. */
   call(index: number, top: number): void
 }
 
+/** Name of the import for a helper. */
+export function helperImport(id: number): string {
+  return `helper_${helperName(id) ?? id}`
+}
+
 /** Translates a program to a wasm binary. */
-export function buildModule(program: ProgramCode, fuel: number): Uint8Array<ArrayBuffer> {
+export function buildModule(program: ProgramCode, machine: Machine): Uint8Array<ArrayBuffer> {
   const builder = new ModuleBuilder()
   builder.importMemory('env', 'memory', { minimum: 1 })
   const trap = builder.importFunction('env', 'trap', signature([I32, I32, I32]))
-  const callHelper = builder.importFunction('env', 'callHelper', signature([I32, I32]))
-  const callKfunc = builder.importFunction('env', 'callKfunc', signature([I32, I32]))
-  const tailCall = builder.importFunction('env', 'tailCall', signature([I32], [I32]))
-  const loadPacket = builder.importFunction('env', 'loadPacket', signature([I32, I32, I32], [I32]))
+  const callKfunc = builder.importFunction('env', 'callKfunc', signature([I32]))
+  const tailCall = builder.importFunction('env', 'tailCall', signature([], [I32]))
+  const loadPacket = builder.importFunction('env', 'loadPacket', signature([I32, I32], [I32]))
+  const helpers = new Map<number, number>()
+  for (const id of program.helpers) {
+    helpers.set(id, builder.importFunction('env', helperImport(id), signature([])))
+  }
   const run = builder.declareFunction(signature([I32, I32, I32]), 'run')
+  const repeat = builder.declareFunction(signature([I32, I32, I32, I32]), 'repeat')
   const call = builder.declareFunction(signature([I32, I32]), 'call')
   const indices = program.functions.map((f) => builder.declareFunction(BPF_FUNCTION, f.name))
+  const finds = new Map<number, number>()
   const module: ModuleIndices = {
     trap,
-    callHelper,
+    helper: (id) => helpers.get(id) as number,
     callKfunc,
     tailCall,
     loadPacket,
     functions: indices[0] as number,
     fuelGlobal: builder.addGlobal(I64),
     limitGlobal: builder.addGlobal(I32),
+    memorySize: machine.memory.buffer.byteLength,
+    mapAt: (handle) => machine.mapAt?.(handle) ?? null,
+    findFunction(keySize) {
+      let index = finds.get(keySize)
+      if (index === undefined) {
+        index = builder.declareFunction(FIND_FUNCTION, `find_${keySize}`)
+        builder.defineFunction(index, findBody(keySize))
+        finds.set(keySize, index)
+      }
+      return index
+    },
   }
   builder.setTable(indices)
   builder.exportFunction('run', run)
+  builder.exportFunction('repeat', repeat)
   builder.exportFunction('call', call)
-  builder.defineFunction(run, runBody(module, fuel))
+  builder.defineFunction(run, runBody(module, machine.fuel))
+  builder.defineFunction(repeat, repeatBody(run))
   builder.defineFunction(call, callBody(module, builder.type(BPF_FUNCTION)))
   program.functions.forEach((f, i) => {
     builder.defineFunction(indices[i] as number, translateFunction(program, f, module))
@@ -95,9 +123,29 @@ function runBody(module: ModuleIndices, fuel: number): CodeSink {
   return code
 }
 
+/** A loop that calls: a function that loops by itself would stay in V8's baseline code until it returns. */
+function repeatBody(run: number): CodeSink {
+  const times = 3
+  const code = new CodeSink(4)
+  code.loop()
+  for (const parameter of [0, 1, 2]) code.get(parameter)
+  code.call(run)
+  code.get(times)
+  code.i32(1)
+  code.op(Op.i32_sub)
+  code.tee(times)
+  code.brIf(0)
+  code.end()
+  return code
+}
+
 function callBody(module: ModuleIndices, type: number): CodeSink {
   const [index, top] = [0, 1]
   const code = new CodeSink(2)
+  const site = code.addLocal(I32)
+  code.i32(0)
+  code.memory(Op.i32_load, JIT_ADDRESS)
+  code.set(site)
   checkFrame(module, code, top, () => code.getGlobal(module.limitGlobal))
   code.i32(0)
   pushFrame(code, top)
@@ -105,6 +153,9 @@ function callBody(module: ModuleIndices, type: number): CodeSink {
   code.get(index)
   code.callIndirect(type)
   code.memory(Op.i64_store, REGS_ADDRESS)
+  code.i32(0)
+  code.get(site)
+  code.memory(Op.i32_store, JIT_ADDRESS)
   restoreTop(code, top)
   return code
 }

@@ -1,8 +1,8 @@
 import { HelperId } from '../../uapi/index.ts'
 import { buildCfg, decode, LdImm64Pseudo, slotsAt, type Cfg, type Operation } from '../../isa/index.ts'
 import type { VmCode } from '../engine.ts'
-import { malformed } from './context.ts'
-import { isCheckedAccess } from './memory.ts'
+import { malformed, unsupported } from './context.ts'
+import { mayNeedCheck } from './memory.ts'
 
 /** One function, decoded and with its control flow. */
 export interface FunctionCode {
@@ -23,6 +23,9 @@ export interface ProgramCode {
   readonly functions: readonly FunctionCode[]
   /** Index of the function that starts at a slot. */
   readonly functionAt: ReadonlyMap<number, number>
+  /** Ids of the helpers that are called, but for tail calls. */
+  readonly helpers: ReadonlySet<number>
+  readonly hasTailCalls: boolean
   /** Whether a function's address is taken, so that helpers may call back. */
   readonly hasCallbacks: boolean
   /** Whether the program calls its entry, or takes its address. */
@@ -38,11 +41,20 @@ export function analyse(code: VmCode): ProgramCode {
   const { insns } = code
   const operations: (Operation | null)[] = Array<Operation | null>(insns.length).fill(null)
   const functionAt = new Map(code.functions.map((f, index) => [f.start, index]))
+  const helpers = new Set<number>()
   let hasCallbacks = false
+  let hasTailCalls = false
   let isEntryCalled = false
   for (let at = 0; at < insns.length; at += slotsAt(insns, at)) {
     const op = decode(insns, at)
     operations[at] = op
+    if (op.kind === 'call' && op.call === 'helper') {
+      if (op.imm === HelperId.tail_call) hasTailCalls = true
+      else helpers.add(op.imm)
+    }
+    if (op.kind === 'loadImm64' && op.pseudo !== LdImm64Pseudo.NONE && op.pseudo !== LdImm64Pseudo.FUNC) {
+      unsupported(at, `64-bit immediate with pseudo source ${op.pseudo}, which nothing has resolved`)
+    }
     const target = functionTarget(op, at)
     if (target === null) continue
     const callee = functionAt.get(target)
@@ -59,13 +71,13 @@ export function analyse(code: VmCode): ProgramCode {
     for (let at = f.start; at < end; at++) {
       const op = operations[at]
       if (op === null || op === undefined) continue
-      if (isCheckedAccess(op)) hasCheckedAccess = true
-      else if (op.kind === 'mayGoto') hasMayGoto = true
-      else if (isMachineCall(op)) hasMachineCalls = true
+      if (mayNeedCheck(op)) hasCheckedAccess = true
+      if (op.kind === 'mayGoto') hasMayGoto = true
+      if (isMachineCall(op)) hasMachineCalls = true
     }
     return { index, name: f.name, cfg, hasCheckedAccess, hasMachineCalls, hasMayGoto }
   })
-  return { code, operations, functions, functionAt, hasCallbacks, isEntryCalled }
+  return { code, operations, functions, functionAt, helpers, hasTailCalls, hasCallbacks, isEntryCalled }
 }
 
 /** Slot of the function that an instruction calls or takes the address of. */

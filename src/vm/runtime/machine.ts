@@ -1,10 +1,32 @@
-import { STACK_TOP_ADDRESS, type Machine } from '../engine.ts'
+import { MapType } from '../../uapi/index.ts'
+import { STACK_TOP_ADDRESS, type Machine, type MapLayout } from '../engine.ts'
 import { Trap } from '../trap.ts'
 import { helperOf } from './helpers/index.ts'
 import { kfuncOf } from './kfuncs.ts'
 import { MAX_TAIL_CALLS, PROGRAM_STACK_SIZE, STACK_START } from './layout.ts'
+import { Descriptor } from './maps/descriptor.ts'
 import { ProgArrayMap } from './maps/prog-array.ts'
 import type { Runtime } from './runtime.ts'
+
+/** Maps whose lookup does nothing but find the value. */
+const LOOKUPS: Readonly<Record<number, MapLayout['kind']>> = {
+  [MapType.ARRAY]: 'array',
+  [MapType.PERCPU_ARRAY]: 'array',
+  [MapType.HASH]: 'hash',
+  [MapType.PERCPU_HASH]: 'hash',
+}
+
+/**
+ * Helper numbers that stand for what was not found at load: a CO-RE relocation, a map, a kernel function (the numbers
+ * are libbpf's). The kernel takes them where no path leads to; here they stop the program that gets there.
+ */
+const POISONED_CORE = 195_896_080
+const POISONED_REFERENCES = 2_001_000_000
+const POISONED = 'the program reached an instruction whose relocation found nothing'
+
+function isPoison(id: number): boolean {
+  return id === POISONED_CORE || id >= POISONED_REFERENCES
+}
 
 /** The machine that engines run on: a thin face of the runtime. */
 export class VmMachine implements Machine {
@@ -23,14 +45,40 @@ export class VmMachine implements Machine {
   }
 
   hasHelper(id: number): boolean {
-    return helperOf(id) !== undefined
+    return helperOf(id) !== undefined || isPoison(id)
   }
 
   callHelper(id: number): void {
     const helper = helperOf(id)
-    if (helper === undefined) throw new Trap('call', `the vm has no helper #${id}`)
+    if (helper === undefined) {
+      throw new Trap('call', isPoison(id) ? POISONED : `the vm has no helper #${id}`)
+    }
     const rt = this.#runtime
     rt.setResult(helper(rt, rt.low(1), rt.low(2), rt.low(3), rt.low(4), rt.low(5)))
+  }
+
+  helper(id: number): () => void {
+    const helper = helperOf(id)
+    if (helper === undefined) return () => this.callHelper(id)
+    const rt = this.#runtime
+    return () => rt.setResult(helper(rt, rt.low(1), rt.low(2), rt.low(3), rt.low(4), rt.low(5)))
+  }
+
+  mapAt(handle: number): MapLayout | null {
+    const map = this.#runtime.mapAt(handle)
+    const kind = map === undefined ? undefined : LOOKUPS[map.type]
+    if (map === undefined || kind === undefined) return null
+    const { memory } = this.#runtime
+    return {
+      kind,
+      keySize: map.keySize,
+      maxEntries: map.maxEntries,
+      handle,
+      base: memory.u32(handle + Descriptor.BASE),
+      stride: memory.u32(handle + Descriptor.STRIDE),
+      cpuStride: memory.u32(handle + Descriptor.CPU_STRIDE),
+      valueOffset: memory.u32(handle + Descriptor.VALUE_OFFSET),
+    }
   }
 
   /** Calls of kernel functions have numbers of this vm in place of BTF ids, see link.ts; 0 is a missing one. */

@@ -4,7 +4,20 @@ import { GUARD_SIZE } from '../../../src/vm/engine.ts'
 import type { AtomicOp, Operation } from '../../../src/isa/index.ts'
 import { jit } from '../../../src/vm/jit/index.ts'
 import { atomicModel } from './model.ts'
-import { alu, assemble, DATA, exit, imm64, load, MEMORY_END, mov, runOps, store, TestMachine } from './support.ts'
+import {
+  alu,
+  assemble,
+  branch,
+  DATA,
+  exit,
+  imm64,
+  load,
+  MEMORY_END,
+  mov,
+  runOps,
+  store,
+  TestMachine,
+} from './support.ts'
 import { EDGES } from './values.ts'
 
 const SIZES = [1, 2, 4, 8] as const
@@ -110,6 +123,55 @@ describe('loads and stores', () => {
     expect(runOps([mov(0, 5), imm64(1, 0xffff888000000000n), load(8, 0, 1, 4), exit], options)).toBe(0n)
     expect(runOps([mov(0, 5), load(4, 0, 10, -4), exit], options)).toBe(0n)
     expect(trapOf([imm64(1, 0xffff888000000000n), store(8, 1, 0, 1), exit], options).insn).toBe(2)
+  })
+
+  test('constant addresses', () => {
+    const value = 0x1122334455667788n
+    const at = (address: number | bigint, off: number): Operation[] => [
+      imm64(2, BigInt(address)),
+      imm64(3, value),
+      store(8, 2, off, 3),
+      load(8, 0, 2, off),
+      exit,
+    ]
+    expect(runOps(at(DATA, 16))).toBe(value)
+    expect(runOps(at(MEMORY_END, -8))).toBe(value)
+    expect(trapOf(at(MEMORY_END, -7)).insn).toBe(4)
+    expect(trapOf(at(8, 0)).insn).toBe(4)
+    expect(trapOf(at((1n << 32n) + BigInt(DATA), 0)).insn).toBe(4)
+    expect(trapOf(at(-8n, 0)).text).toContain('0xfffffffffffffff8')
+  })
+
+  test('what is known of a register ends with its next value', () => {
+    const machine = new TestMachine()
+    machine.view.setUint32(DATA + 8, 5, true)
+    machine.view.setUint32(DATA + 24, 7, true)
+    const ops = [
+      imm64(2, BigInt(DATA)),
+      alu('add', 2, { imm: 8 }),
+      load(4, 0, 2, 0),
+      alu('add', 2, 1),
+      load(4, 3, 2, 0),
+      alu('add', 0, 3),
+      // A block with two ways to it: r2 is no constant there.
+      imm64(2, BigInt(DATA)),
+      branch('eq', 1, { imm: 16 }, 12),
+      imm64(2, 0n),
+      load(4, 3, 2, 24),
+      alu('add', 0, 3),
+      exit,
+    ]
+    expect(runOps(ops, { machine, ctx: 16 })).toBe(19n)
+    expect(trapOf(ops, { machine, ctx: 0 }).insn).toBe(12)
+  })
+
+  test('a frame pointer that leaves its frame is checked', () => {
+    const ops = [alu('mov', 2, 10), alu('add', 2, { imm: -600 }), load(8, 0, 2, 0), exit]
+    const machine = new TestMachine()
+    machine.view.setUint32(1016, GUARD_SIZE + 584, true)
+    expect(trapOf(ops, { machine }).insn).toBe(2)
+    machine.view.setUint32(1016, GUARD_SIZE + 600, true)
+    expect(runOps(ops, { machine })).toBe(0n)
   })
 
   test('memory that grew in a helper is in bounds', () => {

@@ -55,7 +55,6 @@ export const SKB_MAX_LEN = 16064
 const GSO_MAX_SEGS = 65535
 const GSO_LEGACY_MAX_SIZE = 65536
 const PACKET_HOST = 0
-const PACKET_BROADCAST = 1
 const PACKET_MULTICAST = 2
 const PACKET_OTHERHOST = 3
 /** Ether types and lengths: below this it is a length (IEEE 802.3). */
@@ -129,6 +128,8 @@ export class SkbContext implements RunContext {
     this.data = this.#linkLayer ? this.mac : this.net
     this.tail = PACKET_DATA + packet.length
     memory.fill(CONTEXT_ADDRESS, 0, SKB_SIZE)
+    const ifindex = this.#given === null ? 0 : new DataView(this.#given.buffer).getUint32(SkbField.IFINDEX, true)
+    if (ifindex > 1) throw testRunError('ENODEV', `there is no device ${ifindex}; the vm has the loopback device 1`)
     this.#classify()
     this.#take()
     this.publish()
@@ -136,6 +137,11 @@ export class SkbContext implements RunContext {
 
   get length(): number {
     return this.tail - this.data
+  }
+
+  /** Whether it stands for several segments (generic segmentation offload); test runs cannot say of which protocol. */
+  get isGso(): boolean {
+    return this.field(SkbField.GSO_SIZE) !== 0
   }
 
   /** Ethernet protocol in host order. */
@@ -230,7 +236,8 @@ export class SkbContext implements RunContext {
     const address = memory.read(mac, 6)
     let kind: number = PACKET_HOST
     if (((address[0] as number) & 1) !== 0) {
-      kind = address.every((byte) => byte === 0xff) ? PACKET_BROADCAST : PACKET_MULTICAST
+      // The loopback device has no broadcast address, so that broadcasts are multicasts to it.
+      kind = PACKET_MULTICAST
     } else if (address.some((byte) => byte !== 0)) {
       // The loopback device has address 0.
       kind = PACKET_OTHERHOST
@@ -270,8 +277,8 @@ export class SkbContext implements RunContext {
       throw testRunError('EINVAL', `wire_len is ${wire}, the packet has ${this.length} bytes`)
     }
     if (this.field(SkbField.GSO_SEGS) > GSO_MAX_SEGS) throw testRunError('EINVAL', 'gso_segs is over 65535')
-    const ifindex = this.field(SkbField.IFINDEX)
-    if (ifindex > 1) throw testRunError('ENODEV', `there is no device ${ifindex}; the vm has the loopback device 1`)
     this.setField(SkbField.IFINDEX, 1)
+    // Kept in 16 bits.
+    this.setField(SkbField.GSO_SIZE, this.field(SkbField.GSO_SIZE) & 0xffff)
   }
 }

@@ -19,7 +19,8 @@ const FRAME_SIZE = 40
 const PAGE_SIZE = 4096
 /** Room at the end of the page for struct skb_shared_info. */
 const TAILROOM = 320
-const MAX_META = 32
+/** The shared info of a socket buffer counts metadata in a byte. */
+const MAX_META = 255
 /** Most fragments of a packet that is longer than a page (MAX_SKB_FRAGS). */
 const MAX_FRAGS = 17
 const ETH_HLEN = 14
@@ -59,7 +60,7 @@ export class XdpContext implements RunContext {
       if (field(DATA_META) !== 0 || linear > packet.length || meta > linear) {
         throw testRunError('EINVAL', 'data_meta must be 0, and data <= data_end <= the number of bytes of data')
       }
-      if (meta % 4 !== 0 || meta > MAX_META) {
+      if (meta % 4 !== 0 || meta > Math.min(MAX_META, HEADROOM - FRAME_SIZE)) {
         throw testRunError('EINVAL', `${meta} bytes of metadata; at most ${MAX_META}, a multiple of 4, are possible`)
       }
       if (field(20) !== 0) throw testRunError('EINVAL', 'egress_ifindex must be 0')

@@ -47,12 +47,13 @@ const adjustRoom: Helper = (rt, _skb, difference, mode) => {
   if (by < 0) {
     if (size >= current || current - size < least) return -Errno.ENOTSUPP
     if ((flags & ~(FIXED_GSO | DECAP_L3 | NO_CSUM_RESET)) !== 0 || innerMac !== 0) return -Errno.EINVAL
+    if (skb.isGso) return -Errno.ENOTSUPP
     if (skb.length < at + size) return -Errno.ENOMEM
     skb.remove(at, size)
     if (decap === DECAP_L3_IPV6) skb.protocol = ETH_P_IPV6
     else if (decap === DECAP_L3_IPV4) skb.protocol = ETH_P_IP
   } else {
-    if (skb.length + size > SKB_MAX_LEN) return -Errno.ENOTSUPP
+    if (skb.length + size > SKB_MAX_LEN || skb.isGso) return -Errno.ENOTSUPP
     const error = checkEncapsulation(skb, flags, innerMac, size)
     if (error !== 0) return error
     if (!skb.insert(at, size)) return -Errno.ENOMEM

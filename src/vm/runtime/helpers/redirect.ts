@@ -20,8 +20,10 @@ export const REDIRECT_HELPERS: HelperGroup = {
   [HelperId.redirect_neigh]: (rt, _ifindex, _params, size) =>
     rt.flags(4) === 0 && (size === 0 || size >= 20) ? TcAction.REDIRECT : TcAction.SHOT,
   [HelperId.clone_redirect]: (rt, _skb, ifindex) => {
-    skbOf(rt)
-    return (rt.flags(3) & ~INGRESS) === 0 && ifindex === LOOPBACK ? 0 : -Errno.EINVAL
+    const skb = skbOf(rt)
+    if ((rt.flags(3) & ~INGRESS) !== 0) return -Errno.EINVAL
+    if (skb.isGso) return -Errno.EBADMSG
+    return ifindex === LOOPBACK ? 0 : -Errno.EINVAL
   },
   [HelperId.fib_lookup]: (rt, _ctx, _params, size) => {
     rt.pointer(2, size, 'struct bpf_fib_lookup')

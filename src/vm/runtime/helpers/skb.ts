@@ -1,5 +1,6 @@
 import { Errno, HelperId } from '../../../uapi/index.ts'
 import { ETH_P_IP, ETH_P_IPV6, SKB_MAX_LEN, SkbField, type SkbContext } from '../context/skb.ts'
+import { PACKET_START } from '../layout.ts'
 import { skbOf, type Helper, type HelperGroup } from './helper.ts'
 
 const INT_MAX = 0x7fffffff
@@ -57,6 +58,10 @@ const changeTail: Helper = (rt, _skb, length) => {
   if (skb.encapsulated) return -Errno.ENOTSUPP
   if (length > skb.length) rt.memory.fill(skb.tail, 0, length - skb.length)
   skb.tail = skb.data + length
+  if (skb.isGso) {
+    skb.setField(SkbField.GSO_SIZE, 0)
+    skb.setField(SkbField.GSO_SEGS, 0)
+  }
   skb.publish()
   return 0
 }
@@ -64,7 +69,8 @@ const changeTail: Helper = (rt, _skb, length) => {
 const changeHead: Helper = (rt, _skb, size) => {
   const skb = skbOf(rt)
   const length = skb.length + size
-  if (rt.flags(3) !== 0 || length > SKB_MAX_LEN) return -Errno.EINVAL
+  if (rt.flags(3) !== 0 || (!skb.isGso && length > SKB_MAX_LEN)) return -Errno.EINVAL
+  if (skb.data - size < PACKET_START) return -Errno.ENOMEM
   skb.data -= size
   rt.memory.fill(skb.data, 0, size)
   skb.mac = skb.data

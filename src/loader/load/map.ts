@@ -1,0 +1,175 @@
+import { readValue, type Btf } from '../../btf/index.ts'
+import { BpfError } from '../../bytes/index.ts'
+import { MapType } from '../../uapi/index.ts'
+import type { BackendMap, BackendProgram } from '../backend.ts'
+import type { MapSpec } from '../spec.ts'
+import { Codec } from './codec.ts'
+
+/** An entry that is added or changed while entries are walked may be met again; this many more ends it. */
+const WALK_SLACK = 64
+
+/** A map in a backend, with keys and values by their C types; bytes where there are none. */
+export class LoadedMap {
+  readonly name: string
+  readonly spec: MapSpec
+  /** The backend's map, for work with bytes. */
+  readonly raw: BackendMap
+  readonly #btf: Btf | null
+  readonly #key: Codec
+  readonly #value: Codec
+  readonly #eventTypeId: number
+
+  constructor(spec: MapSpec, raw: BackendMap, btf: Btf | null) {
+    this.name = spec.name
+    this.spec = spec
+    this.raw = raw
+    this.#btf = btf
+    // Values of maps of maps and prog arrays are ids, whatever the object declares.
+    const holdsObjects = spec.inner !== null || raw.type === MapType.PROG_ARRAY || HOLDS_MAPS.has(raw.type)
+    const isEvents = EVENT_MAPS.has(raw.type)
+    this.#eventTypeId = isEvents ? spec.valueTypeId : 0
+    this.#key = new Codec('key', spec.name, raw.keySize, btf, isEvents ? 0 : spec.keyTypeId)
+    const valueTypeId = isEvents || holdsObjects ? 0 : spec.valueTypeId
+    this.#value = new Codec('value', spec.name, raw.valueSize, btf, valueTypeId)
+  }
+
+  /**
+   * The value of a key, undefined when there is none. Per-CPU maps give an array with one value a CPU. Queues and
+   * stacks have no keys: `get()` looks at the next element.
+   * @throws BpfError `syscall`, `type-mismatch`
+   */
+  get(key?: unknown): unknown {
+    const bytes = this.raw.lookup(this.#encodeKey(key))
+    return bytes === null ? undefined : this.#decode(bytes)
+  }
+
+  /**
+   * Sets a value; a per-CPU map takes an array with one value a CPU, or one value for all of them.
+   * @param flags BPF_ANY (0), BPF_NOEXIST, BPF_EXIST
+   * @throws BpfError `syscall`, `type-mismatch`
+   */
+  set(key: unknown, value: unknown, flags: number = 0): void {
+    this.raw.update(this.#encodeKey(key), this.#encode(value), flags)
+  }
+
+  /** Removes a key; false when there was none. @throws BpfError `syscall`, `type-mismatch` */
+  delete(key: unknown): boolean {
+    return this.raw.delete(this.#encodeKey(key))
+  }
+
+  /** Takes a value out, the next element of a queue or stack; undefined when there is none. */
+  take(key?: unknown): unknown {
+    const bytes = this.raw.lookupAndDelete(this.#encodeKey(key))
+    return bytes === null ? undefined : this.#decode(bytes)
+  }
+
+  /** Puts a map in a map of maps, or a program in a prog array. */
+  setSlot(key: unknown, target: LoadedMap | { readonly raw: BackendProgram }): void {
+    this.raw.setSlot(this.#encodeKey(key), target.raw)
+  }
+
+  /** All keys, as the map has them now; in no order for hashes. */
+  *keys(): Generator<unknown, void> {
+    for (const key of this.#walk()) yield this.#key.decode(key)
+  }
+
+  /** All entries. Those that vanish meanwhile are left out. */
+  *entries(): Generator<[key: unknown, value: unknown], void> {
+    for (const key of this.#walk()) {
+      const value = this.raw.lookup(key)
+      if (value !== null) yield [this.#key.decode(key), this.#decode(value)]
+    }
+  }
+
+  [Symbol.iterator](): Generator<[key: unknown, value: unknown], void> {
+    return this.entries()
+  }
+
+  /** Deletes all entries. @throws BpfError `syscall` for maps whose entries cannot be deleted */
+  clear(): void {
+    for (const key of Array.from(this.#walk())) this.raw.delete(key)
+  }
+
+  /**
+   * Takes all events out of a ring buffer or perf event array. They come by their C type when the map declares one as
+   * its value, or `typeId` says one of the object's BTF; otherwise as bytes.
+   */
+  drain(options: { readonly typeId?: number } = {}): unknown[] {
+    const typeId = options.typeId ?? this.#eventTypeId
+    const events: unknown[] = []
+    this.raw.drain((data) => {
+      events.push(this.#btf === null || typeId === 0 ? data.slice() : readValue(this.#btf, typeId, data))
+    })
+    return events
+  }
+
+  close(): void {
+    this.raw.close()
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+
+  /** Keys as bytes; ends also when others keep changing the map. */
+  *#walk(): Generator<Uint8Array, void> {
+    let left = this.raw.maxEntries + WALK_SLACK
+    for (let key = this.raw.nextKey(null); key !== null && left > 0; left--) {
+      const next = this.raw.nextKey(key)
+      yield key
+      key = next
+    }
+  }
+
+  #encodeKey(key: unknown): Uint8Array {
+    if (this.raw.keySize === 0) return NO_KEY
+    return this.#key.encode(key)
+  }
+
+  /** Bytes of one element; of a per-CPU value each CPU's part is rounded up to 8 bytes. */
+  get #stride(): number {
+    return this.raw.valueCount > 1 || PER_CPU.has(this.raw.type)
+      ? Math.ceil(this.raw.valueSize / 8) * 8
+      : this.raw.valueSize
+  }
+
+  #encode(value: unknown): Uint8Array {
+    if (!PER_CPU.has(this.raw.type)) return this.#value.encode(value)
+    const { valueCount } = this.raw
+    const stride = this.#stride
+    if (value instanceof Uint8Array && value.length === stride * valueCount) return value
+    const isList = Array.isArray(value)
+    if (isList && value.length !== valueCount) {
+      throw new BpfError(
+        'type-mismatch',
+        `map ${this.name}: ${value.length} values were given for ${valueCount} CPUs`,
+        {
+          where: { map: this.name },
+        },
+      )
+    }
+    const bytes = new Uint8Array(stride * valueCount)
+    for (let cpu = 0; cpu < valueCount; cpu++) {
+      bytes.set(this.#value.encode(isList ? (value as unknown[])[cpu] : value), cpu * stride)
+    }
+    return bytes
+  }
+
+  #decode(bytes: Uint8Array): unknown {
+    if (!PER_CPU.has(this.raw.type)) return this.#value.decode(bytes)
+    const stride = this.#stride
+    return Array.from({ length: this.raw.valueCount }, (_, cpu) =>
+      this.#value.decode(bytes.subarray(cpu * stride, cpu * stride + this.raw.valueSize)),
+    )
+  }
+}
+
+const NO_KEY = new Uint8Array(0)
+const EVENT_MAPS: ReadonlySet<number> = new Set([MapType.RINGBUF, MapType.USER_RINGBUF, MapType.PERF_EVENT_ARRAY])
+const HOLDS_MAPS: ReadonlySet<number> = new Set([MapType.ARRAY_OF_MAPS, MapType.HASH_OF_MAPS])
+const PER_CPU: ReadonlySet<number> = new Set([
+  MapType.PERCPU_ARRAY,
+  MapType.PERCPU_HASH,
+  MapType.LRU_PERCPU_HASH,
+  MapType.PERCPU_CGROUP_STORAGE,
+])

@@ -1,0 +1,86 @@
+import { HelperId } from '../../uapi/index.ts'
+import { LdImm64Pseudo, type Operation } from '../../isa/index.ts'
+
+/** What is known of a register's value at compile time. */
+export type Value =
+  /** A 64-bit number by its halves. */
+  | { readonly kind: 'constant'; readonly low: number; readonly high: number }
+  /** The address of the function that starts at a slot. */
+  | { readonly kind: 'function'; readonly slot: number }
+  /** r10 plus `offset`. */
+  | { readonly kind: 'frame'; readonly offset: number }
+
+const FRAME: Value = { kind: 'frame', offset: 0 }
+
+/** Follows constants and frame pointers through one basic block. */
+export class BlockValues {
+  readonly #values: (Value | null)[] = Array<Value | null>(10).fill(null)
+
+  /** At the start of a block nothing is known. */
+  reset(): void {
+    this.#values.fill(null)
+  }
+
+  get(register: number): Value | null {
+    return register === 10 ? FRAME : (this.#values[register] ?? null)
+  }
+
+  /** The address in a register, when it is a constant of 32 bits. */
+  constantAddress(register: number): number | null {
+    const value = this.get(register)
+    return value?.kind === 'constant' && value.high === 0 ? value.low >>> 0 : null
+  }
+
+  /** Takes in the effect of the block's instruction at slot `at`. */
+  step(op: Operation, at: number): void {
+    const values = this.#values
+    switch (op.kind) {
+      case 'alu':
+        values[op.dst] = this.#alu(op)
+        break
+      case 'loadImm64':
+        values[op.dst] =
+          op.pseudo === LdImm64Pseudo.FUNC
+            ? { kind: 'function', slot: at + 1 + op.low }
+            : { kind: 'constant', low: op.low, high: op.high }
+        break
+      case 'endian':
+      case 'addrSpaceCast':
+      case 'load':
+      case 'loadAcquire':
+        values[op.dst] = null
+        break
+      case 'atomic':
+        if (op.fetch) values[op.op === 'cmpxchg' ? 0 : op.src] = null
+        break
+      case 'loadAbs':
+      case 'loadInd':
+        values[0] = null
+        break
+      case 'call':
+        // The engine leaves r1 to r5 as they were.
+        if (op.call !== 'helper' || op.imm !== HelperId.tail_call) values[0] = null
+        break
+      case 'store':
+      case 'storeRelease':
+      case 'jump':
+      case 'branch':
+      case 'mayGoto':
+      case 'gotox':
+      case 'exit':
+    }
+  }
+
+  #alu(op: Extract<Operation, { kind: 'alu' }>): Value | null {
+    if (op.op === 'mov' && op.wide) {
+      return op.src === null ? { kind: 'constant', low: op.imm, high: op.imm >> 31 } : this.get(op.src)
+    }
+    if (op.op === 'mov' && op.src === null) return { kind: 'constant', low: op.imm, high: 0 }
+    if (op.op !== 'add' || !op.wide || op.src !== null) return null
+    const value = this.get(op.dst)
+    if (value === null || value.kind === 'function') return null
+    if (value.kind === 'frame') return { kind: 'frame', offset: value.offset + op.imm }
+    const low = (value.low >>> 0) + op.imm
+    return value.high === 0 && low >= 0 && low <= 0xffffffff ? { kind: 'constant', low: low | 0, high: 0 } : null
+  }
+}
