@@ -82,7 +82,7 @@ for (const item of CASES) {
       `${result.program.padEnd(28)} kernel ${String(result.kernelNs).padStart(6)} ns   vm ${String(result.vmNs).padStart(8)} ns   ratio ${result.ratio}${result.sameResult ? '' : '   RESULTS DIFFER'}`,
     )
   } catch (error) {
-    console.log(`${item[1]}: ${error.message}`)
+    console.log(`${String(item[1])}: ${String(error)}`)
     process.exitCode = 1
   }
 }

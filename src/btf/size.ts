@@ -1,5 +1,6 @@
 import { BpfError } from '../bytes/index.ts'
 import type { Btf } from './btf.ts'
+import type { TypeWords } from './flat.ts'
 import { kindName } from './layout.ts'
 import { BtfKind } from './types.ts'
 
@@ -27,7 +28,7 @@ function isModifier(kind: number): boolean {
   return kind === BtfKind.CONST || kind === BtfKind.VOLATILE || kind === BtfKind.RESTRICT || kind === BtfKind.TYPE_TAG
 }
 
-function kindAt(btf: Btf, id: number): number {
+function kindAt(btf: TypeWords, id: number): number {
   return (btf.word(id, 1) >>> 24) & 0x1f
 }
 
@@ -110,12 +111,12 @@ const UNKNOWN = 0xff
 
 /** {@link alignOfType} for many types. */
 export class AlignmentCache {
-  readonly #btf: Btf
+  readonly #btf: TypeWords
   readonly #pointerSize: number
   /** By id: alignment of a struct or union. */
   readonly #known: Uint8Array
 
-  constructor(btf: Btf) {
+  constructor(btf: TypeWords) {
     this.#btf = btf
     this.#pointerSize = btf.pointerSize
     this.#known = new Uint8Array(btf.typeCount).fill(UNKNOWN)

@@ -1,5 +1,5 @@
 import { BpfError } from '../../bytes/index.ts'
-import type { Btf } from '../btf.ts'
+import type { TypeWords } from '../flat.ts'
 import { BtfKind } from '../types.ts'
 
 /** Declarations nested or chained deeper than this are refused. */
@@ -20,7 +20,7 @@ export class ChainPool {
 
 /** What a declaration writes at the end of its chain, and how. The dumper and cName differ in these. */
 export interface DeclarationParts {
-  readonly btf: Btf
+  readonly types: TypeWords
   add(text: string): void
   /** Adds the text at a string offset. */
   addName(offset: number): void
@@ -61,7 +61,7 @@ function declareNested(parts: DeclarationParts, id: number, name: Declarator, le
   for (let at = id; ;) {
     ids.push(at)
     if (ids.length > MAX_DEPTH) throw tooDeep(id)
-    const next = derivedFrom(parts.btf, at)
+    const next = derivedFrom(parts.types, at)
     if (next < 0) break
     at = next
   }
@@ -72,12 +72,12 @@ export function tooDeep(id: number): BpfError {
   return new BpfError('malformed', `type [${id}] contains itself, or is derived through more than ${MAX_DEPTH} types`)
 }
 
-function kindOf(btf: Btf, id: number): number {
+function kindOf(btf: TypeWords, id: number): number {
   return (btf.word(id, 1) >>> 24) & 0x1f
 }
 
 /** The type that `id` derives from in a declaration; -1 for those that end one. */
-function derivedFrom(btf: Btf, id: number): number {
+function derivedFrom(btf: TypeWords, id: number): number {
   switch (kindOf(btf, id)) {
     case BtfKind.PTR:
     case BtfKind.VOLATILE:
@@ -102,7 +102,7 @@ const QUALIFIERS: Readonly<Record<number, string>> = {
 /** Qualifiers of a base type: written before it. */
 function writeQualifiers(parts: DeclarationParts, chain: Chain): void {
   while (chain.left > 0) {
-    const word = QUALIFIERS[kindOf(parts.btf, chain.ids[chain.left - 1] as number)]
+    const word = QUALIFIERS[kindOf(parts.types, chain.ids[chain.left - 1] as number)]
     if (word === undefined) return
     parts.add(`${word} `)
     chain.left--
@@ -112,7 +112,7 @@ function writeQualifiers(parts: DeclarationParts, chain: Chain): void {
 /** Qualifiers of an array or a function mean nothing (GCC writes some); they are left out. */
 function dropQualifiers(parts: DeclarationParts, chain: Chain): void {
   while (chain.left > 0) {
-    const kind = kindOf(parts.btf, chain.ids[chain.left - 1] as number)
+    const kind = kindOf(parts.types, chain.ids[chain.left - 1] as number)
     if (QUALIFIERS[kind] === undefined && kind !== BtfKind.TYPE_TAG) return
     chain.left--
   }
@@ -126,7 +126,7 @@ function writeName(parts: DeclarationParts, name: Declarator, afterPointer: bool
 }
 
 function writeChain(parts: DeclarationParts, chain: Chain, name: Declarator, level: number, depth: number): void {
-  const { btf } = parts
+  const btf = parts.types
   // A chain that starts with a pointer is inside parentheses: "(*name)" has no space before the asterisk.
   let afterPointer = true
   while (chain.left > 0) {
@@ -196,14 +196,14 @@ function writeArray(
   afterPointer: boolean,
   depth: number,
 ): void {
-  const length = `[${parts.btf.word(id, 5)}]`
+  const length = `[${parts.types.word(id, 5)}]`
   dropQualifiers(parts, chain)
   if (chain.left === 0) {
     writeName(parts, name, afterPointer)
     parts.add(length)
     return
   }
-  const isMatrix = kindOf(parts.btf, chain.ids[chain.left - 1] as number) === BtfKind.ARRAY
+  const isMatrix = kindOf(parts.types, chain.ids[chain.left - 1] as number) === BtfKind.ARRAY
   if (name !== '' && name !== 0 && !afterPointer) parts.add(' ')
   if (!isMatrix) parts.add('(')
   writeChain(parts, chain, name, level, depth + 1)
@@ -220,7 +220,7 @@ function writeFunction(
   afterPointer: boolean,
   depth: number,
 ): void {
-  const { btf } = parts
+  const btf = parts.types
   dropQualifiers(parts, chain)
   if (chain.left > 0) {
     parts.add(' (')

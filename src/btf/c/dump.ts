@@ -5,6 +5,7 @@ import { AlignmentCache, sizeOfType } from '../size.ts'
 import { TextBuilder } from '../text.ts'
 import { BtfKind } from '../types.ts'
 import { decimal64 } from '../dump-raw.ts'
+import { FlatTypes } from '../flat.ts'
 import { ChainPool, declare, type DeclarationParts, MAX_DEPTH, tooDeep } from './declare.ts'
 import { typeTagAttribute } from './name.ts'
 import { DefinitionOrder, referencedTypes, stepLimit, tooEntangled } from './order.ts'
@@ -77,7 +78,7 @@ export function dumpC(btf: Btf, options: BtfDumpCOptions = {}): string {
       dumper.dump(id)
     }
   } else {
-    if (options.sort ?? true) for (const id of sortedIds(btf, names, isCompatible)) dumper.dump(id)
+    if (options.sort ?? true) for (const id of sortedIds(dumper.types, names, isCompatible)) dumper.dump(id)
     else for (let id = 1; id < btf.typeCount; id++) dumper.dump(id)
     dumper.kfuncs()
   }
@@ -85,12 +86,19 @@ export function dumpC(btf: Btf, options: BtfDumpCOptions = {}): string {
   return dumper.toString()
 }
 
+/** By kind: word with the type that a pointer, modifier or array needs; 0 for others. */
+const PASSED_ON = new Uint8Array(32)
+for (const kind of [BtfKind.PTR, BtfKind.VOLATILE, BtfKind.CONST, BtfKind.RESTRICT, BtfKind.TYPE_TAG])
+  PASSED_ON[kind] = 2
+PASSED_ON[BtfKind.ARRAY] = 3
+
 const NOT_EMITTED = 0
 const EMITTING = 1
 const EMITTED = 2
 
 class CDumper implements DeclarationParts {
-  readonly btf: Btf
+  readonly types: FlatTypes
+  readonly #btf: Btf
   readonly #names: NameTable
   readonly #isCompatible: boolean
   readonly #out: TextBuilder
@@ -111,19 +119,20 @@ class CDumper implements DeclarationParts {
   readonly #limit: number
 
   constructor(btf: Btf, names: NameTable, isCompatible: boolean) {
-    this.btf = btf
+    this.#btf = btf
+    this.types = new FlatTypes(btf)
     this.#out = new TextBuilder(btf)
     this.#limit = stepLimit(btf)
     this.#names = names
     this.#isCompatible = isCompatible
-    this.#order = new DefinitionOrder(btf, referencedTypes(btf))
+    this.#order = new DefinitionOrder(btf, this.types, referencedTypes(btf))
     this.#state = new Uint8Array(btf.typeCount)
     this.#state[0] = EMITTED
     this.#forwarded = new Uint8Array(btf.typeCount)
     this.#named = new Uint8Array(btf.typeCount)
     this.#typeNames = new NameUses(names)
     this.#identifiers = new NameUses(names)
-    this.#alignments = new AlignmentCache(btf)
+    this.#alignments = new AlignmentCache(this.types)
     this.#units = paddingUnits(btf.pointerSize)
   }
 
@@ -148,11 +157,11 @@ class CDumper implements DeclarationParts {
 
   /** Prototypes of the kernel functions that programs may call: functions with the declaration tag bpf_kfunc. */
   kfuncs(): void {
-    const { btf } = this
+    const btf = this.types
     this.add('\n/* BPF kfuncs */\n#ifndef BPF_NO_KFUNC_PROTOTYPES\n')
     for (let id = 1; id < btf.typeCount; id++) {
       if (this.#kind(id) !== BtfKind.DECL_TAG || (btf.word(id, 3) | 0) !== -1) continue
-      if (this.#text(btf.word(id, 0)) !== KFUNC_TAG) continue
+      if (!this.#names.is(btf.word(id, 0), KFUNC_TAG)) continue
       const func = btf.word(id, 2)
       if (this.#kind(func) !== BtfKind.FUNC) continue
       this.add('extern ')
@@ -167,12 +176,12 @@ class CDumper implements DeclarationParts {
   }
 
   composite(id: number, level: number): void {
-    if (this.btf.word(id, 0) === 0) this.#structDefinition(id, level)
+    if (this.types.word(id, 0) === 0) this.#structDefinition(id, level)
     else this.#structForward(id)
   }
 
   enumeration(id: number, level: number): void {
-    if (this.btf.word(id, 0) === 0) this.#enumDefinition(id, level)
+    if (this.types.word(id, 0) === 0) this.#enumDefinition(id, level)
     else {
       this.add('enum ')
       this.#addTypeName(id)
@@ -189,15 +198,15 @@ class CDumper implements DeclarationParts {
   }
 
   typeTag(id: number): string {
-    return typeTagAttribute(this.#text(this.btf.word(id, 0)), !this.#isCompatible && this.#kindFlag(id))
+    return typeTagAttribute(this.#text(this.types.word(id, 0)), !this.#isCompatible && this.#kindFlag(id))
   }
 
   #kind(id: number): number {
-    return (this.btf.word(id, 1) >>> 24) & 0x1f
+    return (this.types.word(id, 1) >>> 24) & 0x1f
   }
 
   #kindFlag(id: number): boolean {
-    return this.btf.word(id, 1) >>> 31 !== 0
+    return this.types.word(id, 1) >>> 31 !== 0
   }
 
   #addTypeName(id: number): void {
@@ -207,19 +216,19 @@ class CDumper implements DeclarationParts {
   /** Writes the type's name, with a number at its end when it was used for another type before. */
   #addUniqueName(id: number, uses: NameUses): void {
     const name = this.#renamedTo(id, uses)
-    if (name === undefined) this.addName(this.btf.word(id, 0))
+    if (name === undefined) this.addName(this.types.word(id, 0))
     else this.add(name)
   }
 
   /** The name that stands for the type's own; undefined when that is free. Names are settled at their first use. */
   #renamedTo(id: number, uses: NameUses): string | undefined {
-    const offset = this.btf.word(id, 0)
+    const offset = this.types.word(id, 0)
     if (offset === 0) return undefined
     if (this.#named[id] === 1) return this.#renamed.get(id)
     this.#named[id] = 1
     const kind = this.#kind(id)
     // Declarations without a body do not take the name.
-    const hasBody = kind !== BtfKind.FWD && !(kind === BtfKind.ENUM && (this.btf.word(id, 1) & 0xffff) === 0)
+    const hasBody = kind !== BtfKind.FWD && !(kind === BtfKind.ENUM && (this.types.word(id, 1) & 0xffff) === 0)
     const times = hasBody ? uses.count(offset) : 1
     if (times < 2) return undefined
     const name = `${this.#text(offset)}___${times}`.slice(0, MAX_UNIQUE_NAME)
@@ -228,21 +237,31 @@ class CDumper implements DeclarationParts {
   }
 
   #isBuiltin(id: number): boolean {
-    return this.#text(this.btf.word(id, 0)) === VA_LIST
+    return this.#names.is(this.types.word(id, 0), VA_LIST)
   }
 
   /** Writes what `id` needs, and `id` itself when it stands alone (container 0) rather than inside a type. */
-  #emit(id: number, container: number, depth: number): void {
-    const { btf } = this
+  #emit(start: number, container: number, depth: number): void {
+    const { words, at } = this.types
     const state = this.#state
-    if (state[id] === EMITTED) return
+    let id = start
+    let kind = 0
+    // References need what they refer to.
+    for (;;) {
+      if (state[id] === EMITTED) return
+      if (++this.#steps > this.#limit) throw tooEntangled()
+      const record = at[id] as number
+      kind = ((words[record + 1] as number) >>> 24) & 0x1f
+      const target = PASSED_ON[kind] as number
+      if (target === 0) break
+      id = words[record + target] as number
+    }
     if (depth > MAX_DEPTH) throw tooDeep(id)
-    if (++this.#steps > this.#limit) throw tooEntangled()
-    const kind = this.#kind(id)
     if (state[id] === EMITTING) {
       this.#declareAhead(id, kind, container)
       return
     }
+    const btf = this.types
     const isTopLevel = container === 0
     switch (kind) {
       case BtfKind.INT: {
@@ -260,16 +279,6 @@ class CDumper implements DeclarationParts {
           this.add(';\n\n')
         }
         state[id] = EMITTED
-        break
-      case BtfKind.PTR:
-      case BtfKind.VOLATILE:
-      case BtfKind.CONST:
-      case BtfKind.RESTRICT:
-      case BtfKind.TYPE_TAG:
-        this.#emit(btf.word(id, 2), container, depth + 1)
-        break
-      case BtfKind.ARRAY:
-        this.#emit(btf.word(id, 3), container, depth + 1)
         break
       case BtfKind.FWD:
         this.forward(id)
@@ -299,7 +308,7 @@ class CDumper implements DeclarationParts {
   }
 
   #emitComposite(id: number, container: number, depth: number): void {
-    const { btf } = this
+    const btf = this.types
     const isTopLevel = container === 0
     const isAnonymous = btf.word(id, 0) === 0
     this.#state[id] = EMITTING
@@ -307,7 +316,9 @@ class CDumper implements DeclarationParts {
       // The members will be written here, so what they refer to has to be declared before.
       const count = btf.word(id, 1) & 0xffff
       const inner = isAnonymous ? container : id
-      for (let i = 0; i < count; i++) this.#emit(btf.word(id, 4 + i * 3), inner, depth + 1)
+      const { words } = btf
+      const first = (btf.at[id] as number) + 4
+      for (let i = 0; i < count; i++) this.#emit(words[first + i * 3] as number, inner, depth + 1)
     } else if (this.#forwarded[id] === 0 && id !== container) {
       this.#structForward(id)
       this.add(';\n\n')
@@ -326,7 +337,7 @@ class CDumper implements DeclarationParts {
   #declareAhead(id: number, kind: number, container: number): void {
     if (this.#forwarded[id] === 1) return
     if (kind === BtfKind.STRUCT || kind === BtfKind.UNION) {
-      if (id === container || this.btf.word(id, 0) === 0) return
+      if (id === container || this.types.word(id, 0) === 0) return
       this.#structForward(id)
       this.add(';\n\n')
       this.#forwarded[id] = 1
@@ -337,10 +348,10 @@ class CDumper implements DeclarationParts {
   }
 
   #typedefDefinition(id: number): void {
-    const offset = this.btf.word(id, 0)
+    const offset = this.types.word(id, 0)
     const name = this.#renamedTo(id, this.#identifiers) ?? offset
-    const target = this.btf.word(id, 2)
-    if (target === 0 && name === offset && this.#text(offset) === GNU_VA_LIST) {
+    const target = this.types.word(id, 2)
+    if (target === 0 && name === offset && this.#names.is(offset, GNU_VA_LIST)) {
       // Old versions of GCC describe it as void.
       this.add(`typedef ${VA_LIST} ${GNU_VA_LIST};\n\n`)
       return
@@ -356,7 +367,7 @@ class CDumper implements DeclarationParts {
   }
 
   #structDefinition(id: number, level: number): void {
-    const { btf } = this
+    const btf = this.types
     if (++this.#depth > MAX_DEPTH) throw tooDeep(id)
     const isStruct = this.#kind(id) === BtfKind.STRUCT
     const count = btf.word(id, 1) & 0xffff
@@ -396,7 +407,7 @@ class CDumper implements DeclarationParts {
 
   #sizeOrZero(id: number): number {
     try {
-      return sizeOfType(this.btf, id)
+      return sizeOfType(this.#btf, id)
     } catch (error) {
       if (isBpfError(error)) return 0
       throw error
@@ -405,7 +416,7 @@ class CDumper implements DeclarationParts {
 
   /** Whether C's own layout would differ from the struct's. */
   #isPacked(id: number): boolean {
-    const { btf } = this
+    const btf = this.types
     const count = btf.word(id, 1) & 0xffff
     const kindFlag = this.#kindFlag(id)
     let largest = 1
@@ -420,7 +431,7 @@ class CDumper implements DeclarationParts {
   }
 
   #enumDefinition(id: number, level: number): void {
-    const { btf } = this
+    const btf = this.types
     const count = btf.word(id, 1) & 0xffff
     this.add('enum')
     if (btf.word(id, 0) !== 0) {

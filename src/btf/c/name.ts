@@ -21,7 +21,7 @@ export function cName(btf: Btf, typeId: number, declarator: string = ''): string
     out += `${word} ${name === '' ? ANONYMOUS : name}`
   }
   const parts: DeclarationParts = {
-    btf,
+    types: btf,
     add: (text) => {
       out += text
     },

@@ -1,5 +1,6 @@
 import { BpfError } from '../../bytes/index.ts'
 import type { Btf } from '../btf.ts'
+import type { FlatTypes } from '../flat.ts'
 import { BtfKind } from '../types.ts'
 import { MAX_DEPTH, tooDeep } from './declare.ts'
 
@@ -10,7 +11,7 @@ const ORDERED = 2
  * exponentially many. vmlinux takes 8 a type.
  */
 export function stepLimit(btf: Btf): number {
-  return 1_000_000 + 64 * btf.typeCount
+  return 250_000 + 64 * btf.typeCount
 }
 
 export function tooEntangled(): BpfError {
@@ -24,14 +25,16 @@ export function tooEntangled(): BpfError {
  */
 export class DefinitionOrder {
   readonly #btf: Btf
+  readonly #types: FlatTypes
   readonly #state: Uint8Array
   readonly #referenced: Uint8Array
   #queue: number[] = []
   #visits = 0
   readonly #limit: number
 
-  constructor(btf: Btf, referenced: Uint8Array) {
+  constructor(btf: Btf, types: FlatTypes, referenced: Uint8Array) {
     this.#btf = btf
+    this.#types = types
     this.#referenced = referenced
     this.#limit = stepLimit(btf)
     this.#state = new Uint8Array(btf.typeCount)
@@ -48,32 +51,33 @@ export class DefinitionOrder {
 
   /** Whether the link is strong. */
   #visit(id: number, throughPointer: boolean, depth: number): boolean {
-    const btf = this.#btf
     const state = this.#state
     if (state[id] === ORDERED) return true
     if (depth > MAX_DEPTH) throw tooDeep(id)
     if (++this.#visits > this.#limit) throw tooEntangled()
-    const info = btf.word(id, 1)
+    const { words } = this.#types
+    const at = this.#types.at[id] as number
+    const info = words[at + 1] as number
     const kind = (info >>> 24) & 0x1f
-    const named = btf.word(id, 0) !== 0
+    const named = words[at] !== 0
     const isComposite = kind === BtfKind.STRUCT || kind === BtfKind.UNION
     if (state[id] === ORDERING) {
       if (isComposite && throughPointer && named) return false
-      throw new BpfError('malformed', `type [${id}] ${btf.name(id)} contains itself: C has no order for that`)
+      throw new BpfError('malformed', `type [${id}] ${this.#btf.name(id)} contains itself: C has no order for that`)
     }
     switch (kind) {
       case BtfKind.PTR: {
-        const strong = this.#visit(btf.word(id, 2), true, depth + 1)
+        const strong = this.#visit(words[at + 2] as number, true, depth + 1)
         state[id] = ORDERED
         return strong
       }
       case BtfKind.ARRAY:
-        return this.#visit(btf.word(id, 3), false, depth + 1)
+        return this.#visit(words[at + 3] as number, false, depth + 1)
       case BtfKind.STRUCT:
       case BtfKind.UNION:
         if (throughPointer && named) return false
         state[id] = ORDERING
-        for (let i = 0; i < (info & 0xffff); i++) this.#visit(btf.word(id, 4 + i * 3), false, depth + 1)
+        for (let i = 0; i < (info & 0xffff); i++) this.#visit(words[at + 4 + i * 3] as number, false, depth + 1)
         if (named) this.#queue.push(id)
         state[id] = ORDERED
         return true
@@ -85,7 +89,7 @@ export class DefinitionOrder {
         state[id] = ORDERED
         return true
       case BtfKind.TYPEDEF: {
-        const strong = this.#visit(btf.word(id, 2), throughPointer, depth + 1)
+        const strong = this.#visit(words[at + 2] as number, throughPointer, depth + 1)
         if (throughPointer && !strong) return false
         this.#queue.push(id)
         state[id] = ORDERED
@@ -95,11 +99,11 @@ export class DefinitionOrder {
       case BtfKind.CONST:
       case BtfKind.RESTRICT:
       case BtfKind.TYPE_TAG:
-        return this.#visit(btf.word(id, 2), throughPointer, depth + 1)
+        return this.#visit(words[at + 2] as number, throughPointer, depth + 1)
       case BtfKind.FUNC_PROTO: {
-        let strong = this.#visit(btf.word(id, 2), throughPointer, depth + 1)
+        let strong = this.#visit(words[at + 2] as number, throughPointer, depth + 1)
         for (let i = 0; i < (info & 0xffff); i++) {
-          if (this.#visit(btf.word(id, 4 + i * 2), throughPointer, depth + 1)) strong = true
+          if (this.#visit(words[at + 4 + i * 2] as number, throughPointer, depth + 1)) strong = true
         }
         return strong
       }

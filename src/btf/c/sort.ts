@@ -1,4 +1,4 @@
-import type { Btf } from '../btf.ts'
+import type { FlatTypes } from '../flat.ts'
 import type { NameTable } from '../names.ts'
 import { BtfKind } from '../types.ts'
 import { MAX_DEPTH, tooDeep } from './declare.ts'
@@ -14,84 +14,126 @@ const PREFIX_BYTES = 6
  *
  * @param skipFirst leaves out the type that sorts first of all: bpftool's loop starts at its second
  */
-export function sortedIds(btf: Btf, names: NameTable, skipFirst: boolean): Uint32Array {
-  const sorter = new Sorter(btf, names)
+export function sortedIds(types: FlatTypes, names: NameTable, skipFirst: boolean): Uint32Array {
+  const sorter = new Sorter(types, names)
   const first = skipFirst ? sorter.first() : 0
-  const ids = new Uint32Array(btf.typeCount)
+  const { words, at, typeCount } = types
+  const ids = new Uint32Array(typeCount)
   let count = 0
-  for (let id = 1; id < btf.typeCount; id++) if (id !== first && prints(btf, id)) ids[count++] = id
+  for (let id = 1; id < typeCount; id++) {
+    const kind = ((words[(at[id] as number) + 1] as number) >>> 24) & 0x1f
+    if (id !== first && NEVER_PRINTS[kind] === 0) ids[count++] = id
+  }
   return sorter.sort(ids.subarray(0, count))
 }
 
-function kindOf(btf: Btf, id: number): number {
-  return (btf.word(id, 1) >>> 24) & 0x1f
+// Tables instead of switches: most of this runs only once in a process, before the compiler gets to it.
+
+function byKind(entries: Readonly<Record<number, number>>, otherwise: number = 0): Uint8Array {
+  const table = new Uint8Array(32).fill(otherwise)
+  for (const [kind, value] of Object.entries(entries)) table[Number(kind)] = value
+  return table
 }
 
-function prints(btf: Btf, id: number): boolean {
-  const kind = kindOf(btf, id)
-  return kind !== BtfKind.FUNC && kind !== BtfKind.VAR && kind !== BtfKind.DATASEC && kind !== BtfKind.DECL_TAG
-}
+const NEVER_PRINTS = byKind({ [BtfKind.FUNC]: 1, [BtfKind.VAR]: 1, [BtfKind.DATASEC]: 1, [BtfKind.DECL_TAG]: 1 })
 
-/** The type that a reference, modifier, tag or array is about; -1 for others. */
-function targetOf(btf: Btf, id: number): number {
-  switch (kindOf(btf, id)) {
-    case BtfKind.ARRAY:
-      return btf.word(id, 3)
-    case BtfKind.TYPE_TAG:
-    case BtfKind.CONST:
-    case BtfKind.PTR:
-    case BtfKind.VOLATILE:
-    case BtfKind.RESTRICT:
-    case BtfKind.TYPEDEF:
-    case BtfKind.DECL_TAG:
-      return btf.word(id, 2)
-    default:
-      return -1
-  }
-}
+/** By kind: word with the type that a reference, modifier, tag or array is about; 0 for other kinds. */
+const TARGET_WORD = byKind({
+  [BtfKind.ARRAY]: 3,
+  [BtfKind.TYPE_TAG]: 2,
+  [BtfKind.CONST]: 2,
+  [BtfKind.PTR]: 2,
+  [BtfKind.VOLATILE]: 2,
+  [BtfKind.RESTRICT]: 2,
+  [BtfKind.TYPEDEF]: 2,
+  [BtfKind.DECL_TAG]: 2,
+})
+
+/** By kind: rank of a type that has a name, or is referred to by one, and of one that has not. */
+const NAMED_RANK = byKind(
+  {
+    [BtfKind.ENUM]: 1,
+    [BtfKind.ENUM64]: 1,
+    [BtfKind.INT]: 2,
+    [BtfKind.FLOAT]: 2,
+    [BtfKind.STRUCT]: 3,
+    [BtfKind.UNION]: 3,
+    [BtfKind.FUNC_PROTO]: 4,
+  },
+  LAST_RANK,
+)
+const NAMELESS_RANK = byKind(
+  { [BtfKind.ENUM]: 0, [BtfKind.ENUM64]: 0, [BtfKind.INT]: 2, [BtfKind.FLOAT]: 2 },
+  LAST_RANK,
+)
 
 class Sorter {
-  readonly #btf: Btf
+  readonly #types: FlatTypes
   readonly #names: NameTable
-  /** By id: what to sort by. Hashes of contents are only worked out where names are equal. */
+  /** By id: rank, string offset of the name to sort by, and (for those sorted) places of both names in C's order. */
+  readonly #ranks: Uint8Array
+  readonly #sortOffsets: Uint32Array
   readonly #sortNames: Uint32Array
   readonly #ownNames: Uint32Array
-  readonly #ranks: Uint8Array
+  /** Hashes of contents, only worked out where names are equal. */
   readonly #deep: Hashes
   /** Hashes without members: what a member adds to its struct's. */
   readonly #shallow: Hashes
 
-  constructor(btf: Btf, names: NameTable) {
-    this.#btf = btf
+  constructor(types: FlatTypes, names: NameTable) {
+    const count = types.typeCount
+    this.#types = types
     this.#names = names
-    const count = btf.typeCount
+    this.#ranks = new Uint8Array(count).fill(LAST_RANK)
+    this.#sortOffsets = new Uint32Array(count)
     this.#sortNames = new Uint32Array(count)
     this.#ownNames = new Uint32Array(count)
-    this.#ranks = new Uint8Array(count)
     this.#deep = new Hashes(count)
     this.#shallow = new Hashes(count)
+    this.#rankAll()
+  }
+
+  /** Follows each type to the one that it is about, for its rank and the name to sort by. */
+  #rankAll(): void {
+    const { words, at, typeCount } = this.#types
+    for (let id = 1; id < typeCount; id++) {
+      let record = at[id] as number
+      let hasName = words[record] !== 0
+      let rank = -1
+      let kind = ((words[record + 1] as number) >>> 24) & 0x1f
+      let steps = 0
+      for (let target = TARGET_WORD[kind] as number; target !== 0; target = TARGET_WORD[kind] as number) {
+        if (!hasName) rank = LAST_RANK
+        if (++steps > MAX_DEPTH) throw tooDeep(id)
+        record = at[words[record + target] as number] as number
+        kind = ((words[record + 1] as number) >>> 24) & 0x1f
+        if (words[record] !== 0) hasName = true
+      }
+      this.#ranks[id] = rank >= 0 ? rank : ((hasName ? NAMED_RANK : NAMELESS_RANK)[kind] as number)
+      // An anonymous enum goes by its first enumerator, unless a reference led there.
+      const isEnum = kind === BtfKind.ENUM || kind === BtfKind.ENUM64
+      const isNamelessEnum = steps === 0 && !hasName && isEnum && ((words[record + 1] as number) & 0xffff) > 0
+      this.#sortOffsets[id] = words[isNamelessEnum ? record + 3 : record] as number
+    }
   }
 
   /** The id that sorts first of all ids, void included. */
   first(): number {
-    const btf = this.#btf
+    const ranks = this.#ranks
     let best = 0
-    let bestRank = LAST_RANK
-    for (let id = 1; id < btf.typeCount; id++) {
-      const rank = this.#rank(id)
-      if (rank < bestRank || (rank === bestRank && this.#compareNames(id, best) < 0)) {
-        best = id
-        bestRank = rank
-      }
+    for (let id = 1; id < ranks.length; id++) {
+      const difference = (ranks[id] as number) - (ranks[best] as number)
+      if (difference < 0 || (difference === 0 && this.#compareNames(id, best) < 0)) best = id
     }
     return best
   }
 
   #compareNames(a: number, b: number): number {
     const { bytes } = this.#names
+    const types = this.#types
     return (
-      compareBytes(bytes, this.#sortName(a), this.#sortName(b)) ||
-      compareBytes(bytes, this.#btf.word(a, 0), this.#btf.word(b, 0)) ||
+      compareBytes(bytes, this.#sortOffsets[a] as number, this.#sortOffsets[b] as number) ||
+      compareBytes(bytes, types.word(a, 0), types.word(b, 0)) ||
       this.#compareHash(a, b)
     )
   }
@@ -99,30 +141,42 @@ class Sorter {
   sort(ids: Uint32Array): Uint32Array {
     this.#numberNames(ids)
     const sorted = this.#byRankAndName(ids)
+    const ranks = this.#ranks
+    const sortNames = this.#sortNames
     // Types of one rank and name: by own name, contents, id.
     for (let start = 0; start < sorted.length;) {
+      const id = sorted[start] as number
+      const rank = ranks[id]
+      const name = sortNames[id]
       let end = start + 1
-      while (end < sorted.length && this.#sameRun(sorted[start] as number, sorted[end] as number)) end++
+      while (
+        end < sorted.length &&
+        sortNames[sorted[end] as number] === name &&
+        ranks[sorted[end] as number] === rank
+      ) {
+        end++
+      }
       if (end - start > 1) this.#sortRun(sorted.subarray(start, end))
       start = end
     }
     return sorted
   }
 
+  /** Names become their places in C's order, so that comparing them is comparing numbers. */
   #numberNames(ids: Uint32Array): void {
-    const names = this.#names
-    const sortNames = this.#sortNames
-    const ownNames = this.#ownNames
+    const { words, at } = this.#types
+    const places = new Uint32Array(this.#names.bytes.length)
+    const offsets: number[] = []
     for (const id of ids) {
-      this.#ranks[id] = this.#rank(id)
-      sortNames[id] = names.number(this.#sortName(id))
-      ownNames[id] = names.number(this.#btf.word(id, 0))
+      const own = words[at[id] as number] as number
+      const sort = this.#sortOffsets[id] as number
+      if (places[own] === 0) places[own] = offsets.push(own)
+      if (places[sort] === 0) places[sort] = offsets.push(sort)
     }
-    // Names become their places in C's order, so that comparing them is comparing numbers.
-    const ordinals = orderOfNames(names)
+    placeNames(this.#names.bytes, offsets, places)
     for (const id of ids) {
-      sortNames[id] = ordinals[sortNames[id] as number] as number
-      ownNames[id] = ordinals[ownNames[id] as number] as number
+      this.#ownNames[id] = places[words[at[id] as number] as number] as number
+      this.#sortNames[id] = places[this.#sortOffsets[id] as number] as number
     }
   }
 
@@ -130,7 +184,7 @@ class Sorter {
     // Plain numbers sort several times faster than by a function: rank, name and position in one.
     const count = ids.length
     const keys = new Float64Array(count)
-    const range = this.#names.count + 1
+    const range = count * 2 + 1
     for (let i = 0; i < count; i++) {
       const id = ids[i] as number
       keys[i] = ((this.#ranks[id] as number) * range + (this.#sortNames[id] as number)) * count + i
@@ -141,68 +195,21 @@ class Sorter {
     return sorted
   }
 
-  #sameRun(a: number, b: number): boolean {
-    return this.#sortNames[a] === this.#sortNames[b] && this.#ranks[a] === this.#ranks[b]
-  }
-
   /** Sorts ids that are in order already. */
   #sortRun(run: Uint32Array): void {
-    const btf = this.#btf
+    const { words, at } = this.#types
     // Prototypes are many, nameless and have the hash 0: they come first, as they are.
     const rest: number[] = []
     let first = 0
     for (const id of run) {
-      if (kindOf(btf, id) === BtfKind.FUNC_PROTO && btf.word(id, 0) === 0) run[first++] = id
+      const record = at[id] as number
+      const kind = ((words[record + 1] as number) >>> 24) & 0x1f
+      if (kind === BtfKind.FUNC_PROTO && words[record] === 0) run[first++] = id
       else rest.push(id)
     }
     const ownNames = this.#ownNames
     rest.sort((a, b) => (ownNames[a] as number) - (ownNames[b] as number) || this.#compareHash(a, b) || a - b)
     run.set(rest, first)
-  }
-
-  #rank(id: number): number {
-    const btf = this.#btf
-    let hasName = false
-    for (let at = id, steps = 0; ; steps++) {
-      if (btf.word(at, 0) !== 0) hasName = true
-      switch (kindOf(btf, at)) {
-        case BtfKind.ENUM:
-        case BtfKind.ENUM64:
-          return hasName ? 1 : 0
-        case BtfKind.INT:
-        case BtfKind.FLOAT:
-          return 2
-        case BtfKind.STRUCT:
-        case BtfKind.UNION:
-          return hasName ? 3 : LAST_RANK
-        case BtfKind.FUNC_PROTO:
-          return hasName ? 4 : LAST_RANK
-        default:
-          break
-      }
-      const next = targetOf(btf, at)
-      if (next < 0 || !hasName) return LAST_RANK
-      if (steps > MAX_DEPTH) throw tooDeep(id)
-      at = next
-    }
-  }
-
-  /** String offset of the name to sort by. */
-  #sortName(id: number): number {
-    const btf = this.#btf
-    let at = id
-    for (let steps = 0; ; steps++) {
-      const next = targetOf(btf, at)
-      if (next < 0) break
-      if (steps > MAX_DEPTH) throw tooDeep(id)
-      at = next
-    }
-    const name = btf.word(at, 0)
-    const kind = kindOf(btf, at)
-    // An anonymous enum goes by its first enumerator, unless a reference led here.
-    const isEnum = kind === BtfKind.ENUM || kind === BtfKind.ENUM64
-    if (name === 0 && at === id && isEnum && (btf.word(at, 1) & 0xffff) > 0) return btf.word(at, 3)
-    return name
   }
 
   #compareHash(a: number, b: number): number {
@@ -220,24 +227,25 @@ class Sorter {
   /** Works out the hash of a type, with its members or (as for members themselves) without. */
   #hashType(into: Hashes, id: number, members: boolean, depth: number): void {
     if (depth > MAX_DEPTH) throw tooDeep(id)
-    const btf = this.#btf
+    const { words, at } = this.#types
+    const record = at[id] as number
     const sum = new Hash64()
-    const info = btf.word(id, 1)
+    const info = words[record + 1] as number
     const kind = (info >>> 24) & 0x1f
-    this.#addName(sum, btf.word(id, 0))
+    this.#addName(sum, words[record] as number)
     if (kind === BtfKind.ENUM || kind === BtfKind.ENUM64) {
       const step = kind === BtfKind.ENUM ? 2 : 3
-      for (let i = 0; i < (info & 0xffff); i++) this.#addName(sum, btf.word(id, 3 + i * step))
+      for (let i = 0; i < (info & 0xffff); i++) this.#addName(sum, words[record + 3 + i * step] as number)
     } else if (kind === BtfKind.STRUCT || kind === BtfKind.UNION) {
       const count = members ? info & 0xffff : 0
       for (let i = 0; i < count; i++) {
-        this.#addName(sum, btf.word(id, 3 + i * 3))
-        this.#addType(sum, this.#shallow, btf.word(id, 4 + i * 3), false, depth)
+        this.#addName(sum, words[record + 3 + i * 3] as number)
+        this.#addType(sum, this.#shallow, words[record + 4 + i * 3] as number, false, depth)
       }
     } else {
-      const target = targetOf(btf, id)
-      if (kind === BtfKind.ARRAY) sum.add(0, btf.word(id, 5))
-      if (target >= 0) this.#addType(sum, into, target, members, depth)
+      const target = TARGET_WORD[kind] as number
+      if (kind === BtfKind.ARRAY) sum.add(0, words[record + 5] as number)
+      if (target > 0) this.#addType(sum, into, words[record + target] as number, members, depth)
     }
     into.set(id, sum.high, sum.low)
   }
@@ -290,14 +298,17 @@ class Hashes {
   }
 }
 
-/** By number of a name: its place in the order of C's strcmp. */
-function orderOfNames(names: NameTable): Uint32Array {
-  const { bytes, count } = names
+/**
+ * Sets `places` at each of `offsets` to the place of the name there in the order of C's strcmp; equal names get the same.
+ * Places are above 0 and at most the number of offsets.
+ */
+function placeNames(bytes: Uint8Array, offsets: readonly number[], places: Uint32Array): void {
+  const count = offsets.length
   // Plain numbers sort several times faster than by a function: the first six bytes in one number, the rest later.
   const prefixes = new Float64Array(count)
   for (let i = 0; i < count; i++) {
     let prefix = 0
-    let at = names.offsetOf(i + 1)
+    let at = offsets[i] as number
     for (let n = 0; n < PREFIX_BYTES; n++) {
       const c = bytes[at] as number
       prefix = prefix * 256 + c
@@ -310,18 +321,19 @@ function orderOfNames(names: NameTable): Uint32Array {
   const order = new Uint32Array(count)
   for (let i = 0; i < count; i++) {
     const start = lowerBound(sorted, prefixes[i] as number)
-    order[start + (taken[start] as number)] = i + 1
+    order[start + (taken[start] as number)] = offsets[i] as number
     taken[start] = (taken[start] as number) + 1
   }
-  const compareRest = (a: number, b: number): number =>
-    compareBytes(bytes, names.offsetOf(a) + PREFIX_BYTES, names.offsetOf(b) + PREFIX_BYTES)
   for (let start = 0; start < count; start += taken[start] as number) {
     const length = taken[start] as number
-    if (length > 1) order.subarray(start, start + length).sort(compareRest)
+    if (length > 1) order.subarray(start, start + length).sort((a, b) => compareBytes(bytes, a, b))
   }
-  const ordinals = new Uint32Array(count + 1)
-  for (let i = 0; i < count; i++) ordinals[order[i] as number] = i
-  return ordinals
+  let place = 0
+  for (let i = 0; i < count; i++) {
+    const offset = order[i] as number
+    if (i === 0 || compareBytes(bytes, order[i - 1] as number, offset) !== 0) place++
+    places[offset] = place
+  }
 }
 
 function lowerBound(sorted: Float64Array, value: number): number {

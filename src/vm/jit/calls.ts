@@ -1,4 +1,4 @@
-import { HelperId } from '../../uapi/index.ts'
+import { Errno, HelperId, Limit } from '../../uapi/index.ts'
 import type { Operation } from '../../isa/index.ts'
 import { FRAME_SIZE } from '../engine.ts'
 import {
@@ -15,7 +15,7 @@ import {
 import { emitInlineHelper } from './maps.ts'
 import { refreshSpan } from './memory.ts'
 import { setPlace, trapIf } from './trap.ts'
-import { Op } from './wasm/index.ts'
+import { Op, type CodeSink } from './wasm/index.ts'
 
 type Call = Extract<Operation, { kind: 'call' }>
 
@@ -25,6 +25,7 @@ export function emitCall(ctx: FunctionContext, op: Call, at: number): void {
       return callLocal(ctx, op.target, at)
     case 'helper':
       if (op.imm === HelperId.tail_call) return tailCall(ctx, at)
+      if (op.imm === HelperId.loop && emitLoop(ctx, at)) return
       if (emitInlineHelper(ctx, op, at)) return
       return callMachine(ctx, at, () => ctx.code.call(ctx.module.helper(op.imm)))
     case 'kfunc':
@@ -70,24 +71,97 @@ function tailCall(ctx: FunctionContext, at: number): void {
 }
 
 function callLocal(ctx: FunctionContext, target: number, at: number): void {
-  const { code, module, program } = ctx
+  const { code } = ctx
+  checkStack(ctx, at)
+  saveFuel(ctx, true)
+  callFunction(ctx, target, () => {
+    for (let r = 1; r <= 5; r++) code.get(registerLocal(r))
+  })
+  afterFunctions(ctx)
+}
+
+/** Traps when there is no stack for another frame. */
+function checkStack(ctx: FunctionContext, at: number): void {
+  const { code } = ctx
   setPlace(ctx, at, 'operation')
-  code.get(BASE_LOCAL)
-  code.i32(FRAME_SIZE)
-  code.op(Op.i32_sub)
-  code.getGlobal(module.limitGlobal)
+  pushNextFrame(code)
+  code.getGlobal(ctx.module.limitGlobal)
   code.op(Op.i32_lt_u)
   trapIf(ctx)
-  saveFuel(ctx, true)
+}
+
+function pushNextFrame(code: CodeSink): void {
   code.get(BASE_LOCAL)
   code.i32(FRAME_SIZE)
   code.op(Op.i32_sub)
-  for (let r = 1; r <= 5; r++) code.get(registerLocal(r))
+}
+
+/** Calls a function of the program; r0 is its result. */
+function callFunction(ctx: FunctionContext, target: number, pushArguments: () => void): void {
+  const { code, module, program } = ctx
+  pushNextFrame(code)
+  pushArguments()
   code.call(module.functions + (program.functionAt.get(target) as number))
   code.set(registerLocal(0))
+}
+
+/** Takes over what functions of the program changed. */
+function afterFunctions(ctx: FunctionContext): void {
   loadFuel(ctx, true)
-  if (ctx.hasMachineCalls) storeStackTop(code, 0)
+  if (ctx.hasMachineCalls) storeStackTop(ctx.code, 0)
   refreshSpan(ctx)
+}
+
+/**
+ * bpf_loop with a callback that is known and no flags: calls the callback from here. False: nothing was written.
+ * r0 is the number of calls, of which the last one may have returned 1 to stop.
+ */
+function emitLoop(ctx: FunctionContext, at: number): boolean {
+  const { code, locals } = ctx
+  const callback = ctx.values.get(2)
+  const flags = ctx.values.get(4)
+  if (callback?.kind !== 'function' || flags?.kind !== 'constant' || flags.low !== 0 || flags.high !== 0) return false
+  saveFuel(ctx, true)
+  pushRegister32(ctx, 1)
+  code.tee(locals.count)
+  code.i32(Limit.LOOPS)
+  code.op(Op.i32_gt_u)
+  code.if()
+  code.i64(-Errno.E2BIG)
+  code.set(registerLocal(0))
+  code.else()
+  code.i32(0)
+  code.set(locals.index)
+  code.get(locals.count)
+  code.if()
+  ctx.control.depth += 2
+  checkStack(ctx, at)
+  ctx.control.depth -= 2
+  code.loop()
+  callFunction(ctx, callback.slot, () => {
+    code.get(locals.index)
+    code.op(Op.i64_extend_i32_u)
+    code.get(registerLocal(3))
+    for (let r = 3; r <= 5; r++) code.i64(0)
+  })
+  code.get(locals.index)
+  code.i32(1)
+  code.op(Op.i32_add)
+  code.tee(locals.index)
+  code.get(locals.count)
+  code.op(Op.i32_lt_u)
+  code.get(registerLocal(0))
+  code.op(Op.i64_eqz)
+  code.op(Op.i32_and)
+  code.brIf(0)
+  code.end()
+  code.end()
+  code.get(locals.index)
+  code.op(Op.i64_extend_i32_u)
+  code.set(registerLocal(0))
+  code.end()
+  afterFunctions(ctx)
+  return true
 }
 
 /** Carries the fuel over to functions that a call leads to; helpers lead to some only when there are callbacks. */

@@ -54,8 +54,10 @@ export interface Locals {
   /** i64: end of a checked access, less GUARD_SIZE. */
   readonly address: number
   readonly scratch: number
-  /** i32: key or element of a lookup. */
+  /** i32: key or element of a lookup, iteration of a bpf_loop. */
   readonly index: number
+  /** i32: iterations of a bpf_loop. */
+  readonly count: number
   /** i32: where a trap happened, see trap.ts. */
   readonly place: number
   /** i64, in functions with loops. */

@@ -38,6 +38,7 @@ export function translateFunction(program: ProgramCode, func: FunctionCode, modu
       address: func.hasCheckedAccess ? code.addLocal(ValueType.I64) : -1,
       scratch: code.addLocal(ValueType.I64),
       index: code.addLocal(ValueType.I32),
+      count: code.addLocal(ValueType.I32),
       place: code.addLocal(ValueType.I32),
       fuel: flow.hasLoops ? code.addLocal(ValueType.I64) : -1,
       mayGoto: func.hasMayGoto ? code.addLocal(ValueType.I32) : -1,
@@ -93,7 +94,7 @@ function emitBlocks(ctx: FunctionContext, func: FunctionCode, flow: Flow): void 
       for (let at = start; at < end; at += slotsAt(insns, at)) {
         const op = ctx.program.operations[at] as Operation
         emitOperation(ctx, op, at)
-        values.step(op)
+        values.step(op, at)
       }
     },
     emitLoopHeader(at) {

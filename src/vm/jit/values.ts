@@ -5,6 +5,8 @@ import { LdImm64Pseudo, type Operation } from '../../isa/index.ts'
 export type Value =
   /** A 64-bit number by its halves. */
   | { readonly kind: 'constant'; readonly low: number; readonly high: number }
+  /** The address of the function that starts at a slot. */
+  | { readonly kind: 'function'; readonly slot: number }
   /** r10 plus `offset`. */
   | { readonly kind: 'frame'; readonly offset: number }
 
@@ -29,15 +31,18 @@ export class BlockValues {
     return value?.kind === 'constant' && value.high === 0 ? value.low >>> 0 : null
   }
 
-  /** Takes in the effect of an instruction of the block. */
-  step(op: Operation): void {
+  /** Takes in the effect of the block's instruction at slot `at`. */
+  step(op: Operation, at: number): void {
     const values = this.#values
     switch (op.kind) {
       case 'alu':
         values[op.dst] = this.#alu(op)
         break
       case 'loadImm64':
-        values[op.dst] = op.pseudo === LdImm64Pseudo.NONE ? { kind: 'constant', low: op.low, high: op.high } : null
+        values[op.dst] =
+          op.pseudo === LdImm64Pseudo.FUNC
+            ? { kind: 'function', slot: at + 1 + op.low }
+            : { kind: 'constant', low: op.low, high: op.high }
         break
       case 'endian':
       case 'addrSpaceCast':
@@ -73,7 +78,7 @@ export class BlockValues {
     if (op.op === 'mov' && op.src === null) return { kind: 'constant', low: op.imm, high: 0 }
     if (op.op !== 'add' || !op.wide || op.src !== null) return null
     const value = this.get(op.dst)
-    if (value === null) return null
+    if (value === null || value.kind === 'function') return null
     if (value.kind === 'frame') return { kind: 'frame', offset: value.offset + op.imm }
     const low = (value.low >>> 0) + op.imm
     return value.high === 0 && low >= 0 && low <= 0xffffffff ? { kind: 'constant', low: low | 0, high: 0 } : null

@@ -162,6 +162,9 @@ describe('functions', () => {
   })
 })
 
+/** Helper that the JIT does not know. */
+const OTHER_LOOP = 9999
+
 describe('callbacks', () => {
   /** A bpf_loop that calls its second argument with an index and its third argument until it returns 1. */
   function withLoop(
@@ -171,7 +174,7 @@ describe('callbacks', () => {
   ): { machine: TestMachine; code: CompiledCode } {
     const machine = new TestMachine(fuel)
     let code: CompiledCode | undefined
-    machine.helpers.set(181, (count, callback, ctx) => {
+    const loop = (count?: bigint, callback?: bigint, ctx?: bigint): bigint => {
       for (let i = 0n; i < count; i++) {
         machine.setReg(1, i)
         machine.setReg(2, ctx)
@@ -179,12 +182,15 @@ describe('callbacks', () => {
         if (machine.reg(0) === 1n) return i + 1n
       }
       return count
-    })
+    }
+    machine.helpers.set(181, loop)
+    machine.helpers.set(OTHER_LOOP, loop)
     code = jit.compile(assemble(ops, { starts }), machine)
     return { machine, code }
   }
 
-  const loopSum: readonly Operation[] = [
+  /** Adds 0 to 9 in a frame slot of the caller. */
+  const loopSum = (helper: number): Operation[] => [
     mov(6, 0),
     store(8, 10, -8, 6),
     mov(1, 10),
@@ -192,7 +198,7 @@ describe('callbacks', () => {
     alu('mov', 3, 10),
     alu('add', 3, { imm: -8 }),
     mov(4, 0),
-    callHelper(181),
+    callHelper(helper),
     load(8, 0, 10, -8),
     exit,
     // The callback, at slot 12: the address takes two slots.
@@ -204,21 +210,61 @@ describe('callbacks', () => {
     exit,
   ]
 
-  test('run below the frame of their caller', () => {
-    const { machine, code } = withLoop(loopSum, [0, 11])
+  test.each([181, OTHER_LOOP])('run below the frame of their caller, helper %i', (helper) => {
+    const { machine, code } = withLoop(loopSum(helper), [0, 11])
     code.run(0)
     expect(machine.reg(0)).toBe(45n)
     expect(machine.stackTop()).toBe(STACK_TOP)
   })
 
-  test('share the fuel of the run', () => {
-    const enough = withLoop(loopSum, [0, 11], 10)
+  test.each([181, OTHER_LOOP])('share the fuel of the run, helper %i', (helper) => {
+    const enough = withLoop(loopSum(helper), [0, 11], 10)
     enough.code.run(0)
     expect(enough.machine.reg(0)).toBe(45n)
-    const { code } = withLoop(loopSum, [0, 11], 9)
+    const { code } = withLoop(loopSum(helper), [0, 11], 9)
     expect(trapOf(() => code.run(0)).insn).toBe(11)
     // Each run starts with all of it.
     enough.code.run(0)
+  })
+
+  test.each([
+    ['no iterations', 0, 0n],
+    ['all of them', 5, 5n],
+    ['until the callback says so', 100, 43n],
+    ['too many', 8388609, BigInt.asUintN(64, -7n)],
+  ])('bpf_loop: %s', (_, count, result) => {
+    const machine = new TestMachine()
+    machine.helpers.set(181, () => 999n)
+    const ops = [
+      mov(1, count),
+      functionAddress(2, 1, 7),
+      mov(3, 0),
+      mov(4, 0),
+      callHelper(181),
+      exit,
+      // The callback: stops at 42.
+      mov(0, 0),
+      branch('ne', 1, { imm: 42 }, 10),
+      mov(0, 1),
+      exit,
+    ]
+    expect(runOps(ops, { machine, starts: [0, 7] })).toBe(result)
+  })
+
+  test('need stack for their frames', () => {
+    const machine = new TestMachine()
+    machine.helpers.set(181, () => 0n)
+    // A callback that loops over itself.
+    const loop = (at: number, start: number): Operation[] => [
+      mov(1, 2),
+      functionAddress(2, at + 1, start),
+      mov(3, 0),
+      mov(4, 0),
+      callHelper(181),
+      exit,
+    ]
+    const ops = [...loop(0, 7), ...loop(7, 7)]
+    expect(trapOf(() => runOps(ops, { machine, starts: [0, 7] }))).toMatchObject({ insn: 12 })
   })
 
   test('that do not exist trap', () => {
