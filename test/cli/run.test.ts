@@ -100,15 +100,25 @@ describe('run in the vm', () => {
   })
 
   it('says which program does not load and why, with exit code 3', async () => {
-    const argv = ['run', fixture('execsnoop'), '--btf', fixture('packet_counter')]
-    const { code, stdout, stderr } = await cli(argv)
-    expect({ code, stdout }).toEqual({ code: 3, stdout: '' })
-    expect(stderr).toContain('program enter_execve')
-    expect(stderr).toContain('byte_off struct trace_event_raw_sys_enter.args[0] has no match')
-    expect(stderr).toContain('the target has no type of that name')
-    expect(stderr).toContain('execsnoop.bpf.c:')
-    const shown = parsed(await cli([...argv, '--json']))
-    expect(shown.failed[0]).toMatchObject({ program: 'enter_execve', code: 'core', error: expect.any(String) })
+    const argv = ['run', fixture('externs'), '--btf', fixture('packet_counter')]
+    const { code, stdout, stderr } = await cli([...argv, '--program', 'ksyms_typed', '--program', 'ksyms'])
+    expect(code).toBe(3)
+    expect(stderr).toContain("program ksyms_typed: kernel symbol 'runqueues' is not in the BTF of the kernel")
+    expect(stdout).toContain('ksyms (xdp) in the vm: XDP_PASS (2)')
+    const shown = parsed(await cli([...argv, '--program', 'ksyms_typed', '--json']))
+    const failed = { program: 'ksyms_typed', section: 'xdp', error: expect.any(String), code: 'not-found' }
+    expect(shown.failed).toContainEqual(expect.objectContaining(failed))
+    expect(shown).toMatchObject({ program: 'ksyms_typed' })
+  })
+
+  it('explains a run that was stopped at a CO-RE relocation without a match', async () => {
+    const { code, stderr } = await cli(['run', fixture('execsnoop'), '--btf', fixture('packet_counter')])
+    expect(code).toBe(1)
+    expect(stderr).toContain(
+      'program enter_execve: insn 29: CO-RE relocation byte_off struct trace_event_raw_sys_enter',
+    )
+    expect(stderr).toContain('has no match: the target has no type of that name')
+    expect(stderr).toContain('execsnoop.bpf.c:58')
   })
 
   it('says why a run was stopped, and goes on with the next', async () => {

@@ -7,7 +7,6 @@ import { ExitCode } from '../frame/exit.ts'
 import { errorJson, errorText } from '../frame/report.ts'
 import { openSpec, programNamed } from '../object/open-spec.ts'
 import { readContext, readPackets, takesPacket } from '../run/inputs.ts'
-import { explained } from '../run/explain.ts'
 import { loadPrograms, openBackend, runProgram, type RunRecord } from '../run/session.ts'
 import { collectEvents, collectMaps, eventsJson, mapsJson } from '../run/state.ts'
 import { eventsText, mapsText, runLine, runText, traceText, type TextOptions } from '../run/text.ts'
@@ -94,11 +93,6 @@ export async function run(
   }
   const backend = await openBackend(choice)
   let loaded: LoadedObject | undefined
-  const close = (): void => {
-    loaded?.close()
-    backend.close()
-  }
-  const release = context.io.onInterrupt(close)
   try {
     context.progress('loading programs')
     loaded = await loadPrograms(spec, backend, programs)
@@ -135,13 +129,13 @@ export async function run(
               failed: failed.map((report) => ({
                 program: report.name,
                 section: report.section,
-                ...errorJson(explained(spec, backend, report)),
+                ...errorJson(report.error),
               })),
             }),
       })
       return
     }
-    for (const report of failed) context.io.stderr.write(errorText(explained(spec, backend, report), context.style))
+    for (const report of failed) context.io.stderr.write(errorText(report.error, context.style))
     for (const { error } of records) {
       if (error !== null) context.io.stderr.write(errorText(error, context.style))
     }
@@ -150,8 +144,8 @@ export async function run(
     else context.print(records.map((record) => runText(record, where, text)).join(''))
     context.print(mapsText(spec, states, text) + eventsText(spec, events, text) + traceText(records, text))
   } finally {
-    release()
-    close()
+    loaded?.close()
+    backend.close()
   }
 }
 
