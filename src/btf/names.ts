@@ -1,7 +1,8 @@
 import { decodeUtf8 } from '../bytes/index.ts'
 import type { Btf } from './btf.ts'
 
-const TABLE_START = 1 << 12
+/** Bytes of strings for each name that the tables first have room for. */
+const BYTES_A_NAME = 16
 
 /**
  * The names of a BTF and those below it, for code that reads nearly all of them (the dumpers). Names are handled as
@@ -15,14 +16,18 @@ export class NameTable {
   /** By string offset: number of the name there, 0 when it was not asked for. */
   readonly #numbers: Uint32Array
   /** By number: offset where the name was seen first. */
-  #offsets: Uint32Array = new Uint32Array(TABLE_START)
+  #offsets: Uint32Array
   /** Open-addressing hash table of numbers. */
-  #table: Uint32Array = new Uint32Array(TABLE_START * 2)
+  #table: Uint32Array
   #count = 0
 
   constructor(btf: Btf) {
     this.bytes = allStrings(btf)
     this.#numbers = new Uint32Array(this.bytes.length)
+    let room = 64
+    while (room < this.bytes.length / BYTES_A_NAME) room *= 2
+    this.#offsets = new Uint32Array(room)
+    this.#table = new Uint32Array(room * 2)
   }
 
   /** The text at a string offset, which must be valid. */
@@ -35,6 +40,13 @@ export class NameTable {
     }
     if (this.#text === null) return decodeUtf8(bytes.subarray(offset, bytes.indexOf(0, offset)))
     return this.#text.slice(offset, this.#text.indexOf('\0', offset))
+  }
+
+  /** Whether the name at `offset` is `text`, which is ASCII. */
+  is(offset: number, text: string): boolean {
+    const { bytes } = this
+    for (let i = 0; i < text.length; i++) if (bytes[offset + i] !== text.charCodeAt(i)) return false
+    return bytes[offset + text.length] === 0
   }
 
   /** A number for the name at `offset`: the same for equal names. */
@@ -112,7 +124,7 @@ function allStrings(btf: Btf): Uint8Array {
 /** How often names were used, by their number. */
 export class NameUses {
   readonly #names: NameTable
-  #uses: Uint32Array = new Uint32Array(TABLE_START)
+  #uses: Uint32Array = new Uint32Array(1 << 12)
 
   constructor(names: NameTable) {
     this.#names = names

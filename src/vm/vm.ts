@@ -38,7 +38,7 @@ export interface VmOptions {
   readonly random?: () => number
   /** What programs are told about the current task; fields that are left out have fixed values. */
   readonly task?: Partial<FakeTask>
-  /** Bytes of the struct task_struct that bpf_get_current_task points to; default zeros. */
+  /** Bytes of the struct task_struct that bpf_get_current_task points to; default: made from `task` and `btf`. */
   readonly taskBytes?: Uint8Array
   /** Most bytes that maps and all else may take together. Default 1 GiB. */
   readonly memoryLimit?: number
@@ -64,6 +64,7 @@ export function createVm(options: VmOptions = {}): Vm {
   if (!Number.isInteger(cpus) || cpus < 1 || cpus > 1024) {
     throw new BpfError('usage', `option cpus is ${cpus}, expected 1 to 1024`)
   }
+  const btf = opened(options.btf ?? null)
   const runtime = new Runtime({
     cpus,
     memoryLimit: options.memoryLimit ?? DEFAULT_MEMORY_LIMIT,
@@ -72,8 +73,9 @@ export function createVm(options: VmOptions = {}): Vm {
     random: options.random ?? seededRandom(options.seed ?? DEFAULT_SEED),
     task: { pid: 4242, tgid: 4242, uid: 0, gid: 0, comm: 'elfbee', cgroupId: 1n, ...options.task },
     taskBytes: options.taskBytes ?? null,
+    btf,
   })
-  return new VirtualKernel(runtime, options.btf ?? null, options.jit !== false)
+  return new VirtualKernel(runtime, btf, options.jit !== false)
 }
 
 class VirtualKernel implements Vm {
@@ -81,16 +83,15 @@ class VirtualKernel implements Vm {
   readonly cpus: number
   readonly #runtime: Runtime
   readonly #machine: VmMachine
-  readonly #openBtf: () => Btf | null
-  #btf: Btf | null | undefined
+  readonly #btf: () => Btf | null
   #engine: Engine
   readonly #variables: Map<string, number> = new Map()
   #closed = false
 
-  constructor(runtime: Runtime, btf: NonNullable<VmOptions['btf']> | null, useJit: boolean) {
+  constructor(runtime: Runtime, btf: () => Btf | null, useJit: boolean) {
     this.#runtime = runtime
     this.#machine = new VmMachine(runtime)
-    this.#openBtf = typeof btf === 'function' ? btf : () => btf
+    this.#btf = btf
     this.cpus = runtime.cpus
     this.#engine = useJit && typeof WebAssembly !== 'undefined' ? jit : interpreterEngine
   }
@@ -100,8 +101,7 @@ class VirtualKernel implements Vm {
   }
 
   kernelBtf(): Btf | null {
-    if (this.#btf === undefined) this.#btf = this.#openBtf()
-    return this.#btf
+    return this.#btf()
   }
 
   kconfig(): KconfigFacts {
@@ -193,6 +193,15 @@ function ringSize(entries: number): number {
   let size = PAGE_SIZE
   while (size < entries && size < 0x80000000) size *= 2
   return entries === 0 || size < entries ? entries : size
+}
+
+/** Gives the BTF, opening it at the first call. */
+function opened(btf: Btf | null | (() => Btf | null)): () => Btf | null {
+  let known = typeof btf === 'function' ? undefined : btf
+  return () => {
+    if (known === undefined) known = typeof btf === 'function' ? btf() : btf
+    return known
+  }
 }
 
 function hostClock(): bigint {

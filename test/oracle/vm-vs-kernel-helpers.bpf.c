@@ -151,10 +151,12 @@ SEC("tc")
 int diff(struct __sk_buff *skb)
 {
 	__u32 words[16];
-	__u32 from = skb->mark % 21, to = skb->priority % 21;
+	__u32 from = skb->mark & 31, to = skb->priority & 31;
+
+	__u32 a = skb->cb[0], b = skb->cb[1];
 
 	for (int i = 0; i < 16; i++)
-		words[i] = skb->cb[i % 5] * (i + 1);
+		words[i] = a * (i + 1) ^ b;
 	if (skb->mark & 0x10000)
 		from &= ~3;
 	if (skb->mark & 0x20000)

@@ -86,16 +86,21 @@ export function dumpC(btf: Btf, options: BtfDumpCOptions = {}): string {
   return dumper.toString()
 }
 
+/** By kind: word with the type that a pointer, modifier or array needs; 0 for others. */
+const PASSED_ON = new Uint8Array(32)
+for (const kind of [BtfKind.PTR, BtfKind.VOLATILE, BtfKind.CONST, BtfKind.RESTRICT, BtfKind.TYPE_TAG])
+  PASSED_ON[kind] = 2
+PASSED_ON[BtfKind.ARRAY] = 3
+
 const NOT_EMITTED = 0
 const EMITTING = 1
 const EMITTED = 2
 
-class CDumper implements DeclarationParts {
+class CDumper extends TextBuilder implements DeclarationParts {
   readonly types: FlatTypes
   readonly #btf: Btf
   readonly #names: NameTable
   readonly #isCompatible: boolean
-  readonly #out: TextBuilder
   readonly #order: DefinitionOrder
   readonly #state: Uint8Array
   /** 1 for types that were declared ahead. */
@@ -113,9 +118,9 @@ class CDumper implements DeclarationParts {
   readonly #limit: number
 
   constructor(btf: Btf, names: NameTable, isCompatible: boolean) {
+    super(btf)
     this.#btf = btf
     this.types = new FlatTypes(btf)
-    this.#out = new TextBuilder(btf)
     this.#limit = stepLimit(btf)
     this.#names = names
     this.#isCompatible = isCompatible
@@ -130,18 +135,12 @@ class CDumper implements DeclarationParts {
     this.#units = paddingUnits(btf.pointerSize)
   }
 
-  readonly add = (text: string): void => this.#out.add(text)
-
   addName(offset: number): void {
-    this.#out.addName(this.#names.bytes, offset)
+    this.addTextAt(this.#names.bytes, offset)
   }
 
   hasText(offset: number): boolean {
     return this.#names.bytes[offset] !== 0
-  }
-
-  toString(): string {
-    return this.#out.toString()
   }
 
   /** Writes the definition of a type after those that it needs; nothing for what was written before. */
@@ -155,7 +154,7 @@ class CDumper implements DeclarationParts {
     this.add('\n/* BPF kfuncs */\n#ifndef BPF_NO_KFUNC_PROTOTYPES\n')
     for (let id = 1; id < btf.typeCount; id++) {
       if (this.#kind(id) !== BtfKind.DECL_TAG || (btf.word(id, 3) | 0) !== -1) continue
-      if (this.#text(btf.word(id, 0)) !== KFUNC_TAG) continue
+      if (!this.#names.is(btf.word(id, 0), KFUNC_TAG)) continue
       const func = btf.word(id, 2)
       if (this.#kind(func) !== BtfKind.FUNC) continue
       this.add('extern ')
@@ -231,21 +230,31 @@ class CDumper implements DeclarationParts {
   }
 
   #isBuiltin(id: number): boolean {
-    return this.#text(this.types.word(id, 0)) === VA_LIST
+    return this.#names.is(this.types.word(id, 0), VA_LIST)
   }
 
   /** Writes what `id` needs, and `id` itself when it stands alone (container 0) rather than inside a type. */
-  #emit(id: number, container: number, depth: number): void {
-    const btf = this.types
+  #emit(start: number, container: number, depth: number): void {
+    const { words, at } = this.types
     const state = this.#state
-    if (state[id] === EMITTED) return
+    let id = start
+    let kind = 0
+    // References need what they refer to.
+    for (;;) {
+      if (state[id] === EMITTED) return
+      if (++this.#steps > this.#limit) throw tooEntangled()
+      const record = at[id] as number
+      kind = ((words[record + 1] as number) >>> 24) & 0x1f
+      const target = PASSED_ON[kind] as number
+      if (target === 0) break
+      id = words[record + target] as number
+    }
     if (depth > MAX_DEPTH) throw tooDeep(id)
-    if (++this.#steps > this.#limit) throw tooEntangled()
-    const kind = this.#kind(id)
     if (state[id] === EMITTING) {
       this.#declareAhead(id, kind, container)
       return
     }
+    const btf = this.types
     const isTopLevel = container === 0
     switch (kind) {
       case BtfKind.INT: {
@@ -263,16 +272,6 @@ class CDumper implements DeclarationParts {
           this.add(';\n\n')
         }
         state[id] = EMITTED
-        break
-      case BtfKind.PTR:
-      case BtfKind.VOLATILE:
-      case BtfKind.CONST:
-      case BtfKind.RESTRICT:
-      case BtfKind.TYPE_TAG:
-        this.#emit(btf.word(id, 2), container, depth + 1)
-        break
-      case BtfKind.ARRAY:
-        this.#emit(btf.word(id, 3), container, depth + 1)
         break
       case BtfKind.FWD:
         this.forward(id)
@@ -310,7 +309,9 @@ class CDumper implements DeclarationParts {
       // The members will be written here, so what they refer to has to be declared before.
       const count = btf.word(id, 1) & 0xffff
       const inner = isAnonymous ? container : id
-      for (let i = 0; i < count; i++) this.#emit(btf.word(id, 4 + i * 3), inner, depth + 1)
+      const { words } = btf
+      const first = (btf.at[id] as number) + 4
+      for (let i = 0; i < count; i++) this.#emit(words[first + i * 3] as number, inner, depth + 1)
     } else if (this.#forwarded[id] === 0 && id !== container) {
       this.#structForward(id)
       this.add(';\n\n')
@@ -343,7 +344,7 @@ class CDumper implements DeclarationParts {
     const offset = this.types.word(id, 0)
     const name = this.#renamedTo(id, this.#identifiers) ?? offset
     const target = this.types.word(id, 2)
-    if (target === 0 && name === offset && this.#text(offset) === GNU_VA_LIST) {
+    if (target === 0 && name === offset && this.#names.is(offset, GNU_VA_LIST)) {
       // Old versions of GCC describe it as void.
       this.add(`typedef ${VA_LIST} ${GNU_VA_LIST};\n\n`)
       return
@@ -383,14 +384,14 @@ class CDumper implements DeclarationParts {
       const bits = kindFlag ? offset >>> 24 : 0
       const start = kindFlag ? offset & 0xff_ffff : offset
       const memberAlignment = isPacked ? 1 : this.#alignments.of(type)
-      writePadding(this.add, this.#units, end, start, memberAlignment, wasBitField && bits !== 0, indent)
+      writePadding(this, this.#units, end, start, memberAlignment, wasBitField && bits !== 0, indent)
       this.add(indent)
       declare(this, type, btf.word(id, at), level + 1)
       this.add(bits === 0 ? ';' : `: ${bits};`)
       end = start + (bits === 0 ? this.#sizeOrZero(type) * 8 : bits)
       wasBitField = bits !== 0
     }
-    if (isStruct) writePadding(this.add, this.#units, end, size * 8, alignment, false, indent)
+    if (isStruct) writePadding(this, this.#units, end, size * 8, alignment, false, indent)
     if (count > 0 || size > 0) this.add(indentation(level))
     this.add('}')
     if (isPacked) this.add(' __attribute__((packed))')

@@ -195,10 +195,6 @@ class Sorter {
     return sorted
   }
 
-  #sameRun(a: number, b: number): boolean {
-    return this.#sortNames[a] === this.#sortNames[b] && this.#ranks[a] === this.#ranks[b]
-  }
-
   /** Sorts ids that are in order already. */
   #sortRun(run: Uint32Array): void {
     const { words, at } = this.#types

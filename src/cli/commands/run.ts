@@ -63,6 +63,7 @@ JSON: { program, type, backend, retval, verdict, data, ctx, maps, events, trace,
   events       [{ map, cpu, data, value? }]
   runs         all runs, when there is more than one: the fields above are those of the last
   failed       programs that did not load: [{ program, section, error, ... }]
+  error        of a run that was stopped (a trap, or what the kernel says); retval is null then
   64-bit integers are numbers up to 2^53 and strings of decimal digits beyond`,
     )
 }
@@ -92,11 +93,6 @@ export async function run(
   }
   const backend = await openBackend(choice)
   let loaded: LoadedObject | undefined
-  const close = (): void => {
-    loaded?.close()
-    backend.close()
-  }
-  const release = context.io.onInterrupt(close)
   try {
     context.progress('loading programs')
     loaded = await loadPrograms(spec, backend, programs)
@@ -109,7 +105,9 @@ export async function run(
       if (ready === undefined) continue
       for (const packet of takesPacket(program.type) ? packets : [null]) {
         context.progress(`run ${records.length + 1}`)
-        records.push(runProgram(ready, program, { packet, ctx, repeat: options.repeat }))
+        const record = runProgram(ready, program, { packet, ctx, repeat: options.repeat })
+        if (record.error !== null) context.exitCode = ExitCode.failure
+        records.push(record)
       }
     }
     const maps = new Map<string, BackendMap>()
@@ -127,18 +125,27 @@ export async function run(
         ...(records.length > 1 ? { runs: records.map(recordJson) } : {}),
         ...(failed.length === 0
           ? {}
-          : { failed: failed.map(({ name, section, error }) => ({ program: name, section, ...errorJson(error) })) }),
+          : {
+              failed: failed.map((report) => ({
+                program: report.name,
+                section: report.section,
+                ...errorJson(report.error),
+              })),
+            }),
       })
       return
     }
-    for (const { error } of failed) context.io.stderr.write(errorText(error, context.style))
+    for (const report of failed) context.io.stderr.write(errorText(report.error, context.style))
+    for (const { error } of records) {
+      if (error !== null) context.io.stderr.write(errorText(error, context.style))
+    }
     const text: TextOptions = { style: context.style, verbose: options.verbose === true }
     if (packets.length > 1) context.print(manyRuns(records, where, text))
     else context.print(records.map((record) => runText(record, where, text)).join(''))
     context.print(mapsText(spec, states, text) + eventsText(spec, events, text) + traceText(records, text))
   } finally {
-    release()
-    close()
+    loaded?.close()
+    backend.close()
   }
 }
 
@@ -155,7 +162,9 @@ function manyRuns(records: readonly RunRecord[], where: string, options: TextOpt
 }
 
 function recordJson(record: RunRecord): Record<string, unknown> {
-  const { program, type, retval, verdict, data, ctx, durationNs, trace } = record
+  const { program, type, retval, verdict, data, ctx, durationNs, trace, error } = record
+  if (error !== null)
+    return { program, type, retval: null, verdict, data, ctx, durationNs: null, trace, ...errorJson(error) }
   return { program, type, retval, verdict, data, ctx, durationNs: Math.round(durationNs), trace }
 }
 

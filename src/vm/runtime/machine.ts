@@ -16,6 +16,18 @@ const LOOKUPS: Readonly<Record<number, MapLayout['kind']>> = {
   [MapType.PERCPU_HASH]: 'hash',
 }
 
+/**
+ * Helper numbers that stand for what was not found at load: a CO-RE relocation, a map, a kernel function (the numbers
+ * are libbpf's). The kernel takes them where no path leads to; here they stop the program that gets there.
+ */
+const POISONED_CORE = 195_896_080
+const POISONED_REFERENCES = 2_001_000_000
+const POISONED = 'the program reached an instruction whose relocation found nothing'
+
+function isPoison(id: number): boolean {
+  return id === POISONED_CORE || id >= POISONED_REFERENCES
+}
+
 /** The machine that engines run on: a thin face of the runtime. */
 export class VmMachine implements Machine {
   readonly #runtime: Runtime
@@ -33,12 +45,14 @@ export class VmMachine implements Machine {
   }
 
   hasHelper(id: number): boolean {
-    return helperOf(id) !== undefined
+    return helperOf(id) !== undefined || isPoison(id)
   }
 
   callHelper(id: number): void {
     const helper = helperOf(id)
-    if (helper === undefined) throw new Trap('call', `the vm has no helper #${id}`)
+    if (helper === undefined) {
+      throw new Trap('call', isPoison(id) ? POISONED : `the vm has no helper #${id}`)
+    }
     const rt = this.#runtime
     rt.setResult(helper(rt, rt.low(1), rt.low(2), rt.low(3), rt.low(4), rt.low(5)))
   }

@@ -1,6 +1,8 @@
+import type { Btf } from '../../btf/index.ts'
 import { CPU_ADDRESS, GUARD_SIZE, REGS_ADDRESS } from '../engine.ts'
 import { Trap } from '../trap.ts'
 import type { RunContext } from './context/context.ts'
+import { taskStruct, taskStructSize } from './fake-task.ts'
 import { LinearMemory } from './memory.ts'
 import type { MapHost, VmMap } from './maps/map.ts'
 import type { SlotProgram } from './maps/prog-array.ts'
@@ -25,8 +27,9 @@ export interface RuntimeOptions {
   /** Next random 32 bits. */
   readonly random: () => number
   readonly task: FakeTask
-  /** Bytes of struct task_struct that get_current_task points to. */
+  /** Bytes of the struct task_struct that get_current_task points to; null for one made from `btf`. */
   readonly taskBytes: Uint8Array | null
+  readonly btf: () => Btf | null
 }
 
 /** A program as the runtime sees it while it runs. */
@@ -193,9 +196,10 @@ export class Runtime implements MapHost {
   /** Address of the fake task_struct. */
   taskAddress(): number {
     if (this.#task === 0) {
-      const bytes = this.options.taskBytes ?? new Uint8Array(16384)
-      this.#task = this.memory.allocate(bytes.length)
-      this.memory.write(this.#task, bytes)
+      const { task, taskBytes } = this.options
+      const btf = taskBytes === null ? this.options.btf() : null
+      this.#task = this.memory.allocate(taskBytes?.length ?? taskStructSize(btf))
+      this.memory.write(this.#task, taskBytes ?? taskStruct(btf, task, this.#task))
     }
     return this.#task
   }

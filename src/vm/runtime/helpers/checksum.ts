@@ -11,9 +11,8 @@ const IPV6 = 0x80
 /** A checksum of 0 means none in UDP; this is 0 too. */
 const MANGLED_ZERO = 0xffff
 
-/** bpf_csum_diff(from, from_size, to, to_size, seed). */
+/** bpf_csum_diff(from, from_size, to, to_size, seed), as since Linux 6.13: any sizes, the sum folded to 16 bits. */
 const csumDiff: Helper = (rt, _from, fromSize, _to, toSize, seed) => {
-  if (((fromSize | toSize) & 3) !== 0) return -Errno.EINVAL
   const from = fromSize > 0 ? rt.pointer(1, fromSize, 'data') : 0
   const to = toSize > 0 ? rt.pointer(3, toSize, 'data') : 0
   const removed = csumPartial(rt.memory, from, fromSize, 0)

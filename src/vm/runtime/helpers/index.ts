@@ -7,6 +7,7 @@ import { MEMORY_HELPERS } from './memory.ts'
 import { PRINT_HELPERS } from './print.ts'
 import { REDIRECT_HELPERS } from './redirect.ts'
 import { SKB_HELPERS } from './skb.ts'
+import { STORAGE_HELPERS } from './storage.ts'
 import { TASK_HELPERS } from './task.ts'
 import { TIME_HELPERS } from './time.ts'
 import { VLAN_HELPERS } from './vlan.ts'
@@ -17,6 +18,7 @@ const GROUPS: readonly HelperGroup[] = [
   MEMORY_HELPERS,
   TIME_HELPERS,
   TASK_HELPERS,
+  STORAGE_HELPERS,
   EVENT_HELPERS,
   PRINT_HELPERS,
   XDP_HELPERS,

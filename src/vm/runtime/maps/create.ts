@@ -2,6 +2,7 @@ import { BpfError, isBpfError } from '../../../bytes/index.ts'
 import { MapType, mapTypeName } from '../../../uapi/index.ts'
 import { ArrayMap } from './array.ts'
 import { HashMap } from './hash.ts'
+import { LocalStorageMap } from './local-storage.ts'
 import { LpmTrieMap } from './lpm-trie.ts'
 import { LruHashMap } from './lru-hash.ts'
 import { LruPerCpuHashMap } from './lru-percpu-hash.ts'
@@ -39,8 +40,16 @@ const CONSTRUCTORS: ReadonlyMap<number, (host: MapHost, config: MapConfig) => Vm
   [MapType.DEVMAP_HASH, createRedirectMap],
   [MapType.CPUMAP, createRedirectMap],
   [MapType.XSKMAP, createRedirectMap],
+  [MapType.TASK_STORAGE, createStorage],
+  [MapType.SK_STORAGE, createStorage],
+  [MapType.INODE_STORAGE, createStorage],
+  [MapType.CGRP_STORAGE, createStorage],
   [MapType.CGROUP_ARRAY, (host, config) => new ArrayMap(host, config)],
 ])
+
+function createStorage(host: MapHost, config: MapConfig): VmMap {
+  return new LocalStorageMap(host, config)
+}
 
 /** Map types that the vm has. */
 export function supportedMapTypes(): number[] {
