@@ -89,7 +89,7 @@ export async function run(
   const choice = {
     kernel: options.kernel === true,
     interpreter: options.interpreter === true,
-    btf: options.btf === undefined ? undefined : openBtf(options.btf),
+    btf: options.btf === undefined ? undefined : await openBtf(options.btf),
   }
   const backend = await openBackend(choice)
   let loaded: LoadedObject | undefined
