@@ -11,7 +11,7 @@ const ORDERED = 2
  * exponentially many. vmlinux takes 8 a type.
  */
 export function stepLimit(btf: Btf): number {
-  return 1_000_000 + 64 * btf.typeCount
+  return 250_000 + 64 * btf.typeCount
 }
 
 export function tooEntangled(): BpfError {

@@ -59,8 +59,12 @@ const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
 function causesOf(error: unknown): unknown[] {
   const causes: unknown[] = []
   let current = error instanceof Error ? error.cause : undefined
+  let last = error instanceof Error ? error.message : ''
   while (current !== undefined && current !== null && causes.length < MAX_CAUSES) {
-    causes.push(current)
+    const message = current instanceof Error ? current.message : oneError(current)
+    // Layers that add where it happened repeat what happened.
+    if (message !== last) causes.push(current)
+    last = message
     current = current instanceof Error ? current.cause : undefined
   }
   return causes

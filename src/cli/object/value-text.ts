@@ -14,11 +14,12 @@ const MAC_NAME = /mac|eth|h_dest|h_source|lladdr|addr/i
 /**
  * A value by its C type on one line: `{saddr: 10.0.0.1, dport: 443, comm: "sh"}`. Integers in network byte order
  * (__be16, __be32, __be64) are shown as the number they mean, 32-bit ones with the name of an address as one. What has
- * no type, or too few bytes for it, is shown as hex digits.
+ * no type, or too few bytes for it, is shown as hex digits. `omit` is a member of the struct to leave out.
  */
-export function valueText(btf: Btf | null, typeId: number, bytes: Uint8Array): string {
+export function valueText(btf: Btf | null, typeId: number, bytes: Uint8Array, omit: string = ''): string {
   if (btf === null || typeId === 0) return hexText(bytes)
   try {
+    if (omit !== '') return `{${membersText(btf, btf.skipModifiersAndTypedefs(typeId), bytes, 0, omit).join(', ')}}`
     return typedText(btf, typeId, bytes, '', 0)
   } catch (error) {
     if (!isBpfError(error)) throw error
@@ -61,12 +62,13 @@ function scalarText(value: unknown): string {
   return value instanceof Uint8Array ? hexText(value) : JSON.stringify(value)
 }
 
-function membersText(btf: Btf, typeId: number, bytes: Uint8Array, depth: number): string[] {
+function membersText(btf: Btf, typeId: number, bytes: Uint8Array, depth: number, omit: string = ''): string[] {
   const type = btf.type(typeId)
   if (type.kind !== BtfKind.STRUCT && type.kind !== BtfKind.UNION) return []
   const whole = type.members.some((member) => isBitField(btf, member)) ? readValue(btf, typeId, bytes) : null
   const texts: string[] = []
   for (const member of type.members) {
+    if (omit !== '' && member.name === omit) continue
     const at = member.bitOffset >> 3
     const rest = bytes.subarray(Math.min(at, bytes.length))
     if (member.name === '') {
@@ -125,7 +127,10 @@ function arrayText(
     texts.push(typedText(btf, elementType, bytes.subarray(i * size, (i + 1) * size), name, depth + 1))
   }
   if (shown < used) texts.push(`... ${used - shown} more`)
-  if (used < length) texts.push(used === 0 ? `${length} zeros` : `... ${length - used} zeros`)
+  if (used < length) {
+    const zeros = length - used === 1 ? '1 zero' : `${length - used} zeros`
+    texts.push(used === 0 ? zeros : `... ${zeros}`)
+  }
   return `[${texts.join(', ')}]`
 }
 

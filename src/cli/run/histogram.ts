@@ -1,7 +1,8 @@
 import { BtfKind, readValue, type Btf } from '../../btf/index.ts'
 
 const BAR_WIDTH = 40
-const SLOTS_MEMBER = 'slots'
+/** Member that holds the buckets. */
+export const SLOTS_MEMBER = 'slots'
 const MAX_SLOTS = 64
 
 /** Power-of-two buckets: slot i counts values from 2^i to 2^(i+1) - 1, slot 0 also zero. */

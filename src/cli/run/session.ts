@@ -1,3 +1,4 @@
+import { isBpfError, type BpfError } from '../../bytes/index.ts'
 import type { Btf } from '../../btf/index.ts'
 import {
   load,
@@ -7,8 +8,8 @@ import {
   type ObjectSpec,
   type ProgramSpec,
 } from '../../loader/index.ts'
-import { verdictName } from '../../uapi/index.ts'
 import { programType } from '../object/words.ts'
+import { explained } from './explain.ts'
 import { defaultContext, defaultPacket } from './inputs.ts'
 
 /** Where to run. */
@@ -33,6 +34,8 @@ export interface RunRecord {
   readonly ctx: Uint8Array | null
   readonly trace: readonly string[]
   readonly durationNs: number
+  /** Why it was stopped or not run; the results are 0 and empty then. */
+  readonly error: BpfError | null
 }
 
 /** Opens the backend; its code is only imported now. */
@@ -66,25 +69,30 @@ export interface RunRequest {
   readonly repeat: number
 }
 
-/** Runs a program once (or `repeat` times, which counts as one run). @throws BpfError `syscall`, `trap` */
+/** Runs a program once (or `repeat` times, which counts as one run). What goes wrong is in the record. */
 export function runProgram(program: LoadedProgram, spec: ProgramSpec, request: RunRequest): RunRecord {
   const before = request.packet ?? defaultPacket(spec.type)
   const ctxBefore = request.ctx ?? (request.packet === null ? defaultContext(spec.type) : null)
-  const output = program.run({
+  const input = {
     ...(before === null ? {} : { data: before }),
     ...(ctxBefore === null ? {} : { ctx: ctxBefore }),
     ...(request.repeat > 1 ? { repeat: request.repeat } : {}),
-  })
-  return {
-    program: spec.name,
-    type: programType(spec.type),
-    retval: output.retval,
-    verdict: verdictName(spec.type, output.retval),
-    before,
-    data: output.data,
-    ctxBefore,
-    ctx: output.ctx,
-    trace: output.trace,
-    durationNs: output.durationNs,
+  }
+  const record = { program: spec.name, type: programType(spec.type), before, ctxBefore }
+  try {
+    const { retval, verdict, data, ctx, trace, durationNs } = program.run(input)
+    return { ...record, retval, verdict, data, ctx, trace, durationNs, error: null }
+  } catch (error) {
+    if (!isBpfError(error)) throw error
+    return {
+      ...record,
+      retval: 0,
+      verdict: null,
+      data: null,
+      ctx: null,
+      trace: [],
+      durationNs: 0,
+      error: explained(program, error),
+    }
   }
 }

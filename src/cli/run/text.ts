@@ -6,7 +6,7 @@ import type { Style } from '../frame/style.ts'
 import { hexText, valueText } from '../object/value-text.ts'
 import { mapType } from '../object/words.ts'
 import { hexDiff, hexdump } from './hexdump.ts'
-import { histogramLines, histogramOf, isHistogramName, type Log2Histogram } from './histogram.ts'
+import { histogramLines, histogramOf, isHistogramName, SLOTS_MEMBER, type Log2Histogram } from './histogram.ts'
 import type { RunRecord } from './session.ts'
 import type { EntryState, EventState, MapState } from './state.ts'
 import { readValue } from '../../btf/index.ts'
@@ -41,6 +41,8 @@ export function durationText(ns: number): string {
 /** One run at length: the verdict, and what became of the packet. */
 export function runText(record: RunRecord, where: string, options: TextOptions): string {
   const { style } = options
+  if (record.error !== null)
+    return `${style.bold(escapeText(record.program))} (${record.type}) in ${where}: ${style.red('stopped')}\n`
   let text = `${style.bold(escapeText(record.program))} (${record.type}) in ${where}: ${verdictText(record, style)}, ${durationText(record.durationNs)}\n`
   text += changeText('packet', record.before, record.data, options)
   text += changeText('context', record.ctxBefore, record.ctx, options)
@@ -51,6 +53,7 @@ export function runText(record: RunRecord, where: string, options: TextOptions):
 export function runLine(record: RunRecord, index: number, width: number, style: Style): string {
   const parts = [`#${index + 1}`.padStart(width), `${String(record.before?.length ?? 0).padStart(5)} bytes`]
   if (record.data !== null && record.before !== null && !equalBytes(record.before, record.data)) parts.push('changed')
+  if (record.error !== null) return `${parts.join('  ')}  ${style.red('stopped')}\n`
   return `${parts.join('  ')}  ${verdictText(record, style)}  ${durationText(record.durationNs)}\n`
 }
 
@@ -122,7 +125,8 @@ function entryLines(spec: ObjectSpec, state: MapState, entry: EntryState): strin
   const [first] = entry.values
   if (btf !== null && valueTypeId !== 0 && !state.perCpu && first !== undefined) {
     const histogram = histogramOf(btf, valueTypeId, first)
-    if (histogram !== null) return [`${key}: ${valueText(btf, valueTypeId, first)}`, ...histogramLines(histogram)]
+    if (histogram !== null)
+      return [`${key}: ${valueText(btf, valueTypeId, first, SLOTS_MEMBER)}`, ...histogramLines(histogram)]
   }
   if (!state.perCpu) return [`${key}: ${valueText(btf, valueTypeId, first ?? new Uint8Array(0))}`]
   const cpus = entry.values.flatMap((value, cpu) =>
