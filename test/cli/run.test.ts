@@ -121,6 +121,24 @@ describe('run in the vm', () => {
     expect(stderr).toContain('execsnoop.bpf.c:58')
   })
 
+  it('takes events out between runs, so that none is lost', async () => {
+    const many = join(directory, 'many.pcap')
+    const packet = new Uint8Array(200)
+    writeFileSync(many, writePcap(Array.from({ length: 300 }, () => packet)))
+    const argv = ['run', fixture('maps_all'), '--program', 'use_ring', '--data', many, '--json']
+    const shown = parsed(await cli(argv))
+    expect(shown.runs).toHaveLength(300)
+    expect(shown.runs.every(({ retval }: { retval: number }) => retval === 1000)).toBe(true)
+    expect(shown.events).toHaveLength(300)
+  })
+
+  it('says an error that many runs share once', async () => {
+    const argv = ['run', fixture('externs'), '--program', 'kfuncs', '--btf', fixture('externs')]
+    const { stderr } = await cli([...argv, '--data', packet('mixed.pcap')])
+    expect(stderr.match(/^error:/gm)).toHaveLength(1)
+    expect(stderr).toContain('(the same in 11 runs)')
+  })
+
   it('says why a run was stopped, and goes on with the next', async () => {
     const argv = ['run', fixture('externs'), '--program', 'kfuncs', '--program', 'ksyms', '--btf', fixture('externs')]
     const { code, stdout, stderr } = await cli(argv)

@@ -85,17 +85,41 @@ function split(value: Uint8Array, raw: BackendMap): Uint8Array[] {
   return Array.from({ length: raw.valueCount }, (_, cpu) => value.subarray(cpu * stride, cpu * stride + raw.valueSize))
 }
 
-/** Takes what ring buffers and perf event arrays hold. */
-export function collectEvents(spec: ObjectSpec, maps: ReadonlyMap<string, BackendMap>): EventState[] {
-  const events: EventState[] = []
-  for (const map of Object.values(spec.maps)) {
-    const raw = maps.get(map.name)
-    if (raw === undefined || !EVENT_MAPS.has(raw.type)) continue
-    raw.drain((data, cpu) => {
-      events.push({ map: map.name, cpu, data: data.slice(), typeId: eventType(spec.btf, map, data.length) })
+/** Takes records out of ring buffers and perf event arrays; often enough, or they are full and lose some. */
+export class EventCollector {
+  readonly events: EventState[] = []
+  readonly #btf: Btf | null
+  readonly #sources: readonly { readonly spec: MapSpec; readonly raw: BackendMap }[]
+  readonly #types = new Map<string, number>()
+
+  constructor(spec: ObjectSpec, maps: ReadonlyMap<string, BackendMap>) {
+    this.#btf = spec.btf
+    this.#sources = Object.values(spec.maps).flatMap((map) => {
+      const raw = maps.get(map.name)
+      return raw !== undefined && EVENT_MAPS.has(raw.type) ? [{ spec: map, raw }] : []
     })
   }
-  return events
+
+  /** Takes what there is now. */
+  collect(): void {
+    for (const { spec, raw } of this.#sources) {
+      raw.drain((data, cpu) => {
+        this.events.push({ map: spec.name, cpu, data: data.slice(), typeId: this.#typeOf(spec, data.length) })
+      })
+    }
+  }
+
+  /** Records that did not fit their buffer. */
+  get lost(): number {
+    return this.#sources.reduce((sum, { raw }) => sum + raw.lost, 0)
+  }
+
+  #typeOf(map: MapSpec, size: number): number {
+    const key = `${size} ${map.name}`
+    let typeId = this.#types.get(key)
+    if (typeId === undefined) this.#types.set(key, (typeId = eventType(this.#btf, map, size)))
+    return typeId
+  }
 }
 
 /**
