@@ -51,7 +51,9 @@ async function record(backend, bytes, object, program, inputs) {
 }
 
 const programs = []
-for (const { name: object, bytes } of objectsOf(['clang19'])) {
+const objects = objectsOf(['clang19'])
+if (!objects.some(({ name }) => name === HELPERS)) process.exit(1)
+for (const { name: object, bytes } of objects) {
   if (object === HELPERS) {
     mkdirSync(`${root}test/vm/golden`, { recursive: true })
     writeFileSync(`${root}test/vm/golden/helpers.bpf.o`, bytes)

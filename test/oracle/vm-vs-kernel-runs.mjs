@@ -113,7 +113,7 @@ export function mapsOf(loaded, object) {
 
 /** Debian's name of the directory with the kernel headers of this architecture. */
 function multiarch() {
-  return execFileSync('clang-19', ['-print-multiarch']).toString().trim()
+  return `${execFileSync('uname', ['-m']).toString().trim()}-linux-gnu`
 }
 
 /** Compiles the programs that call one helper each; null when there is no compiler. */
@@ -121,16 +121,17 @@ export function compileHelpers() {
   const dir = mkdtempSync(join(tmpdir(), 'elfbee-'))
   const object = join(dir, 'helpers.bpf.o')
   // A relative name and no DWARF, so that the object names no path of this machine.
-  const options = () => [
+  const options = [
     '-g',
     '-O2',
     '-mcpu=v3',
     '--target=bpf',
     '-fdebug-compilation-dir=.',
-    `-I/usr/include/${multiarch()}`,
+    '-idirafter',
+    `/usr/include/${multiarch()}`,
   ]
   try {
-    execFileSync('clang-19', [...options(), '-c', 'vm-vs-kernel-helpers.bpf.c', '-o', object], {
+    execFileSync('clang-19', [...options, '-c', 'vm-vs-kernel-helpers.bpf.c', '-o', object], {
       stdio: 'inherit',
       cwd: `${root}test/oracle`,
     })
