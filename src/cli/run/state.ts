@@ -31,7 +31,7 @@ export interface EntryState {
 export interface MapState {
   readonly spec: MapSpec
   readonly perCpu: boolean
-  /** Elements; of arrays only those that are not all zeros. */
+  /** Elements by key; of arrays only those that are not all zeros. */
   readonly entries: readonly EntryState[]
   /** Elements that are not in `entries` because there are too many. */
   readonly more: number
@@ -72,7 +72,20 @@ function stateOf(spec: MapSpec, raw: BackendMap): MapState {
     if (entries.length >= MAX_ENTRIES) more++
     else entries.push({ key, values: split(value, raw) })
   }
+  // Hashes have no order, and another one each time in the kernel.
+  if (!ARRAYS.has(raw.type)) entries.sort((a, b) => compareKeys(a.key, b.key))
   return { spec, perCpu: raw.valueCount > 1 || isPerCpu(raw.type), entries, more }
+}
+
+/** Keys of up to 8 bytes as little-endian numbers, which most of them are; longer ones byte by byte. */
+function compareKeys(a: Uint8Array, b: Uint8Array): number {
+  const isNumber = a.length <= 8
+  for (let i = 0; i < a.length; i++) {
+    const at = isNumber ? a.length - 1 - i : i
+    const difference = (a[at] ?? 0) - (b[at] ?? 0)
+    if (difference !== 0) return difference
+  }
+  return 0
 }
 
 function isPerCpu(type: number): boolean {
