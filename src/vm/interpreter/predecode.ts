@@ -98,6 +98,7 @@ export function predecode(code: VmCode, machine: Machine): Decoded {
 
   for (let at = 0; at < n; at += slotsAt(insns, at)) {
     const o: Operation = decode(insns, at)
+    if (writesFramePointer(o)) fail(at, 'malformed', 'the instruction writes r10, which is read-only')
     switch (o.kind) {
       case 'alu':
         put(at, (o.wide ? ALU64 : ALU32) + ALU.indexOf(o.op), o.dst, operand(o), 0)
@@ -195,6 +196,23 @@ export function predecode(code: VmCode, machine: Machine): Decoded {
     }
   }
   return { op, dst, src, arg, extra, low: constants.low(), high: constants.high() }
+}
+
+const FRAME_POINTER = 10
+
+/** Kinds of operations whose `dst` is written. */
+const WRITE_DST: ReadonlySet<Operation['kind']> = new Set<Operation['kind']>([
+  'alu',
+  'endian',
+  'addrSpaceCast',
+  'loadImm64',
+  'load',
+  'loadAcquire',
+])
+
+function writesFramePointer(o: Operation): boolean {
+  if (o.kind === 'atomic') return o.fetch && o.op !== 'cmpxchg' && o.src === FRAME_POINTER
+  return WRITE_DST.has(o.kind) && 'dst' in o && o.dst === FRAME_POINTER
 }
 
 /** Distinct 64-bit constants, numbered from REGISTERS on. */
