@@ -23,9 +23,16 @@ function isValid(at: number, size: number, view: DataView): boolean {
   return at >= GUARD_SIZE && at <= view.byteLength - size
 }
 
-function badAccess(what: 'read' | 'write', at: number, size: number): Trap {
-  const where = at === -1 ? 'an address above 4 GiB' : `address 0x${at.toString(16)}`
-  return new Trap('memory', `invalid ${what} of ${size} bytes at ${where}`)
+function badAccess(verb: 'read' | 'write', size: number, register: number, offset: number, regs: Registers): Trap {
+  const base = (BigInt(regs.high[register] as number) << 32n) | BigInt((regs.low[register] as number) >>> 0)
+  const at = BigInt.asUintN(64, base + BigInt(offset)).toString(16)
+  const via = `r${register} ${offset < 0 ? '-' : '+'} ${Math.abs(offset)}`
+  return new Trap('memory', `${verb} of ${size} bytes at address 0x${at} (${via}) is outside of the program's memory`)
+}
+
+interface Registers {
+  readonly low: Int32Array
+  readonly high: Int32Array
 }
 
 /** `dst = *(src + offset)`; a fault reads zero when `forgiving`, otherwise it is a Trap. */
@@ -42,7 +49,7 @@ export function load(
   const size = LOAD_SIZES[op - LOAD] as number
   const at = address(low[s] as number, high[s] as number, offset)
   if (!isValid(at, size, view)) {
-    if (!forgiving) throw badAccess('read', at, size)
+    if (!forgiving) throw badAccess('read', size, s, offset, { low, high })
     low[d] = high[d] = 0
     return
   }
@@ -83,7 +90,7 @@ export function store(
 ): void {
   const size = STORE_SIZES[op - STORE] as number
   const at = address(low[d] as number, high[d] as number, offset)
-  if (!isValid(at, size, view)) throw badAccess('write', at, size)
+  if (!isValid(at, size, view)) throw badAccess('write', size, d, offset, { low, high })
   switch (op) {
     case 60:
       view.setInt8(at, low[s] as number)
@@ -114,7 +121,7 @@ export function atomic32(
 ): void {
   const what = op - ATOMIC32
   const at = address(low[d] as number, high[d] as number, offset)
-  if (!isValid(at, 4, view)) throw badAccess('write', at, 4)
+  if (!isValid(at, 4, view)) throw badAccess('write', 4, d, offset, { low, high })
   const old = view.getInt32(at, true)
   const operand = low[s] as number
   if (what === CMPXCHG) {
@@ -143,7 +150,7 @@ export function atomic64(
 ): void {
   const what = op - ATOMIC64
   const at = address(low[d] as number, high[d] as number, offset)
-  if (!isValid(at, 8, view)) throw badAccess('write', at, 8)
+  if (!isValid(at, 8, view)) throw badAccess('write', 8, d, offset, { low, high })
   const oldLow = view.getInt32(at, true)
   const oldHigh = view.getInt32(at + 4, true)
   const operand = low[s] as number

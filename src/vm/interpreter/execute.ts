@@ -48,7 +48,7 @@ export function execute(program: Decoded, machine: Machine, state: State, forgiv
         alu32(o, d, s, low, high)
       } else if (o >= 70 && o < 101) {
         if (taken(o, d, s, low, high)) {
-          if (a <= pc && --state.fuel < 0) throw outOfFuel()
+          if (a <= pc && --state.fuel < 0) throw outOfFuel(machine)
           pc = a
           continue
         }
@@ -64,7 +64,7 @@ export function execute(program: Decoded, machine: Machine, state: State, forgiv
             pc++
             break
           case 101: // ja, gotol
-            if (a <= pc && --state.fuel < 0) throw outOfFuel()
+            if (a <= pc && --state.fuel < 0) throw outOfFuel(machine)
             pc = a
             continue
           case 102: // may_goto
@@ -76,7 +76,7 @@ export function execute(program: Decoded, machine: Machine, state: State, forgiv
             break
           case 103: // call of a helper
           case 122: // call of a kernel function
-            if (--state.fuel < 0) throw outOfFuel()
+            if (--state.fuel < 0) throw outOfFuel(machine)
             passArguments(view, low, high)
             view.setUint32(STACK_TOP_ADDRESS, (low[10] as number) - FRAME_SIZE, true)
             state.pc = pc
@@ -87,9 +87,9 @@ export function execute(program: Decoded, machine: Machine, state: State, forgiv
             break
           case 104: {
             // call of a subprogram
-            if (--state.fuel < 0) throw outOfFuel()
+            if (--state.fuel < 0) throw outOfFuel(machine)
             const frame = (low[10] as number) - FRAME_SIZE
-            if (frame - FRAME_SIZE < state.stackLimit) throw new Trap('stack', 'calls are nested too deep')
+            if (frame - FRAME_SIZE < state.stackLimit) throw outOfStack()
             calls.push(pc + 1, mayGoto)
             for (let r = 6; r < 10; r++) calls.push(low[r] as number, high[r] as number)
             low[10] = frame
@@ -101,7 +101,7 @@ export function execute(program: Decoded, machine: Machine, state: State, forgiv
             leaving = true
             break
           case 106: // tail call
-            if (--state.fuel < 0) throw outOfFuel()
+            if (--state.fuel < 0) throw outOfFuel(machine)
             passArguments(view, low, high)
             view.setUint32(STACK_TOP_ADDRESS, low[10] as number, true)
             state.pc = pc
@@ -184,6 +184,11 @@ function takeResult(view: DataView, low: Int32Array, high: Int32Array): void {
   high[0] = view.getInt32(REGS_ADDRESS + 4, true)
 }
 
-function outOfFuel(): Trap {
-  return new Trap('fuel', 'the program ran too long (option fuel)')
+/** No room for another frame. */
+export function outOfStack(): Trap {
+  return new Trap('stack', 'calls are nested too deep: no stack is left for another frame')
+}
+
+function outOfFuel(machine: Machine): Trap {
+  return new Trap('fuel', `no end after ${machine.fuel} loop iterations and calls`)
 }

@@ -1,7 +1,7 @@
 import { FRAME_SIZE, REGS_ADDRESS, STACK_TOP_ADDRESS } from '../engine.ts'
 import type { CompiledCode, Engine, Machine, VmCode } from '../engine.ts'
 import { Trap, trapError } from '../trap.ts'
-import { currentView, execute, type State } from './execute.ts'
+import { currentView, execute, outOfStack, type State } from './execute.ts'
 import { REGISTERS, predecode, type Decoded } from './predecode.ts'
 
 /**
@@ -66,7 +66,7 @@ class Interpreted implements CompiledCode {
     state.pc = start
     this.#depth++
     try {
-      if (top - FRAME_SIZE < state.stackLimit) throw new Trap('stack', 'calls are nested too deep')
+      if (top - FRAME_SIZE < state.stackLimit) throw outOfStack()
       low.fill(0, 0, REGISTERS)
       high.fill(0, 0, REGISTERS)
       if (ctx === null) {
