@@ -16,7 +16,12 @@ export const EXCLUDED = {
   ksyms_typed: 'addresses of the running kernel',
 }
 /** Parts of events that differ by nature, cleared before they are compared. */
-export const CLEARED = [{ object: /tracing$/, map: 'events', start: 0, end: 8, what: 'bpf_ktime_get_ns' }]
+export const CLEARED = [
+  { object: /tracing$/, map: 'events', start: 0, end: 8, what: 'bpf_ktime_get_ns' },
+  // The kernel pads raw samples with what the buffer held before.
+  { object: /tracing$/, map: 'events', start: 56, end: 60, what: 'padding of the perf sample' },
+  { object: /maps_all$/, map: 'perf', start: 16, end: 20, what: 'padding of the perf sample' },
+]
 export const PACKETS = new Set([
   ProgType.XDP,
   ProgType.SCHED_CLS,
