@@ -1,6 +1,6 @@
 import { BpfError } from '../bytes/index.ts'
 import { BtfKind } from '../btf/index.ts'
-import type { ProgramSpec } from '../loader/index.ts'
+import type { ProgramSpec, StructOpsAttach } from '../loader/index.ts'
 import { AttachType, ProgType } from '../uapi/index.ts'
 import { moduleBtf, vmlinuxBtf } from './kernel-btf.ts'
 
@@ -34,9 +34,10 @@ const RULES: ReadonlyMap<number | null, TargetRule> = new Map([
  * "fentry/module:function"); null for types that have none.
  * @throws BpfError `not-found`, `unsupported`
  */
-export function findAttachTarget(spec: ProgramSpec): AttachTarget | null {
+export function findAttachTarget(spec: ProgramSpec, structOps?: StructOpsAttach): AttachTarget | null {
   if (spec.type === ProgType.STRUCT_OPS) {
-    throw new BpfError('unsupported', 'struct_ops programs are loaded with their map, which this version does not do', {
+    if (structOps !== undefined) return { btfId: structOps.typeId, module: structOps.module }
+    throw new BpfError('usage', 'no struct_ops variable that is created names this program', {
       where: { program: spec.name, section: spec.section },
     })
   }

@@ -1,10 +1,11 @@
 import { BpfError } from '../bytes/index.ts'
 import type { MapRequest } from '../loader/index.ts'
-import { Cmd, Errno, MapType } from '../uapi/index.ts'
+import { Cmd, Errno, MapFlag, MapType } from '../uapi/index.ts'
 import { Attr } from './attr.ts'
 import { possibleCpus } from './cpus.ts'
+import { openModuleBtf } from './kernel-btf.ts'
 import { kernelName } from './prog-load.ts'
-import { bpfError, native, tryBpf } from './syscall.ts'
+import { bpf, bpfError, closeFd, native, tryBpf } from './syscall.ts'
 import type { MapShape } from './map.ts'
 
 /** Types that take no BTF of key and value (libbpf's list; the kernel answers EINVAL or ENOTSUPP). */
@@ -48,6 +49,8 @@ export function normaliseShape(request: MapRequest): MapShape {
         valueSize: 4,
         maxEntries: spec.maxEntries === 0 ? possibleCpus() : spec.maxEntries,
       }
+    case MapType.STRUCT_OPS:
+      return { ...shape, valueSize: request.structOps?.value.length ?? spec.valueSize }
     default:
       return shape
   }
@@ -69,9 +72,7 @@ function ringSize(entries: number): number {
 export function createMapFd(request: MapRequest, shape: MapShape, btfFd: number | null): number {
   const { spec } = request
   const where = { map: spec.name }
-  if (spec.type === MapType.STRUCT_OPS) {
-    throw new BpfError('unsupported', `map "${spec.name}": struct_ops maps are not created by this version`, { where })
-  }
+  if (spec.type === MapType.STRUCT_OPS) return createStructOpsFd(request, shape, btfFd)
   const typed = btfFd !== null && !WITHOUT_BTF.has(spec.type) && (spec.keyTypeId !== 0 || spec.valueTypeId !== 0)
   const create = (withTypes: boolean): number =>
     tryBpf(
@@ -104,6 +105,34 @@ export function createMapFd(request: MapRequest, shape: MapShape, btfFd: number 
     })
   }
   return result
+}
+
+/** A struct_ops map has a value type of the kernel's own BTF. */
+function createStructOpsFd(request: MapRequest, shape: MapShape, btfFd: number | null): number {
+  const where = { map: request.spec.name }
+  const { structOps } = request
+  if (structOps === undefined || btfFd === null) {
+    const reason = btfFd === null ? "the object's BTF in the kernel" : 'a type of the kernel'
+    throw new BpfError('unsupported', `map "${request.spec.name}": a struct_ops map needs ${reason}`, { where })
+  }
+  const { module, valueTypeId } = structOps
+  const moduleFd = module === null ? null : openModuleBtf(module)
+  try {
+    const attr = new Attr('MAP_CREATE', {
+      map_type: shape.type,
+      key_size: shape.keySize,
+      value_size: shape.valueSize,
+      max_entries: shape.maxEntries,
+      map_flags: shape.flags | (moduleFd === null ? 0 : MapFlag.VTYPE_BTF_OBJ_FD),
+      map_name: kernelName(request.kernelName),
+      btf_fd: btfFd,
+      btf_vmlinux_value_type_id: valueTypeId,
+      value_type_btf_obj_fd: moduleFd ?? undefined,
+    })
+    return bpf(Cmd.MAP_CREATE, attr, where)
+  } finally {
+    if (moduleFd !== null) closeFd(moduleFd)
+  }
 }
 
 function describe(shape: MapShape): string {

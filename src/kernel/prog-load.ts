@@ -26,7 +26,7 @@ export function loadProgramFd(request: ProgramRequest, btfFd: number | null): { 
       where: { program: spec.name, section: spec.section },
     })
   }
-  const target = findAttachTarget(spec)
+  const target = findAttachTarget(spec, request.structOps)
   const resolved = resolveReferences(program, request.maps)
   let moduleFd: number | undefined
   try {
@@ -37,7 +37,7 @@ export function loadProgramFd(request: ProgramRequest, btfFd: number | null): { 
       license: request.license,
       kern_version: request.version,
       prog_flags: spec.flags,
-      expected_attach_type: spec.attachType ?? 0,
+      expected_attach_type: request.structOps?.member ?? spec.attachType ?? 0,
       attach_btf_id: target?.btfId,
       attach_btf_obj_fd: moduleFd,
       insns: resolved.insns.toBytes(),

@@ -1,7 +1,7 @@
 import type { Btf } from '../btf/index.ts'
 import type { KconfigFacts } from './prepare/kconfig.ts'
 import type { ModuleBtf } from './prepare/ksyms.ts'
-import type { MapSpec, PreparedProgram } from './spec.ts'
+import type { MapSpec, PreparedProgram, StructOpsAttach, StructOpsLayout } from './spec.ts'
 
 /** What a backend needs to create one map. */
 export interface MapRequest {
@@ -12,6 +12,8 @@ export interface MapRequest {
   readonly btf: Btf | null
   /** A map made from `spec.inner`, which serves as template of map-in-map types. */
   readonly inner: BackendMap | null
+  /** For struct_ops maps: how the kernel has the type. */
+  readonly structOps?: StructOpsLayout
 }
 
 /** What a backend needs to load one program. */
@@ -27,6 +29,8 @@ export interface ProgramRequest {
   readonly bindMaps: readonly BackendMap[]
   /** Verifier log: 0 silent first (then retried with a log on failure), 1, 2, or 4 for statistics. */
   readonly logLevel: number
+  /** For struct_ops programs: what the program implements. */
+  readonly structOps?: StructOpsAttach
 }
 
 /**

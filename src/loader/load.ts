@@ -1,13 +1,15 @@
 import { BpfError, isBpfError } from '../bytes/index.ts'
 import { MapType, ProgType } from '../uapi/index.ts'
-import type { Backend, BackendMap, BackendProgram } from './backend.ts'
+import type { Backend, BackendMap, BackendProgram, ProgramRequest } from './backend.ts'
 import { CoreKind } from './core/kinds.ts'
 import { LoadedMap } from './load/map.ts'
 import { createMaps, fillSlots, type MapReport } from './load/maps.ts'
 import { LoadedProgram } from './load/program.ts'
+import { LoadedStructOps } from './load/struct-ops.ts'
 import { LoadedVariable } from './load/variable.ts'
 import type { ObjectSpec } from './object.ts'
 import { prepare, type PrepareOptions } from './prepare.ts'
+import { resolveStructOps, type ResolvedStructOps } from './prepare/struct-ops.ts'
 import type { PreparedProgram, PrepareResult } from './spec.ts'
 
 /** Options of {@link load}. */
@@ -46,6 +48,8 @@ export class LoadedObject {
   readonly maps: Readonly<Record<string, LoadedMap>>
   /** Variables of the data sections, live. */
   readonly variables: Readonly<Record<string, LoadedVariable>>
+  /** Variables of the struct_ops sections whose maps were created. Loading registers none of them. */
+  readonly structOps: Readonly<Record<string, LoadedStructOps>>
   readonly report: LoadReport
   readonly #owned: readonly { close(): void }[]
 
@@ -54,6 +58,7 @@ export class LoadedObject {
     backend: Backend,
     programs: readonly LoadedProgram[],
     maps: readonly LoadedMap[],
+    structOps: readonly LoadedStructOps[],
     report: LoadReport,
     owned: readonly { close(): void }[],
   ) {
@@ -68,6 +73,7 @@ export class LoadedObject {
         return map === undefined ? [] : [new LoadedVariable(variable, map, spec.btf)]
       }),
     )
+    this.structOps = byName(structOps)
     this.report = report
     this.#owned = owned
   }
@@ -98,12 +104,16 @@ export async function load(spec: ObjectSpec, backend: Backend, options: LoadOpti
       where: { file: spec.file },
     })
   }
+  const kernelBtf = needsKernelBtf(spec) ? backend.kernelBtf() : null
+  const modules = options.modules ?? (() => backend.moduleBtfs?.() ?? [])
+  const structOps = resolveStructOps(spec, kernelBtf, () => (typeof modules === 'function' ? modules() : modules))
   const prepared = prepare(spec, {
-    kernelBtf: needsKernelBtf(spec) ? backend.kernelBtf() : null,
+    kernelBtf,
+    programs: wantedPrograms(spec, structOps),
     ...(backend.name === 'vm' ? { withoutBtf: 'local' } : {}),
     ...prepareOptions(spec, backend, options),
   })
-  const { maps, reports } = createMaps(spec, backend, prepared.kconfig, options.maps ?? {})
+  const { maps, reports } = createMaps(spec, backend, prepared.kconfig, options.maps ?? {}, structOps.maps)
   const programs: LoadedProgram[] = []
   const results = new Map<string, ProgramReport>()
   const ownedMaps = [...maps].filter(([name]) => options.maps?.[name] === undefined).map(([, map]) => map)
@@ -114,7 +124,16 @@ export async function load(spec: ObjectSpec, backend: Backend, options: LoadOpti
     })
     for (const result of prepared.programs) {
       const name = result.ok ? result.program.spec.name : result.spec.name
-      const { report, program } = await loadOne(spec, backend, result, maps, bindMaps, reports, options.logLevel ?? 0)
+      const { report, program } = await loadOne(
+        spec,
+        backend,
+        result,
+        maps,
+        bindMaps,
+        reports,
+        structOps,
+        options.logLevel ?? 0,
+      )
       results.set(name, report)
       if (program !== null) programs.push(program)
     }
@@ -128,7 +147,14 @@ export async function load(spec: ObjectSpec, backend: Backend, options: LoadOpti
       const created = maps.get(map.name)
       return created === undefined ? [] : [new LoadedMap(map, created, spec.btf)]
     })
-    return new LoadedObject(spec, backend, programs, loadedMaps, report, [...programs, ...ownedMaps])
+    const loadedStructOps = loadedMaps.flatMap((map) => {
+      const layout = structOps.maps.get(map.name)
+      const variable = spec.structOps[map.name]
+      if (layout === undefined || layout instanceof BpfError || variable === undefined) return []
+      return [new LoadedStructOps(variable, map, layout, byProgramName)]
+    })
+    const owned = [...loadedStructOps, ...programs, ...ownedMaps]
+    return new LoadedObject(spec, backend, programs, loadedMaps, loadedStructOps, report, owned)
   } catch (error) {
     for (const resource of [...programs, ...ownedMaps]) resource.close()
     throw error
@@ -137,8 +163,20 @@ export async function load(spec: ObjectSpec, backend: Backend, options: LoadOpti
 
 /** Whether anything in an object is looked up in the kernel's BTF, which takes time to open. */
 function needsKernelBtf(spec: ObjectSpec): boolean {
+  if (Object.keys(spec.structOps).length > 0) return true
   if (Object.values(spec.externs).some((extern) => extern.kind !== 'kconfig')) return true
   return spec.functions.some((fn) => fn.coreRelocations.some(({ kind }) => kind !== CoreKind.TYPE_ID_LOCAL))
+}
+
+/**
+ * Programs to load: those with `autoload`, but of the functions that struct_ops variables name those that a created
+ * variable needs (libbpf, bpf_object_adjust_struct_ops_autoload).
+ */
+function wantedPrograms(spec: ObjectSpec, structOps: ResolvedStructOps): string[] {
+  const { programs, unused } = structOps
+  return Object.values(spec.programs)
+    .filter(({ name, autoload }) => (autoload || programs.has(name)) && !unused.has(name))
+    .map(({ name }) => name)
 }
 
 /** What the backend knows of its kernel, under what the caller says. */
@@ -160,6 +198,7 @@ async function loadOne(
   maps: ReadonlyMap<string, BackendMap>,
   bindMaps: readonly BackendMap[],
   mapReports: ReadonlyMap<string, MapReport>,
+  structOps: ResolvedStructOps,
   logLevel: number,
 ): Promise<{ readonly report: ProgramReport; readonly program: LoadedProgram | null }> {
   const program = result.ok ? result.program.spec : result.spec
@@ -169,7 +208,13 @@ async function loadOne(
     if (!result.ok) throw result.error
     checkLoadable(result.program, mapReports)
     const { license, version, btf } = spec
-    const request = { program: result.program, license, version, btf, maps, bindMaps, logLevel }
+    const attach = structOps.programs.get(name)
+    if (attach instanceof BpfError) throw attach
+    const known = { program: result.program, license, version, btf, maps, bindMaps, logLevel }
+    const request: ProgramRequest = {
+      ...known,
+      ...(attach === undefined ? {} : { structOps: attach }),
+    }
     const raw = await backend.loadProgram(request)
     const report: ProgramReport = { name, section, status: 'loaded', log: raw.log, insns }
     return { report, program: new LoadedProgram(result.program, raw) }
@@ -186,7 +231,6 @@ function checkLoadable(program: PreparedProgram, mapReports: ReadonlyMap<string,
   if (type === ProgType.UNSPEC) {
     throw new BpfError('unsupported', `section '${section}' says no program type; set it in the spec`)
   }
-  if (type === ProgType.STRUCT_OPS) throw new BpfError('unsupported', 'struct_ops programs cannot be loaded yet')
   for (const late of program.lateReferences) {
     if (late.kind !== 'map' && late.kind !== 'mapValue') continue
     const report = mapReports.get(late.map)

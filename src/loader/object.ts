@@ -2,6 +2,7 @@ import type { Btf, BtfExt } from '../btf/index.ts'
 import { BpfError } from '../bytes/index.ts'
 import type { Backend } from './backend.ts'
 import { load, type LoadedObject, type LoadOptions } from './load.ts'
+import { structOpsOf, type StructOpsSpec } from './struct-ops.ts'
 import type { ExternSpec, FunctionSpec, MapSpec, ProgramSpec, VariableSpec } from './spec.ts'
 
 /** Gives a backend by name; `auto` is the kernel where it can be used, else the vm. */
@@ -51,6 +52,8 @@ export class ObjectSpec {
   readonly programs: Record<string, ProgramSpec>
   readonly maps: Record<string, MapSpec>
   readonly variables: Record<string, VariableSpec>
+  /** Variables of the struct_ops sections, by name. */
+  readonly structOps: Readonly<Record<string, StructOpsSpec>>
   /** Externs in libbpf's order: kconfig values by layout, then kernel symbols and functions by name. */
   readonly externs: Record<string, ExternSpec>
   /** Function that a program's `exception_callback` tag names, by function index. */
@@ -75,6 +78,7 @@ export class ObjectSpec {
     this.programs = parts.programs
     this.maps = parts.maps
     this.variables = parts.variables
+    this.structOps = structOpsOf(parts.maps, parts.btf)
     this.externs = parts.externs
     this.exceptionCallbacks = parts.exceptionCallbacks
     this.problems = parts.problems

@@ -14,6 +14,7 @@ import { legacyMaps } from './open/maps-legacy.ts'
 import { collectRecords, type FunctionRecords } from './open/records.ts'
 import { collectReferences, type References } from './open/references.ts'
 import { collectSlots } from './open/slots.ts'
+import { collectStructOps } from './open/struct-ops.ts'
 import { indexFile, type ObjectFile } from './open/symbols.ts'
 import { collectVariables } from './open/variables.ts'
 import type { ExternSpec, FunctionSpec, MapSpec, ProgramSpec } from './spec.ts'
@@ -70,6 +71,7 @@ function open(elf: ElfFile, options: OpenOptions): ObjectSpec {
   const programSpecs = programsOf(file, functions, references)
   const programs = record([...programSpecs.values()], 'program')
   collectSlots(file, placed, functions, programSpecs)
+  collectStructOps(file, btf, placed, functions, programSpecs)
   return new ObjectSpec({
     file: elf.name,
     littleEndian: elf.littleEndian,

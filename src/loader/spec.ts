@@ -100,7 +100,7 @@ export interface MapSpec {
   valueTypeId: number
   /** Definition of inner maps, for arrays and hashes of maps. */
   inner: MapSpec | null
-  /** Statically initialised slots: index to map name (map-in-map) or program name (prog array). */
+  /** Statically initialised slots: index to map name (map-in-map) or program name (prog array; struct_ops: member index). */
   slots: ReadonlyMap<number, string>
   /** First contents of a global-data map, otherwise null. Written through by variables. */
   contents: Uint8Array | null
@@ -220,6 +220,27 @@ export interface PreparedProgram {
   readonly lateReferences: readonly LateReference[]
   readonly lines: readonly LineRecord[]
   readonly core: readonly CoreRecord[]
+}
+
+/** A struct_ops variable as one kernel has its type. */
+export interface StructOpsLayout {
+  /** The value type (bpf_struct_ops_NAME) in the BTF of `module`, or of vmlinux when that is null. */
+  readonly valueTypeId: number
+  readonly module: string | null
+  /** The value without the functions. */
+  readonly value: Uint8Array
+  /** Where in the value which programs' descriptors go. */
+  readonly functions: readonly { readonly offset: number; readonly program: string }[]
+}
+
+/** Which function pointer of the kernel a struct_ops program implements. */
+export interface StructOpsAttach {
+  /** The struct in the BTF of `module`, or of vmlinux when that is null. */
+  readonly typeId: number
+  readonly module: string | null
+  /** Member index: the program's expected attach type. */
+  readonly member: number
+  readonly memberName: string
 }
 
 /** Outcome of preparing one program; one failure does not hide the others. */

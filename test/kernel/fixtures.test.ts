@@ -34,12 +34,8 @@ describe.runIf(run)('fixtures in the kernel', () => {
   it.each(folders)('%s loads', async (path) => {
     using live = await loadFixtureObject(path)
     const failed = live.report.programs.filter(({ status }) => status === 'failed')
-    if (path.includes('struct_ops')) {
-      expect(failed.map(({ error }) => error?.code)).toEqual(['unsupported', 'unsupported', 'unsupported'])
-    } else {
-      expect(failed.map(({ name, error }) => `${name}: ${error?.message}`)).toEqual([])
-      expect(live.report.maps.filter(({ status }) => status === 'failed')).toEqual([])
-    }
+    expect(failed.map(({ name, error }) => `${name}: ${error?.message}`)).toEqual([])
+    expect(live.report.maps.filter(({ status }) => status === 'failed')).toEqual([])
   })
 
   it('counts packets, drops the blocked port, and shows flows by their C types', async () => {

@@ -26,10 +26,12 @@ export class LoadedMap {
     this.#btf = btf
     // Values of maps of maps and prog arrays are ids, whatever the object declares.
     const holdsObjects = spec.inner !== null || raw.type === MapType.PROG_ARRAY || HOLDS_MAPS.has(raw.type)
+    // A struct_ops map holds the kernel's own type, not the object's.
+    const isForeign = holdsObjects || raw.type === MapType.STRUCT_OPS
     const isEvents = EVENT_MAPS.has(raw.type)
     this.#eventTypeId = isEvents ? spec.valueTypeId : 0
     this.#key = new Codec('key', spec.name, raw.keySize, btf, isEvents ? 0 : spec.keyTypeId)
-    const valueTypeId = isEvents || holdsObjects ? 0 : spec.valueTypeId
+    const valueTypeId = isEvents || isForeign ? 0 : spec.valueTypeId
     this.#value = new Codec('value', spec.name, raw.valueSize, btf, valueTypeId)
   }
 

@@ -3,6 +3,7 @@ import { MapType } from '../../uapi/index.ts'
 import type { Backend, BackendMap } from '../backend.ts'
 import { kernelMapName } from '../map-names.ts'
 import type { ObjectSpec } from '../object.ts'
+import type { ResolvedStructOps } from '../prepare/struct-ops.ts'
 import type { MapSpec } from '../spec.ts'
 
 /** What became of a map. */
@@ -29,6 +30,7 @@ export function createMaps(
   backend: Backend,
   kconfig: Uint8Array | null,
   replacements: Readonly<Record<string, BackendMap>>,
+  structOps: ResolvedStructOps['maps'],
 ): CreatedMaps {
   const maps = new Map<string, BackendMap>()
   const reports = new Map<string, MapReport>()
@@ -46,7 +48,7 @@ export function createMaps(
       return
     }
     try {
-      maps.set(name, createMap(spec, backend, map, kconfig, maps))
+      maps.set(name, createMap(spec, backend, map, kconfig, maps, structOps))
       reports.set(name, { name, status: 'created' })
     } catch (error) {
       if (!isBpfError(error)) throw error
@@ -99,10 +101,10 @@ function createMap(
   map: MapSpec,
   kconfig: Uint8Array | null,
   others: ReadonlyMap<string, BackendMap>,
+  structOps: ResolvedStructOps['maps'],
 ): BackendMap {
-  if (map.dataSection === 'struct_ops') {
-    throw new BpfError('unsupported', 'struct_ops maps cannot be loaded yet')
-  }
+  const layout = structOps.get(map.name)
+  if (layout instanceof BpfError) throw layout
   let template: BackendMap | null = null
   let ownsTemplate = false
   if (map.inner !== null) {
@@ -120,7 +122,13 @@ function createMap(
     if (template === null) throw new BpfError('malformed', 'a map of maps needs the definition of its inner maps')
   }
   try {
-    const request = { spec: map, kernelName: kernelMapName(spec.name, map), btf: spec.btf, inner: template }
+    const request = {
+      spec: map,
+      kernelName: kernelMapName(spec.name, map),
+      btf: spec.btf,
+      inner: template,
+      ...(layout === undefined ? {} : { structOps: layout }),
+    }
     const created = backend.createMap(request)
     try {
       writeContents(created, map, kconfig)
@@ -135,7 +143,8 @@ function createMap(
 }
 
 function writeContents(created: BackendMap, map: MapSpec, kconfig: Uint8Array | null): void {
-  if (map.dataSection === null) return
+  // The value of a struct_ops map is written when it is registered.
+  if (map.dataSection === null || map.dataSection === 'struct_ops') return
   const contents = map.dataSection === 'kconfig' ? (kconfig ?? map.contents) : map.contents
   // A new map is all zeros.
   if (contents !== null && contents.some((byte) => byte !== 0)) created.update(indexKey(0), contents)
