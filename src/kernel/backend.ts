@@ -45,6 +45,10 @@ export class KernelBackend implements Backend {
     return possibleCpus()
   }
 
+  get pageSize(): number {
+    return native().pageSize
+  }
+
   kernelBtf(): Btf | null {
     return this.#btf === undefined ? vmlinuxBtf() : this.#btf
   }

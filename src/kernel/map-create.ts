@@ -1,5 +1,5 @@
 import { BpfError } from '../bytes/index.ts'
-import type { MapRequest } from '../loader/index.ts'
+import { normaliseSizes, type MapRequest } from '../loader/index.ts'
 import { Cmd, Errno, MapFlag, MapType } from '../uapi/index.ts'
 import { Attr } from './attr.ts'
 import { possibleCpus } from './cpus.ts'
@@ -26,42 +26,13 @@ const WITHOUT_BTF: ReadonlySet<number> = new Set([
   MapType.ARENA,
 ])
 
-/** Sizes that the kernel wants, where objects say something else by custom (cilium's and libbpf's rules). */
+/** The map as it is created: with sizes that the kernel takes. */
 export function normaliseShape(request: MapRequest): MapShape {
   const { spec } = request
-  const shape = {
-    name: spec.name,
-    type: spec.type,
-    keySize: spec.keySize,
-    valueSize: spec.valueSize,
-    maxEntries: spec.maxEntries,
-    flags: spec.flags,
-  }
-  switch (spec.type) {
-    case MapType.RINGBUF:
-    case MapType.USER_RINGBUF:
-      // bpf2go's users declare the event's type as value, which the kernel refuses.
-      return { ...shape, keySize: 0, valueSize: 0, maxEntries: ringSize(spec.maxEntries) }
-    case MapType.PERF_EVENT_ARRAY:
-      return {
-        ...shape,
-        keySize: 4,
-        valueSize: 4,
-        maxEntries: spec.maxEntries === 0 ? possibleCpus() : spec.maxEntries,
-      }
-    case MapType.STRUCT_OPS:
-      return { ...shape, valueSize: request.structOps?.value.length ?? spec.valueSize }
-    default:
-      return shape
-  }
-}
-
-/** The next page size times a power of two; sizes that are none are left to the kernel to refuse. */
-function ringSize(entries: number): number {
-  const { pageSize } = native()
-  let size = pageSize
-  while (size < entries && size < 0x8000_0000) size *= 2
-  return entries === 0 || size < entries ? entries : size
+  const { name, type, flags, mapExtra } = spec
+  const sizes = normaliseSizes(spec, { pageSize: native().pageSize, cpus: possibleCpus() })
+  const valueSize = request.structOps?.value.length ?? sizes.valueSize
+  return { name, type, flags, mapExtra, ...sizes, valueSize }
 }
 
 /**

@@ -6,7 +6,8 @@ import type { NativePoller } from './binding.ts'
 import { possibleCpus } from './cpus.ts'
 import { ElementCalls } from './element-call.ts'
 import { Handle } from './handle.ts'
-import { mapInfo, pinObject, type MapInfo } from './objects.ts'
+import { mapInfo, type MapInfo } from './objects.ts'
+import { pinAt, unpinAt } from './pins.ts'
 import { PerfReader } from './perf.ts'
 import { RingReader, mapMemory } from './ringbuf.ts'
 import { bpf, bpfError, native, tryBpf } from './syscall.ts'
@@ -19,6 +20,7 @@ export interface MapShape {
   readonly valueSize: number
   readonly maxEntries: number
   readonly flags: number
+  readonly mapExtra?: bigint
 }
 
 /** One round of a batch operation: keys and values back to back, and where to go on (null at the end). */
@@ -44,6 +46,7 @@ export class KernelMap implements BackendMap {
   readonly valueSize: number
   readonly maxEntries: number
   readonly flags: number
+  readonly mapExtra: bigint
   readonly valueCount: number
   /** Bytes of what lookup gives and update takes: all CPUs of a per-CPU map, each rounded up to 8. */
   readonly valueBytes: number
@@ -64,6 +67,7 @@ export class KernelMap implements BackendMap {
     this.valueSize = shape.valueSize
     this.maxEntries = shape.maxEntries
     this.flags = shape.flags
+    this.mapExtra = shape.mapExtra ?? 0n
     const perCpu = PER_CPU.has(shape.type)
     this.valueCount = perCpu ? possibleCpus() : 1
     this.valueBytes = perCpu ? this.valueCount * ((shape.valueSize + 7) & ~7) : shape.valueSize
@@ -255,7 +259,12 @@ export class KernelMap implements BackendMap {
 
   /** Pins the map at a path in a bpf file system. @throws BpfError `syscall` */
   pin(path: string): void {
-    pinObject(this.fd, path)
+    pinAt(this.fd, path)
+  }
+
+  /** Removes a pin. @throws BpfError `syscall` */
+  unpin(path: string): void {
+    unpinAt(path)
   }
 
   close(): void {

@@ -3,7 +3,8 @@ import { Cmd, ProgType } from '../uapi/index.ts'
 import { Attr } from './attr.ts'
 import { Handle } from './handle.ts'
 import type { KernelMap } from './map.ts'
-import { pinObject, progInfo, type ProgInfo } from './objects.ts'
+import { progInfo, type ProgInfo } from './objects.ts'
+import { pinAt, unpinAt } from './pins.ts'
 import { bpf, bpfError, native } from './syscall.ts'
 
 /** Room for a packet to grow during a run: headroom, tail and GSO. */
@@ -118,7 +119,12 @@ export class KernelProgram implements BackendProgram {
 
   /** Pins the program at a path in a bpf file system. @throws BpfError `syscall` */
   pin(path: string): void {
-    pinObject(this.fd, path)
+    pinAt(this.fd, path)
+  }
+
+  /** Removes a pin. @throws BpfError `syscall` */
+  unpin(path: string): void {
+    unpinAt(path)
   }
 
   close(): void {

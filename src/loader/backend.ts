@@ -44,6 +44,8 @@ export interface BackendMap {
   readonly valueSize: number
   readonly maxEntries: number
   readonly flags: number
+  /** Attribute map_extra, where the backend knows of it. */
+  readonly mapExtra?: bigint
   /** CPUs in a per-CPU value, 1 for other maps. */
   readonly valueCount: number
   /** Kernel map id, or a number that is unique in the vm. */
@@ -66,6 +68,10 @@ export interface BackendMap {
   drain(record: (data: Uint8Array, cpu: number) => void): number
   /** Records that a producer could not store, when known. */
   readonly lost: number
+  /** Pins it at a path; absent where there are no pins. @throws BpfError `syscall` */
+  pin?(path: string): void
+  /** Removes a pin. @throws BpfError `syscall` */
+  unpin?(path: string): void
   close(): void
 }
 
@@ -105,6 +111,10 @@ export interface BackendProgram {
   readonly log: string
   /** @throws BpfError `syscall` (kernel: errno of BPF_PROG_TEST_RUN) or `trap` (vm) */
   run(input: RunInput): RunOutput
+  /** Pins it at a path; absent where there are no pins. @throws BpfError `syscall` */
+  pin?(path: string): void
+  /** Removes a pin. @throws BpfError `syscall` */
+  unpin?(path: string): void
   close(): void
 }
 
@@ -119,6 +129,10 @@ export interface Backend {
   kconfig?(): Partial<KconfigFacts>
   /** Number of possible CPUs. */
   readonly cpus: number
+  /** Bytes of a page; 4096 when absent. */
+  readonly pageSize?: number
+  /** Opens a pinned map; absent where there are no pins. @throws BpfError `syscall` */
+  pinnedMap?(path: string): BackendMap
   /** @throws BpfError `syscall`, `unsupported` */
   createMap(request: MapRequest): BackendMap
   /** @throws BpfError `verifier` with the full log, `syscall`, `unsupported` */

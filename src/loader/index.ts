@@ -2,6 +2,14 @@ export type * from './spec.ts'
 export type * from './backend.ts'
 export { openObject, type OpenOptions } from './open.ts'
 export { objectName, ObjectSpec, type BackendResolver, type ObjectLoadOptions, type ObjectParts } from './object.ts'
+export {
+  mapDifferences,
+  normaliseSizes,
+  type ComparableMap,
+  type MachineFacts,
+  type MapDifference,
+  type MapSizes,
+} from './map-shape.ts'
 export { kernelMapName } from './map-names.ts'
 export { prepare, type PreparedObject, type PrepareOptions } from './prepare.ts'
 export { type KconfigFacts } from './prepare/kconfig.ts'

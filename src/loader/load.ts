@@ -6,6 +6,7 @@ import { LoadedMap } from './load/map.ts'
 import { createMaps, fillSlots, type MapReport } from './load/maps.ts'
 import { LoadedProgram } from './load/program.ts'
 import { LoadedStructOps } from './load/struct-ops.ts'
+import { pinAll, pinPath, type Pins } from './load/pins.ts'
 import { LoadedVariable } from './load/variable.ts'
 import type { ObjectSpec } from './object.ts'
 import { prepare, type PrepareOptions } from './prepare.ts'
@@ -18,6 +19,11 @@ export interface LoadOptions extends Pick<PrepareOptions, 'modules' | 'coreBtf' 
   readonly logLevel?: number
   /** Maps to use instead of new ones, by name; load() does not close them. */
   readonly maps?: Readonly<Record<string, BackendMap>>
+  /**
+   * Directory of a bpf file system ("/sys/fs/bpf") for maps that declare `pinning` by name: a compatible map that is
+   * pinned there is used, a new one is pinned when everything is loaded. Without it they are not pinned.
+   */
+  readonly pinRoot?: string
   /** Throws the first error when any program or map fails, instead of reporting it. */
   readonly strict?: boolean
 }
@@ -78,6 +84,25 @@ export class LoadedObject {
     this.#owned = owned
   }
 
+  /**
+   * Pins all maps and programs in a directory of a bpf file system, each by its name with `_` for dots; when one fails,
+   * none. They outlive the process then.
+   * @throws BpfError `syscall`, `unsupported`
+   */
+  pin(directory: string): void {
+    pinAll(this.#pins(directory).filter(({ pins, path }) => !pins.paths.includes(path)))
+  }
+
+  /** Removes the pins of this object in the directory. @throws BpfError `syscall`, `unsupported` */
+  unpin(directory: string): void {
+    for (const { pins, path } of this.#pins(directory)) if (pins.paths.includes(path)) pins.unpin(path)
+  }
+
+  #pins(directory: string): { readonly pins: Pins; readonly path: string }[] {
+    const all = [...Object.values(this.maps), ...Object.values(this.programs)]
+    return all.map(({ name, pins }) => ({ pins, path: pinPath(directory, name) }))
+  }
+
   /** Closes programs, then maps; the backend stays open. May be called again. */
   close(): void {
     for (const resource of this.#owned) resource.close()
@@ -94,8 +119,8 @@ export class LoadedObject {
 
 /**
  * Loads an object into a backend: links its programs for the backend's kernel, creates the maps, loads each program. One
- * failure does not hide the others: the report says what loaded and why the rest did not. Declared pinning is not acted
- * on: pin maps of the result, and give pinned ones as `maps`.
+ * failure does not hide the others: the report says what loaded and why the rest did not. Declared pinning is acted on
+ * with `pinRoot`.
  * @throws BpfError `unsupported` for a big-endian object; with `strict` whatever failed first
  */
 export async function load(spec: ObjectSpec, backend: Backend, options: LoadOptions = {}): Promise<LoadedObject> {
@@ -113,7 +138,14 @@ export async function load(spec: ObjectSpec, backend: Backend, options: LoadOpti
     ...(backend.name === 'vm' ? { withoutBtf: 'local' } : {}),
     ...prepareOptions(spec, backend, options),
   })
-  const { maps, reports } = createMaps(spec, backend, prepared.kconfig, options.maps ?? {}, structOps.maps)
+  const { maps, reports } = createMaps(
+    spec,
+    backend,
+    prepared.kconfig,
+    options.maps ?? {},
+    structOps.maps,
+    options.pinRoot ?? null,
+  )
   const programs: LoadedProgram[] = []
   const results = new Map<string, ProgramReport>()
   const ownedMaps = [...maps].filter(([name]) => options.maps?.[name] === undefined).map(([, map]) => map)
@@ -141,12 +173,13 @@ export async function load(spec: ObjectSpec, backend: Backend, options: LoadOpti
     for (const map of Object.values(spec.maps)) {
       if (map.type === MapType.PROG_ARRAY && map.slots.size > 0) fillSlots(spec, map, maps, byProgramName, reports)
     }
-    const report = fullReport(spec, results, reports)
-    if (options.strict === true) throwFirst(report)
     const loadedMaps = Object.values(spec.maps).flatMap((map) => {
       const created = maps.get(map.name)
       return created === undefined ? [] : [new LoadedMap(map, created, spec.btf)]
     })
+    if (options.strict === true) throwFirst(fullReport(spec, results, reports))
+    pinDeclared(loadedMaps, options.pinRoot ?? null, reports)
+    const report = fullReport(spec, results, reports)
     const loadedStructOps = loadedMaps.flatMap((map) => {
       const layout = structOps.maps.get(map.name)
       const variable = spec.structOps[map.name]
@@ -159,6 +192,21 @@ export async function load(spec: ObjectSpec, backend: Backend, options: LoadOpti
     for (const resource of [...programs, ...ownedMaps]) resource.close()
     throw error
   }
+}
+
+/** Pins new maps that declare it, as the last step: a process that is killed before leaves no pin behind. */
+function pinDeclared(maps: readonly LoadedMap[], root: string | null, reports: Map<string, MapReport>): void {
+  if (root === null) return
+  const wanted: { readonly pins: Pins; readonly path: string }[] = []
+  for (const { name, spec, pins } of maps) {
+    const report = reports.get(name)
+    if (report?.pin !== undefined) pins.note(report.pin)
+    if (spec.pinning !== 'by-name' || report?.status !== 'created') continue
+    const path = pinPath(root, name)
+    reports.set(name, { ...report, pin: path })
+    wanted.push({ pins, path })
+  }
+  pinAll(wanted)
 }
 
 /** Whether anything in an object is looked up in the kernel's BTF, which takes time to open. */

@@ -3,6 +3,7 @@ import { BpfError } from '../../bytes/index.ts'
 import { MapType } from '../../uapi/index.ts'
 import type { BackendMap, BackendProgram } from '../backend.ts'
 import type { MapSpec } from '../spec.ts'
+import { Pins } from './pins.ts'
 import { Codec } from './codec.ts'
 
 /** An entry that is added or changed while entries are walked may be met again; this many more ends it. */
@@ -14,6 +15,8 @@ export class LoadedMap {
   readonly spec: MapSpec
   /** The backend's map, for work with bytes. */
   readonly raw: BackendMap
+  /** Where it is pinned, as far as this object knows. @internal */
+  readonly pins: Pins
   readonly #btf: Btf | null
   readonly #key: Codec
   readonly #value: Codec
@@ -23,6 +26,7 @@ export class LoadedMap {
     this.name = spec.name
     this.spec = spec
     this.raw = raw
+    this.pins = new Pins(raw, `map ${spec.name}`)
     this.#btf = btf
     // Values of maps of maps and prog arrays are ids, whatever the object declares.
     const holdsObjects = spec.inner !== null || raw.type === MapType.PROG_ARRAY || HOLDS_MAPS.has(raw.type)
@@ -103,6 +107,16 @@ export class LoadedMap {
       events.push(this.#btf === null || typeId === 0 ? data.slice() : readValue(this.#btf, typeId, data))
     })
     return events
+  }
+
+  /** Pins it at a path in a bpf file system; it then outlives the process. @throws BpfError `syscall`, `unsupported` */
+  pin(path: string): void {
+    this.pins.pin(path)
+  }
+
+  /** Removes one pin, or all that this object knows of. @throws BpfError `syscall`, `unsupported` */
+  unpin(path?: string): void {
+    this.pins.unpin(path)
   }
 
   close(): void {

@@ -4,12 +4,15 @@ import type { Backend, BackendMap } from '../backend.ts'
 import { kernelMapName } from '../map-names.ts'
 import type { ObjectSpec } from '../object.ts'
 import type { ResolvedStructOps } from '../prepare/struct-ops.ts'
+import { pinPath, reusablePin } from './pins.ts'
 import type { MapSpec } from '../spec.ts'
 
 /** What became of a map. */
 export interface MapReport {
   readonly name: string
   readonly status: 'created' | 'reused' | 'skipped' | 'failed'
+  /** Where it is pinned, for maps that declare pinning by name. */
+  readonly pin?: string
   /** Why it failed; of a map that was created, why a slot of it could not be filled. */
   readonly error?: BpfError
 }
@@ -31,6 +34,7 @@ export function createMaps(
   kconfig: Uint8Array | null,
   replacements: Readonly<Record<string, BackendMap>>,
   structOps: ResolvedStructOps['maps'],
+  pinRoot: string | null = null,
 ): CreatedMaps {
   const maps = new Map<string, BackendMap>()
   const reports = new Map<string, MapReport>()
@@ -47,7 +51,14 @@ export function createMaps(
       reports.set(name, { name, status: 'skipped' })
       return
     }
+    const pin = map.pinning === 'by-name' && pinRoot !== null ? pinPath(pinRoot, name) : null
     try {
+      const pinned = pin === null ? null : reusablePin(backend, map, pin)
+      if (pin !== null && pinned !== null) {
+        maps.set(name, pinned)
+        reports.set(name, { name, status: 'reused', pin })
+        return
+      }
       maps.set(name, createMap(spec, backend, map, kconfig, maps, structOps))
       reports.set(name, { name, status: 'created' })
     } catch (error) {
