@@ -1,5 +1,5 @@
-import { BpfError } from '../bytes/index.ts'
-import { normaliseSizes, type MapRequest } from '../loader/index.ts'
+import { BpfError, decodeCString } from '../bytes/index.ts'
+import { diagnoseMap, normaliseSizes, type MapRequest } from '../loader/index.ts'
 import { Cmd, Errno, MapFlag, MapType } from '../uapi/index.ts'
 import { Attr } from './attr.ts'
 import { possibleCpus } from './cpus.ts'
@@ -45,31 +45,30 @@ export function createMapFd(request: MapRequest, shape: MapShape, btfFd: number 
   const where = { map: spec.name }
   if (spec.type === MapType.STRUCT_OPS) return createStructOpsFd(request, shape, btfFd)
   const typed = btfFd !== null && !WITHOUT_BTF.has(spec.type) && (spec.keyTypeId !== 0 || spec.valueTypeId !== 0)
-  const create = (withTypes: boolean): number =>
-    tryBpf(
-      Cmd.MAP_CREATE,
-      new Attr('MAP_CREATE', {
-        map_type: shape.type,
-        key_size: shape.keySize,
-        value_size: shape.valueSize,
-        max_entries: shape.maxEntries,
-        map_flags: shape.flags,
-        map_name: kernelName(request.kernelName),
-        inner_map_fd: request.inner?.fd ?? undefined,
-        numa_node: spec.numaNode ?? undefined,
-        map_extra: spec.mapExtra,
-        ...(withTypes && btfFd !== null
-          ? { btf_fd: btfFd, btf_key_type_id: spec.keyTypeId, btf_value_type_id: spec.valueTypeId }
-          : {}),
-      }),
-    )
+  const attrOf = (withTypes: boolean): Attr<'MAP_CREATE'> =>
+    new Attr('MAP_CREATE', {
+      map_type: shape.type,
+      key_size: shape.keySize,
+      value_size: shape.valueSize,
+      max_entries: shape.maxEntries,
+      map_flags: shape.flags,
+      map_name: kernelName(request.kernelName),
+      inner_map_fd: request.inner?.fd ?? undefined,
+      numa_node: spec.numaNode ?? undefined,
+      map_extra: spec.mapExtra,
+      ...(withTypes && btfFd !== null
+        ? { btf_fd: btfFd, btf_key_type_id: spec.keyTypeId, btf_value_type_id: spec.valueTypeId }
+        : {}),
+    })
+  const create = (withTypes: boolean): number => tryBpf(Cmd.MAP_CREATE, attrOf(withTypes))
   let result = create(typed)
   if (result < 0 && typed) {
     const retried = create(false)
     if (retried >= 0 || result === -Errno.EINVAL || result === -Errno.ENOTSUPP) result = retried
   }
   if (result < 0) {
-    const error = bpfError(Cmd.MAP_CREATE, result, where)
+    const words = kernelWords(attrOf(typed)) || diagnosis(request, shape, typed)
+    const error = bpfError(Cmd.MAP_CREATE, result, where, result === -Errno.EPERM ? '' : words)
     throw new BpfError('syscall', `map "${spec.name}": ${error.message} (${describe(shape)})`, {
       where,
       ...(error.errno === undefined ? {} : { errno: error.errno }),
@@ -104,6 +103,30 @@ function createStructOpsFd(request: MapRequest, shape: MapShape, btfFd: number |
   } finally {
     if (moduleFd !== null) closeFd(moduleFd)
   }
+}
+
+/** What is wrong with the shape itself; empty when nothing is. */
+function diagnosis(request: MapRequest, shape: MapShape, typed: boolean): string {
+  const facts = { pageSize: native().pageSize, cpus: possibleCpus() }
+  const { mapExtra } = request.spec
+  return diagnoseMap({ ...shape, mapExtra, hasInner: request.inner !== null, typed }, facts).join('; ')
+}
+
+/** Set in the command for a kernel that takes struct bpf_common_attr: others know no such command. */
+const COMMON_ATTRS = 1 << 16
+const LOG_SIZE = 4096
+
+/** The kernel's own reason for refusing a map, where it gives one (BPF_COMMON_ATTRS, Linux 7.x); else empty. */
+function kernelWords(attr: Attr<'MAP_CREATE'>): string {
+  const log = new Uint8Array(LOG_SIZE)
+  // struct bpf_common_attr: __u64 log_buf, __u32 log_size, log_level, log_true_size.
+  const common = new Uint8Array(24)
+  const view = new DataView(common.buffer)
+  view.setUint32(8, LOG_SIZE, true)
+  view.setUint32(12, 1, true)
+  const fd = native().bpf(Cmd.MAP_CREATE | COMMON_ATTRS, attr.bytes, attr.pointers, common, [[0, log]])
+  if (fd >= 0) closeFd(fd)
+  return decodeCString(log).trim()
 }
 
 function describe(shape: MapShape): string {

@@ -10,6 +10,7 @@ export {
   type MapDifference,
   type MapSizes,
 } from './map-shape.ts'
+export { diagnoseMap, type MapShapeToCheck } from './map-diagnosis.ts'
 export { kernelMapName } from './map-names.ts'
 export { prepare, type PreparedObject, type PrepareOptions } from './prepare.ts'
 export { type KconfigFacts } from './prepare/kconfig.ts'
