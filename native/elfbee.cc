@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 #include <vector>
+#include <unordered_map>
 
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -102,21 +103,49 @@ Napi::Value BpfAsync(const Napi::CallbackInfo& info) {
 
 Napi::Value Close(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), Result(close(Fd(info[0])))); }
 
-// (fd, length, prot, offset, flags = MAP_SHARED) -> ArrayBuffer over the mapping, or -errno. detach() or the collector
+struct Mapping {
+  void* data;
+  size_t length;
+};
+
+// What is mapped by address. The collector's call comes some time after detach(), when another mapping may be there.
+thread_local auto* mappings = new std::unordered_map<void*, Mapping*>();
+
+void Unmap(void* data, const Mapping* mapping) {
+  const auto found = mappings->find(data);
+  if (found == mappings->end() || found->second != mapping) return;
+  mappings->erase(found);
+  munmap(data, mapping->length);
+}
+
+// (fd, length, prot, offset, flags = MAP_SHARED, address hint as a bigint) -> ArrayBuffer over the mapping, or -errno. detach() or the collector
 // unmaps it.
 Napi::Value Mmap(const Napi::CallbackInfo& info) {
   const auto length = static_cast<size_t>(info[1].As<Napi::Number>().Int64Value());
   const auto offset = static_cast<off_t>(info[3].As<Napi::Number>().Int64Value());
   const int flags = info[4].IsNumber() ? info[4].As<Napi::Number>().Int32Value() : MAP_SHARED;
-  void* memory = mmap(nullptr, length, info[2].As<Napi::Number>().Int32Value(), flags, Fd(info[0]), offset);
+  bool lossless = true;
+  const uint64_t hint = info[5].IsBigInt() ? info[5].As<Napi::BigInt>().Uint64Value(&lossless) : 0;
+  void* memory = mmap(reinterpret_cast<void*>(hint), length, info[2].As<Napi::Number>().Int32Value(), flags, Fd(info[0]), offset);
   if (memory == MAP_FAILED) return Napi::Number::New(info.Env(), -errno);
-  return Napi::ArrayBuffer::New(info.Env(), memory, length,
-                                [length](Napi::Env, void* data) { munmap(data, length); });
+  auto* mapping = new Mapping{memory, length};
+  (*mappings)[memory] = mapping;
+  return Napi::ArrayBuffer::New(
+      info.Env(), memory, length,
+      [](Napi::Env, void*, Mapping* ended) {
+        Unmap(ended->data, ended);
+        delete ended;
+      },
+      mapping);
 }
 
 Napi::Value Detach(const Napi::CallbackInfo& info) {
   auto buffer = info[0].As<Napi::ArrayBuffer>();
-  if (!buffer.IsDetached()) buffer.Detach();
+  if (buffer.IsDetached()) return info.Env().Undefined();
+  void* data = buffer.Data();
+  buffer.Detach();
+  const auto found = mappings->find(data);
+  if (found != mappings->end()) Unmap(data, found->second);
   return info.Env().Undefined();
 }
 

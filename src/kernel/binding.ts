@@ -38,7 +38,14 @@ export interface NativeBinding {
    * mmap(2), with MAP_SHARED unless flags are given, or -errno. A write to a read-only mapping ends the process: never
    * hand it out.
    */
-  mmap(fd: number, length: number, protection: number, offset: number, flags?: number): ArrayBuffer | number
+  mmap(
+    fd: number,
+    length: number,
+    protection: number,
+    offset: number,
+    flags?: number,
+    address?: bigint,
+  ): ArrayBuffer | number
   /** Detaches the buffer of mmap() and unmaps its memory. */
   detach(buffer: ArrayBuffer): void
   perfEventOpen(attr: Uint8Array, pid: number, cpu: number, groupFd: number, flags: number): number
