@@ -131,9 +131,14 @@ export class KernelBackend implements Backend {
 
 // The verifier wants to know an arena's address in user space, which mmap(2) decides unless map_extra does.
 function mapArena(fd: number, request: MapRequest): ArrayBuffer | null {
-  if (request.spec.mapExtra !== 0n) return null
+  const { mapExtra, maxEntries, contents } = request.spec
+  const hasContents = contents !== null && contents.some((byte) => byte !== 0)
   try {
-    return mapMemory(fd, request.spec.maxEntries * native().pageSize, 'rw', 0)
+    // At an address that the object fixes, the verifier knows it; mapping is for the variables then.
+    if (mapExtra !== 0n && !hasContents) return null
+    const memory = mapMemory(fd, maxEntries * native().pageSize, 'rw', 0, mapExtra)
+    if (hasContents) new Uint8Array(memory).set(contents)
+    return memory
   } catch (error) {
     closeFd(fd)
     throw error

@@ -8,8 +8,15 @@ const DISCARD = 0x4000_0000
 const HEADER_SIZE = 8
 
 /** Maps a descriptor. @throws BpfError `syscall` */
-export function mapMemory(fd: number, length: number, protection: 'r' | 'rw', offset: number): ArrayBuffer {
-  const memory = native().mmap(fd, length, protection === 'r' ? PROT_READ : PROT_READ | PROT_WRITE, offset)
+export function mapMemory(
+  fd: number,
+  length: number,
+  protection: 'r' | 'rw',
+  offset: number,
+  address: bigint = 0n,
+): ArrayBuffer {
+  const access = protection === 'r' ? PROT_READ : PROT_READ | PROT_WRITE
+  const memory = native().mmap(fd, length, access, offset, undefined, address)
   if (typeof memory === 'number') throw syscallError('mmap', memory)
   return memory
 }

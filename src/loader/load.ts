@@ -76,7 +76,8 @@ export class LoadedObject {
     this.variables = byName(
       Object.values(spec.variables).flatMap((variable) => {
         const map = liveMaps[variable.map]
-        return map === undefined ? [] : [new LoadedVariable(variable, map, spec.btf)]
+        // Variables in an arena are reached through its memory.
+        return map === undefined || map.raw.type === MapType.ARENA ? [] : [new LoadedVariable(variable, map, spec.btf)]
       }),
     )
     this.structOps = byName(structOps)

@@ -1,8 +1,9 @@
 import { BtfKind, type Btf } from '../btf/index.ts'
 import { BpfError, decodeUtf8, isBpfError, Reader } from '../bytes/index.ts'
 import { parseElf, type ElfFile } from '../elf/index.ts'
-import { matchSection, MapType, ProgFlag } from '../uapi/index.ts'
+import { matchSection, ProgFlag } from '../uapi/index.ts'
 import { ObjectSpec, type BackendResolver } from './object.ts'
+import { arenaData } from './open/arena.ts'
 import { readObjectBtf, withKconfigLayout } from './open/btf.ts'
 import { collectExterns, type Externs } from './open/externs.ts'
 import { collectFunctions, type FunctionTable, type LocatedFunction } from './open/functions.ts'
@@ -65,7 +66,8 @@ function open(elf: ElfFile, options: OpenOptions): ObjectSpec {
     'map',
   )
   const bySection = groupMaps(placed)
-  const arena = placed.find((map) => map.spec.type === MapType.ARENA)?.spec.name ?? null
+  const inArena = arenaData(file, btf, placed)
+  const arena = inArena?.spec.name ?? null
   const references = collectReferences({ file, functions, maps: bySection, arena, externs })
   const records = collectRecords(file, functions, ext, warnings)
   const programSpecs = programsOf(file, functions, references)
@@ -83,7 +85,7 @@ function open(elf: ElfFile, options: OpenOptions): ObjectSpec {
     coreOrder: records.coreOrder,
     programs,
     maps,
-    variables: collectVariables(file, btf, placed.filter(isVariableMap)),
+    variables: collectVariables(file, btf, [...placed.filter(isVariableMap), ...(inArena === null ? [] : [inArena])]),
     externs: record<ExternSpec>(externs.list, 'extern'),
     exceptionCallbacks: exceptionCallbacks(functions, btf, records, references.problems),
     problems: references.problems,

@@ -102,7 +102,7 @@ export interface MapSpec {
   inner: MapSpec | null
   /** Statically initialised slots: index to map name (map-in-map) or program name (prog array; struct_ops: member index). */
   slots: ReadonlyMap<number, string>
-  /** First contents of a global-data map, otherwise null. Written through by variables. */
+  /** First contents of a global-data or struct_ops map, or of an arena with variables; otherwise null. Written through by variables. */
   contents: Uint8Array | null
   /** Which kind of data section this map stands for, otherwise null. */
   readonly dataSection: 'data' | 'rodata' | 'bss' | 'kconfig' | 'struct_ops' | null

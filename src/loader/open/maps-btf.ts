@@ -13,6 +13,8 @@ export interface PlacedMap {
   readonly size: number
   /** Bytes from the start of the definition to its `values`, or null. */
   readonly valuesOffset: number | null
+  /** DATASEC of its variables, where that is not the value type (arenas). */
+  readonly datasecId?: number
 }
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }

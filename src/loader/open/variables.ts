@@ -62,7 +62,8 @@ export function collectVariables(
     variables[name] = new Variable(name, map.spec, offset, size, btf, typeId)
   }
   for (const map of maps) {
-    const datasec = btf !== null && map.spec.valueTypeId !== 0 ? btf.type(map.spec.valueTypeId) : null
+    const datasecId = map.datasecId ?? map.spec.valueTypeId
+    const datasec = btf !== null && datasecId !== 0 ? btf.type(datasecId) : null
     if (btf !== null && datasec?.kind === BtfKind.DATASEC) {
       for (const entry of datasec.vars) {
         const variable = btf.type(entry.type)
