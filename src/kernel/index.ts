@@ -3,6 +3,8 @@ export { KernelBackend, openKernelBackend, type KernelBackendOptions } from './b
 export { KernelMap, type MapBatch, type MapShape } from './map.ts'
 export { KernelProgram } from './program.ts'
 export { moduleBtf, readKernelBtf, vmlinuxBtf } from './kernel-btf.ts'
+export { btfFeatures } from './btf-features.ts'
+export { sanitizeBtf, type BtfFeatures } from './sanitize-btf.ts'
 export { onlineCpus, possibleCpus } from './cpus.ts'
 export { summariseLog, type LogSummary } from './log.ts'
 export {

@@ -2,6 +2,8 @@ import { encodeUtf8 } from '../bytes/index.ts'
 import { BtfKind, type Btf } from '../btf/index.ts'
 import { Cmd, STRUCT, STRUCT_SIZE, errnoName } from '../uapi/index.ts'
 import { Attr } from './attr.ts'
+import { btfFeatures } from './btf-features.ts'
+import { sanitizeBtf } from './sanitize-btf.ts'
 import { loadWithLog } from './log.ts'
 import { closeFd, tryBpf } from './syscall.ts'
 
@@ -156,6 +158,19 @@ class ExternEdit {
   }
 }
 
+function loadBlob(blob: Uint8Array): { result: number; log: string } {
+  return loadWithLog(0, (buffer, level) => {
+    const attr = new Attr('BTF_LOAD', {
+      btf: blob,
+      btf_size: blob.length,
+      btf_log_buf: buffer,
+      btf_log_size: buffer?.length,
+      btf_log_level: level,
+    })
+    return { result: tryBpf(Cmd.BTF_LOAD, attr), trueSize: attr.u32('btf_log_true_size') }
+  })
+}
+
 /** A BTF of an object in the kernel, shared by the maps and programs that were made with it. */
 export class LoadedBtf {
   /** Null when the kernel refused it; maps and programs then do without. */
@@ -168,17 +183,12 @@ export class LoadedBtf {
 
   constructor(btf: Btf, onClose: () => void) {
     this.#onClose = onClose
-    const blob = blobForKernel(btf)
-    const { result, log } = loadWithLog(0, (buffer, level) => {
-      const attr = new Attr('BTF_LOAD', {
-        btf: blob,
-        btf_size: blob.length,
-        btf_log_buf: buffer,
-        btf_log_size: buffer?.length,
-        btf_log_level: level,
-      })
-      return { result: tryBpf(Cmd.BTF_LOAD, attr), trueSize: attr.u32('btf_log_true_size') }
-    })
+    let { result, log } = loadBlob(blobForKernel(btf))
+    if (result < 0) {
+      // An older kernel may only miss a kind.
+      const sanitized = sanitizeBtf(btf, btfFeatures())
+      if (sanitized !== btf) ({ result, log } = loadBlob(blobForKernel(sanitized)))
+    }
     this.fd = result >= 0 ? result : null
     this.log = result < 0 && log === '' ? errnoName(result) : log
   }
