@@ -51,7 +51,7 @@ test('runs programs in the interpreter where the host does not compile WebAssemb
   try {
     const vm = createVm()
     expect(vm.engine).toBe('interpreter')
-    expect(loadOps(vm, ProgType.XDP, [op.number(0, 2), op.exit]).run({ data: PACKET }).retval).toBe(2)
+    expect(loadOps(vm, ProgType.XDP, [op.number(0, 2, 0), op.exit]).run({ data: PACKET }).retval).toBe(2)
   } finally {
     vi.unstubAllGlobals()
   }
