@@ -107,6 +107,7 @@ function replace(
     case BtfKind.VOLATILE:
     case BtfKind.CONST:
     case BtfKind.RESTRICT:
+    default:
       return null
   }
 }
