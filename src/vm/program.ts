@@ -1,12 +1,14 @@
 import { BpfError } from '../bytes/index.ts'
 import type { RunInput, RunOutput } from '../loader/index.ts'
-import { ProgType } from '../uapi/index.ts'
+import { AttachType, ProgType } from '../uapi/index.ts'
 import { STACK_TOP_ADDRESS, type CompiledCode } from './engine.ts'
 import { createContext } from './runtime/context/index.ts'
 import { PROGRAM_STACK_SIZE, STACK_END } from './runtime/layout.ts'
 import type { Run, RunningProgram, Runtime } from './runtime/runtime.ts'
 
 const RUN_ON_CPU = 1
+/** XDP programs that run behind a redirect. */
+const XDP_TARGETS: ReadonlySet<number> = new Set<number>([AttachType.XDP_DEVMAP, AttachType.XDP_CPUMAP])
 
 /** A program that is loaded in the vm. */
 export class VmProgram implements RunningProgram {
@@ -17,9 +19,11 @@ export class VmProgram implements RunningProgram {
   readonly log: string = ''
   readonly #runtime: Runtime
   readonly #code: CompiledCode
+  readonly #attachType: number | null
   #closed = false
 
-  constructor(runtime: Runtime, name: string, type: number, code: CompiledCode) {
+  constructor(runtime: Runtime, name: string, type: number, attachType: number | null, code: CompiledCode) {
+    this.#attachType = attachType
     this.#runtime = runtime
     this.#code = code
     this.name = name
@@ -42,6 +46,11 @@ export class VmProgram implements RunningProgram {
     }
     if (cpu !== 0 && ((input.flags ?? 0) & RUN_ON_CPU) === 0) {
       throw new BpfError('syscall', `test run: EINVAL: CPU ${cpu} without the flag BPF_F_TEST_RUN_ON_CPU`, {
+        errno: 'EINVAL',
+      })
+    }
+    if (this.type === ProgType.XDP && XDP_TARGETS.has(this.#attachType ?? -1)) {
+      throw new BpfError('syscall', 'test run: EINVAL: programs of devmaps and cpumaps have no test run', {
         errno: 'EINVAL',
       })
     }

@@ -32,7 +32,7 @@ function sections(matches: (section: { name: string; flags: number }) => boolean
   return objects.flatMap((object) =>
     parseElf(object)
       .sections.filter(
-        (section) => section.data.length > 0 && matches({ name: section.name, flags: Number(section.flags) }),
+        (section) => section.data.length > 0 && matches({ name: section.name, flags: section.flags }),
       )
       .map((section) => section.data.slice()),
   )

@@ -1,6 +1,6 @@
 import { btfKindName, BtfKind, type Btf } from '../../btf/index.ts'
 import { BpfError } from '../../bytes/index.ts'
-import { fieldsAreCompatible, typesAreCompatible, typesMatch } from './compat.ts'
+import { fieldsAreCompatible, spend, typesAreCompatible, typesMatch, type CoreBudget } from './compat.ts'
 import { CoreKind, isEnumValueKind, isTypeKind } from './kinds.ts'
 import { sameEssential, sameText } from './names.ts'
 import { describeType, isFlexible, MAX_SPEC_LENGTH, type CoreAccessor, type CoreSpec } from './spec.ts'
@@ -24,15 +24,22 @@ export interface Why {
 
 /**
  * Finds what a local spec asks for in a target type (libbpf, bpf_core_spec_match).
+ * @param budget comparisons that may still be made
  * @param why gets the reason of a mismatch; leave it out where only the answer counts
  * @returns the same access in the target, or null when the target does not have it
  * @throws BpfError `core` for targets that cannot be compared
  */
-export function matchSpec(local: CoreSpec, target: Btf, targetId: number, why?: Why): CoreSpec | null {
+export function matchSpec(
+  local: CoreSpec,
+  target: Btf,
+  targetId: number,
+  budget: CoreBudget,
+  why?: Why,
+): CoreSpec | null {
   const { kind } = local
   if (isTypeKind(kind)) {
     const compare = kind === CoreKind.TYPE_MATCHES ? typesMatch : typesAreCompatible
-    if (compare(local.btf, local.rootId, target, targetId)) {
+    if (compare(local.btf, local.rootId, target, targetId, budget)) {
       return { btf: target, rootId: targetId, kind, accessors: [], bitOffset: 0 }
     }
     if (why !== undefined) {
@@ -43,8 +50,8 @@ export function matchSpec(local: CoreSpec, target: Btf, targetId: number, why?: 
     }
     return null
   }
-  if (isEnumValueKind(kind)) return matchEnumerator(local, target, targetId, why)
-  return new FieldMatch(local, target, targetId, why).run()
+  if (isEnumValueKind(kind)) return matchEnumerator(local, target, targetId, budget, why)
+  return new FieldMatch(local, target, targetId, budget, why).run()
 }
 
 /**
@@ -52,12 +59,23 @@ export function matchSpec(local: CoreSpec, target: Btf, targetId: number, why?: 
  * unions included, and of array elements (libbpf's raw spec). Null when the target does not have the field.
  * @throws BpfError `core` for targets that cannot be compared
  */
-export function matchPath(local: CoreSpec, target: Btf, targetId: number): readonly number[] | null {
-  const match = new FieldMatch(local, target, targetId, undefined)
+export function matchPath(
+  local: CoreSpec,
+  target: Btf,
+  targetId: number,
+  budget: CoreBudget,
+): readonly number[] | null {
+  const match = new FieldMatch(local, target, targetId, budget, undefined)
   return match.run() === null ? null : match.path
 }
 
-function matchEnumerator(local: CoreSpec, target: Btf, targetId: number, why: Why | undefined): CoreSpec | null {
+function matchEnumerator(
+  local: CoreSpec,
+  target: Btf,
+  targetId: number,
+  budget: CoreBudget,
+  why: Why | undefined,
+): CoreSpec | null {
   const accessor = local.accessors[0] as CoreAccessor
   const name = local.btf.string(accessor.nameOffset)
   const id = target.skipModifiersAndTypedefs(targetId)
@@ -66,6 +84,7 @@ function matchEnumerator(local: CoreSpec, target: Btf, targetId: number, why: Wh
     return null
   }
   const count = countOf(target, id)
+  spend(budget, count)
   for (let index = 0; index < count; index++) {
     const nameOffset = enumeratorNameOffset(target, id, index)
     if (!sameEssential(name, target.string(nameOffset))) continue
@@ -86,19 +105,19 @@ class FieldMatch {
   readonly #local: CoreSpec
   readonly #target: Btf
   readonly #rootId: number
+  readonly #budget: CoreBudget
   readonly #why: Why | undefined
   readonly #accessors: CoreAccessor[] = []
   /** Index of each step taken, those into anonymous members included. */
   readonly path: number[] = []
   #bitOffset = 0
   #nextId = 0
-  /** Anonymous members form a graph in hostile BTF only; this bounds walking it. */
-  #visited = 0
 
-  constructor(local: CoreSpec, target: Btf, rootId: number, why: Why | undefined) {
+  constructor(local: CoreSpec, target: Btf, rootId: number, budget: CoreBudget, why: Why | undefined) {
     this.#local = local
     this.#target = target
     this.#rootId = rootId
+    this.#budget = budget
     this.#why = why
   }
 
@@ -148,6 +167,7 @@ class FieldMatch {
     }
     const local = this.#local.btf
     const count = countOf(target, id)
+    spend(this.#budget, count)
     for (let i = 0; i < count; i++) {
       const nameOffset = memberNameOffset(target, id, i)
       if (nameOffset !== 0 && !sameText(local, wanted.nameOffset, target, nameOffset)) {
@@ -181,7 +201,7 @@ class FieldMatch {
   }
 
   #step(index: number): void {
-    if (this.path.length >= MAX_SPEC_LENGTH || ++this.#visited > 100_000) {
+    if (this.path.length >= MAX_SPEC_LENGTH) {
       throw new BpfError('core', `target type [${this.#rootId}] is nested deeper than ${MAX_SPEC_LENGTH} levels`)
     }
     this.path.push(index)

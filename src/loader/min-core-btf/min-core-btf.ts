@@ -10,7 +10,7 @@ import {
 import { BpfError } from '../../bytes/index.ts'
 import { CoreKind, isEnumValueKind, isFieldKind } from '../core/kinds.ts'
 import { matchPath } from '../core/match.ts'
-import { CoreResolver } from '../core/resolve.ts'
+import { CoreResolver, MAX_COMPARISONS, type CoreResolution } from '../core/resolve.ts'
 import { TypeMarks } from './marks.ts'
 
 /** What {@link minCoreBtf} needs of an object; an ObjectSpec is one. */
@@ -48,12 +48,17 @@ function markObject(marks: TypeMarks, object: CoreObject, kernelBtf: Btf): void 
     throw new BpfError('not-found', 'the object has no .BTF.ext section (was it compiled with -g?)')
   }
   const resolver = new CoreResolver(btf, { main: kernelBtf, modules: () => [] }, object.littleEndian)
+  const budget = { left: MAX_COMPARISONS }
+  const done = new Set<CoreResolution>()
   for (const records of btfExt.coreRelos.values()) {
     for (const { insnOffset, typeId, access, kind } of records) {
-      const { local, candidates, matched } = resolver.resolve({ insn: insnOffset >>> 3, typeId, access, kind })
+      const resolution = resolver.resolve({ insn: insnOffset >>> 3, typeId, access, kind })
+      if (done.has(resolution)) continue
+      done.add(resolution)
+      const { local, candidates, matched } = resolution
       const found = matched === null ? undefined : candidates[matched]
       if (found === undefined) continue
-      if (isFieldKind(kind)) marks.addPath(found.id, matchPath(local, kernelBtf, found.id) ?? [])
+      if (isFieldKind(kind)) marks.addPath(found.id, matchPath(local, kernelBtf, found.id, budget) ?? [])
       else if (isEnumValueKind(kind)) marks.add(found.id)
       else if (kind === CoreKind.TYPE_MATCHES) marks.addForMatch(found.id)
       else marks.addWithPointers(found.id)

@@ -108,6 +108,8 @@ export class SkbContext implements RunContext {
   mac: number
   net: number
   encapsulated = false
+  /** A tunnel key was set for sending. */
+  tunnel = false
 
   constructor(memory: LinearMemory, input: RunInput, type: number) {
     const packet = input.data ?? new Uint8Array(0)
