@@ -6,23 +6,21 @@ import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Btf, dumpRaw, parseBtfExt } from '../../dist/btf/index.js'
+import { Btf, dumpRaw } from '../../dist/btf/index.js'
 import { parseElf } from '../../dist/elf/index.js'
-import { minCoreBtf } from '../../dist/loader/index.js'
+import { minCoreBtf, readCoreObject } from '../../dist/loader/index.js'
 import { oracleDir, toolVersion, writeResult } from './results.mjs'
 
 const VMLINUX = '/sys/kernel/btf/vmlinux'
 const bpftool = `${oracleDir()}/bpftool`
 const kernelBtf = Btf.parse(new Uint8Array(readFileSync(VMLINUX)))
 
-/** What bpftool reads of an object, too: its types and records, not its programs. Null without CO-RE relocations. */
+/** Null without CO-RE relocations. */
 function open(file) {
-  const elf = parseElf(new Uint8Array(readFileSync(file)), file)
-  const [types, records] = [elf.sectionByName('.BTF'), elf.sectionByName('.BTF.ext')]
-  if (types === undefined || records === undefined) return null
-  const btf = Btf.parse(types.data)
-  const btfExt = parseBtfExt(records.data, btf)
-  return btfExt.coreRelos.size === 0 ? null : { file, littleEndian: elf.littleEndian, btf, btfExt }
+  const bytes = new Uint8Array(readFileSync(file))
+  if (parseElf(bytes, file).sectionByName('.BTF.ext') === undefined) return null
+  const object = readCoreObject(bytes, file)
+  return object.btfExt.coreRelos.size === 0 ? null : object
 }
 
 /** Raw dump, or `error` when the tool refuses. */

@@ -49,6 +49,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./map.ts'),
   },
   {
+    name: 'gen',
+    summary: 'make files from objects: gen skeleton, gen object (link), gen min_core_btf',
+    load: () => import('./gen.ts'),
+  },
+  {
     name: 'doctor',
     summary: 'say what this machine can do, and why not',
     load: () => import('./doctor.ts'),

@@ -1,13 +1,15 @@
 import {
+  Btf,
   BtfBuilder,
   BtfKind,
+  parseBtfExt,
   remapTypeIds,
-  type Btf,
   type BtfExt,
   type BtfMember,
   type BtfType,
 } from '../../btf/index.ts'
-import { BpfError } from '../../bytes/index.ts'
+import { BpfError, within } from '../../bytes/index.ts'
+import { parseElf } from '../../elf/index.ts'
 import { CoreKind, isEnumValueKind, isFieldKind } from '../core/kinds.ts'
 import { matchPath } from '../core/match.ts'
 import { CoreResolver, MAX_COMPARISONS, type CoreResolution } from '../core/resolve.ts'
@@ -22,6 +24,24 @@ export interface CoreObject {
 }
 
 /**
+ * What {@link minCoreBtf} needs of an object file: its types and records, also of objects whose maps or programs cannot
+ * be understood.
+ * @throws BpfError of the ELF and BTF parsers; `not-found` for an object without .BTF
+ */
+export function readCoreObject(bytes: Uint8Array, file: string): CoreObject {
+  const elf = parseElf(bytes, file)
+  return within({ file }, () => {
+    const section = elf.sectionByName('.BTF')
+    if (section === undefined)
+      throw new BpfError('not-found', 'the object has no .BTF section (was it compiled with -g?)')
+    const btf = Btf.parse(section.data, { baseOffset: section.offset })
+    const records = elf.sectionByName('.BTF.ext')
+    const btfExt = records === undefined ? null : parseBtfExt(records.data, btf, { baseOffset: records.offset })
+    return { file, littleEndian: elf.littleEndian, btf, btfExt }
+  })
+}
+
+/**
  * The part of a kernel's BTF that the CO-RE relocations of some objects ask about, as BTF of its own: relocating the
  * objects against it gives the same as against the whole (`bpftool gen min_core_btf`). For kernels without BTF, whose
  * BTF comes with the object. Types keep their order; of structs, only those members are kept that are asked for.
@@ -32,12 +52,7 @@ export interface CoreObject {
 export function minCoreBtf(objects: readonly CoreObject[], kernelBtf: Btf): Uint8Array {
   const marks = new TypeMarks(kernelBtf)
   for (const object of objects) {
-    try {
-      markObject(marks, object, kernelBtf)
-    } catch (error) {
-      if (error instanceof BpfError) throw error.within({ file: object.file })
-      throw error
-    }
+    within({ file: object.file }, () => markObject(marks, object, kernelBtf))
   }
   return extract(kernelBtf, marks)
 }
