@@ -15,7 +15,10 @@ export interface SkeletonOptions {
   readonly name?: string
   /** What to import elfbee as. */
   readonly importFrom?: string
-  /** Further structs, unions or enums to declare, by C name: those of events, for instance. */
+  /**
+   * Further structs, unions or enums to declare, by C name: those of events, for instance. What a global pointer to a
+   * struct points to is declared, too: `struct event *unused __attribute__((unused))` is how bpf2go is told.
+   */
   readonly types?: readonly string[]
 }
 
@@ -65,17 +68,23 @@ export function generateSkeleton(spec: ObjectSpec, options: SkeletonOptions): st
       variable.map,
     ),
   )
-  const typeIds = (options.types ?? []).map((cName) => typeId(spec, cName, types, use))
+  const typeIds = [...new Set([...(options.types ?? []), ...exportedTypes(spec)])].map((cName) =>
+    typeId(spec, cName, types, use),
+  )
   const interfaces = [
     declaration(mapsName, `maps of ${spec.name}`, maps),
     declaration(programsName, `programs of ${spec.name}`, programs),
     declaration(variablesName, `global variables of ${spec.name}`, variables),
   ]
+  const from = quoted(options.importFrom ?? 'elfbee')
   const parameters = `${mapsName}, ${programsName}, ${variablesName}`
   const parts = [
     `// Made by \`elfbee gen skeleton\` from ${commentText(spec.file)}. Changes will be lost.\n` +
-      `import { open } from ${quoted(options.importFrom ?? 'elfbee')}\n` +
-      `import type { ${[...used].sort().join(', ')} } from ${quoted(options.importFrom ?? 'elfbee')}\n`,
+      `import { open } from ${from}\n` +
+      `import type {\n${[...used]
+        .sort()
+        .map((type) => `  ${type},\n`)
+        .join('')}} from ${from}\n`,
     ...types.declarations,
     ...typeIds,
     ...interfaces,
@@ -114,6 +123,19 @@ function mapType(map: MapSpec, types: TypeWriter, use: (type: string) => string)
   if (KEYLESS.has(map.type)) return `${use('QueueMap')}<${value}>`
   const key = types.of(map.keyTypeId)
   return `${use(PER_CPU.has(map.type) ? 'PerCpuMap' : 'TypedMap')}<${key}, ${value}>`
+}
+
+/** C names of structs that global pointers point to, plain ones: those to the kernel's objects have a tag. */
+function exportedTypes(spec: ObjectSpec): string[] {
+  const { btf } = spec
+  if (btf === null) return []
+  return Object.values(spec.variables).flatMap((variable) => {
+    const pointer = variable.typeId === 0 ? null : btf.type(variable.typeId)
+    if (pointer?.kind !== BtfKind.PTR || pointer.type === 0) return []
+    const target = btf.type(pointer.type)
+    const isNamed = (target.kind === BtfKind.STRUCT || target.kind === BtfKind.UNION) && target.name !== ''
+    return isNamed ? [target.name] : []
+  })
 }
 
 function typeId(spec: ObjectSpec, cName: string, types: TypeWriter, use: (type: string) => string): string {
