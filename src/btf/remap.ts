@@ -26,7 +26,12 @@ export function remapTypeIds(type: BtfType, newId: (id: number) => number): BtfT
       }
     case BtfKind.DATASEC:
       return { ...type, vars: type.vars.map((entry) => ({ ...entry, type: newId(entry.type) })) }
-    default:
+    case BtfKind.VOID:
+    case BtfKind.INT:
+    case BtfKind.ENUM:
+    case BtfKind.ENUM64:
+    case BtfKind.FWD:
+    case BtfKind.FLOAT:
       return type
   }
 }

@@ -112,7 +112,13 @@ function disassembly(file) {
 function compare(files, dir) {
   const [ourFile, theirFile] = [join(dir, 'ours.o'), join(dir, 'theirs.o')]
   const made = spawnSync(bpftool, ['gen', 'object', theirFile, ...files])
-  const refused = made.status === 0 ? null : made.stderr.toString().trim().replaceAll(/\s*\n\s*/g, '; ')
+  const refused =
+    made.status === 0
+      ? null
+      : made.stderr
+          .toString()
+          .trim()
+          .replaceAll(/\s*\n\s*/g, '; ')
   let bytes
   try {
     bytes = linkObjects(files.map((file) => ({ name: file, bytes: new Uint8Array(readFileSync(file)) })))
@@ -161,7 +167,10 @@ try {
   rmSync(dir, { recursive: true })
 }
 const equal = counts.total - differences.length
-const tools = { bpftool: toolVersion(bpftool, ['version']), objdump: objdump === undefined ? null : toolVersion(objdump) }
+const tools = {
+  bpftool: toolVersion(bpftool, ['version']),
+  objdump: objdump === undefined ? null : toolVersion(objdump),
+}
 if (filter === '') writeResult('linker-vs-bpftool', { ...tools, equal, ...counts, differences })
 else console.log(`linker-vs-bpftool: ${equal} of ${counts.total} ${JSON.stringify(counts)}`)
 if (equal < counts.total) process.exitCode = 1

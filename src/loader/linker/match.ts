@@ -107,7 +107,13 @@ class TypeComparison {
         const difference = this.compare(a.returnType, other.returnType, exact, deeper)
         return difference === null ? null : `returned type: ${difference}`
       }
-      default:
+      case BtfKind.TYPEDEF:
+      case BtfKind.VOLATILE:
+      case BtfKind.CONST:
+      case BtfKind.RESTRICT:
+      case BtfKind.TYPE_TAG:
+      case BtfKind.DATASEC:
+      case BtfKind.DECL_TAG:
         return `a ${btfKindName(a.kind)} cannot be compared`
     }
   }

@@ -55,7 +55,7 @@ export function quoted(text: string): string {
   return text.includes("'") || text.includes('\\') || text.includes('"') ? json : `'${json.slice(1, -1)}'`
 }
 
-/** Text that cannot end the comment that it is in. */
+/** Text that cannot end the comment that it is in, which takes an asterisk or a line break. */
 export function commentText(text: string): string {
-  return text.replaceAll(/[^\w .,:;()[\]/?%+-]/g, '?').replaceAll('*/', '?')
+  return text.replaceAll(/[^\w ".,:;()[\]/?%+-]/g, '?')
 }

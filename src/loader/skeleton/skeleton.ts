@@ -53,13 +53,9 @@ export function generateSkeleton(spec: ObjectSpec, options: SkeletonOptions): st
 
   const maps = Object.values(spec.maps)
     .filter((map) => map.dataSection === null || map.dataSection === 'struct_ops')
-    .map((map) => property(map.name, mapType(map, types, use), `${map.autocreate ? '' : 'not created by default; '}`))
+    .map((map) => property(map.name, mapType(map, types, use), map.autocreate ? '' : 'not created by default'))
   const programs = Object.values(spec.programs).map((program) =>
-    property(
-      program.name,
-      use(program.autoload ? 'LoadedProgram' : 'OptionalProgram'),
-      `SEC("${program.section}")`.replaceAll('"', ''),
-    ),
+    property(program.name, use(program.autoload ? 'LoadedProgram' : 'OptionalProgram'), `SEC("${program.section}")`),
   )
   const variables = Object.values(spec.variables).map((variable) =>
     property(
@@ -103,7 +99,7 @@ interface Property {
 }
 
 function property(name: string, type: string, comment: string): Property {
-  return { name, type, comment: comment.replace(/; $/, '') }
+  return { name, type, comment }
 }
 
 function declaration(name: string, what: string, properties: readonly Property[]): string {

@@ -60,7 +60,18 @@ export class TypeWriter {
       case BtfKind.STRUCT:
       case BtfKind.UNION:
         return this.#compositeType(btf, type, typedefOf(btf, typeId), depth)
-      default:
+      case BtfKind.VOID:
+      case BtfKind.FWD:
+      case BtfKind.FUNC:
+      case BtfKind.FUNC_PROTO:
+      case BtfKind.TYPEDEF:
+      case BtfKind.VOLATILE:
+      case BtfKind.CONST:
+      case BtfKind.RESTRICT:
+      case BtfKind.TYPE_TAG:
+      case BtfKind.VAR:
+      case BtfKind.DATASEC:
+      case BtfKind.DECL_TAG:
         return 'never'
     }
   }
