@@ -32,6 +32,7 @@ export function remapTypeIds(type: BtfType, newId: (id: number) => number): BtfT
     case BtfKind.ENUM64:
     case BtfKind.FWD:
     case BtfKind.FLOAT:
+    default:
       return type
   }
 }

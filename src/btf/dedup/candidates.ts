@@ -4,13 +4,20 @@
  * the newest first, turned around whenever the table grows.
  */
 export class Candidates {
+  /** Ids by hash, the one to be tried first at the end. */
   readonly #lists = new Map<number, number[]>()
   #size = 0
   #capacity = 0
 
-  /** Ids with that hash, in the order to be tried. */
-  of(hash: number): readonly number[] {
-    return this.#lists.get(hash) ?? NONE
+  /** The first id with that hash for which `matches` holds. */
+  find(hash: number, matches: (id: number) => boolean): number | undefined {
+    const list = this.#lists.get(hash)
+    if (list === undefined) return undefined
+    for (let i = list.length - 1; i >= 0; i--) {
+      const id = list[i] as number
+      if (matches(id)) return id
+    }
+    return undefined
   }
 
   add(hash: number, id: number): void {
@@ -18,7 +25,7 @@ export class Candidates {
     this.#size++
     const list = this.#lists.get(hash)
     if (list === undefined) this.#lists.set(hash, [id])
-    else list.unshift(id)
+    else list.push(id)
   }
 
   #grow(): void {
@@ -26,5 +33,3 @@ export class Candidates {
     for (const list of this.#lists.values()) if (list.length > 1) list.reverse()
   }
 }
-
-const NONE: readonly number[] = []

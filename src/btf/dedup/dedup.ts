@@ -21,7 +21,8 @@ export interface DedupResult {
  * declarations to the structs that they stand for. Variables and data sections stay as they are. The result is that of
  * libbpf's btf__dedup, type by type. Of split BTF the own types are changed, also to those of its base.
  * @returns a BTF blob
- * @throws BpfError `malformed` for references that go in a circle without a struct
+ * @throws BpfError `malformed` for references that go in a circle without a struct, `limit` for more comparisons than
+ *   compilers' types need
  */
 export function dedup(btf: Btf): Uint8Array {
   const builder = new BtfBuilder({ littleEndian: btf.littleEndian, ...(btf.base === null ? {} : { base: btf.base }) })
@@ -55,23 +56,22 @@ function dedupPrimitives(records: Records, map: CanonicalMap, candidates: Candid
     const isPrimitive = kind === BtfKind.INT || kind === BtfKind.FLOAT || kind === BtfKind.FWD || records.isAnyEnum(id)
     if (!isPrimitive) continue
     const hash = records.hash(id)
-    const found = records.isAnyEnum(id)
-      ? findEnum(records, map, candidates.of(hash), id)
-      : candidates.of(hash).find((candidate) => records.areEqual(id, candidate))
+    const found = candidates.find(hash, (candidate) => standsFor(records, map, candidate, id))
     map.set(id, found ?? id)
     if (found === undefined) candidates.add(hash, id)
   }
 }
 
-/** An equal enum, or one that a forward declaration stands for. Declarations that stood alone until now get this one. */
-function findEnum(records: Records, map: CanonicalMap, candidates: readonly number[], id: number): number | undefined {
-  for (const candidate of candidates) {
-    if (records.areEqual(id, candidate)) return candidate
-    if (!records.areCompatibleEnums(id, candidate)) continue
-    if (records.isEnumForward(id)) return candidate
-    map.set(candidate, id)
-  }
-  return undefined
+/**
+ * Whether a candidate is equal, or the enum that a forward declaration stands for. Declarations that stood alone until
+ * now get this one.
+ */
+function standsFor(records: Records, map: CanonicalMap, candidate: number, id: number): boolean {
+  if (records.areEqual(id, candidate)) return true
+  if (!records.isAnyEnum(id) || !records.areCompatibleEnums(id, candidate)) return false
+  if (records.isEnumForward(id)) return true
+  map.set(candidate, id)
+  return false
 }
 
 function dedupStructs(records: Records, map: CanonicalMap, candidates: Candidates, firstId: number): void {
@@ -79,9 +79,10 @@ function dedupStructs(records: Records, map: CanonicalMap, candidates: Candidate
   for (let id = firstId; id < records.count; id++) {
     if (map.has(id) || !records.isComposite(id)) continue
     const hash = records.hash(id)
-    const found = candidates
-      .of(hash)
-      .find((candidate) => records.areShallowEqualStructs(id, candidate) && comparison.compare(id, candidate))
+    const found = candidates.find(
+      hash,
+      (candidate) => records.areShallowEqualStructs(id, candidate) && comparison.compare(id, candidate),
+    )
     map.set(id, found ?? id)
     if (found === undefined) candidates.add(hash, id)
   }

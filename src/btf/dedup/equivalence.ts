@@ -56,6 +56,7 @@ export class GraphComparison {
   /** Compares two types; what they refer to is left in `pending`, the first one on top. */
   #meet(candidate: number, met: number, pending: number[]): boolean {
     const records = this.#records
+    records.spend()
     if (this.#canonical.resolve(candidate) === this.#canonical.resolve(met)) return true
     const canonical = this.#resolveForward(met)
     const assumed = this.#hypothesis[canonical] as number

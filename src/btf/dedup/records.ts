@@ -1,8 +1,16 @@
+import { BpfError } from '../../bytes/index.ts'
 import type { Btf } from '../btf.ts'
 import { FlatTypes } from '../flat.ts'
 import { ENTRY_WORDS, FIXED_WORDS, TYPE_WORDS } from '../layout.ts'
 import { NameTable } from '../names.ts'
 import { BtfKind } from '../types.ts'
+
+/**
+ * Comparisons of two types that are allowed for each type, and at least: real ones need 60 (Linux with itself), made-up
+ * ones may all look alike.
+ */
+const COMPARISONS_A_TYPE = 250
+const MIN_COMPARISONS = 10_000_000
 
 /** Words of one member: name, type, offset. */
 const MEMBER_WORDS = 3
@@ -17,10 +25,12 @@ export class Records {
   readonly words: Uint32Array
   /** Word where each type's record starts. */
   readonly at: Uint32Array
+  #comparisonsLeft: number
 
   constructor(btf: Btf) {
     const { typeCount, words, at } = new FlatTypes(btf)
     this.count = typeCount
+    this.#comparisonsLeft = MIN_COMPARISONS + COMPARISONS_A_TYPE * typeCount
     this.words = words
     this.at = at
     const names = new NameTable(btf)
@@ -79,13 +89,22 @@ export class Records {
     return this.isAnyEnum(id) && this.vlen(id) === 0
   }
 
+  /** Counts a comparison. @throws BpfError `limit` */
+  spend(): void {
+    if (--this.#comparisonsLeft < 0) {
+      throw new BpfError('limit', `the types look so much alike that dedup takes too many comparisons`)
+    }
+  }
+
   /** Equal kinds, names, sizes, entries and, by number, types that are referred to. */
   areEqual(a: number, b: number): boolean {
+    this.spend()
     return this.word(a, 1) === this.word(b, 1) && this.#sameWords(a, b, -1)
   }
 
   /** Equal but for the types of members. */
   areShallowEqualStructs(a: number, b: number): boolean {
+    this.spend()
     return this.isComposite(a) && this.word(a, 1) === this.word(b, 1) && this.#sameWords(a, b, 1)
   }
 

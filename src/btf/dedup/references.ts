@@ -42,7 +42,7 @@ function settle(
 ): void {
   for (const slot of slots) records.setWord(id, slot, map.resolve(records.word(id, slot)))
   const hash = records.hash(id)
-  const equal = candidates.of(hash).find((candidate) => records.areEqual(id, candidate))
+  const equal = candidates.find(hash, (candidate) => records.areEqual(id, candidate))
   map.set(id, equal ?? id)
   if (equal === undefined) candidates.add(hash, id)
 }

@@ -17,6 +17,7 @@ export class GlobalTypes {
     string,
     { readonly typeId: number; readonly datasecId: number; readonly section: string }
   >()
+  readonly #found = new Map<string, GlobalType>()
 
   constructor(btf: Btf) {
     for (const id of btf.ids()) {
@@ -42,6 +43,14 @@ export class GlobalTypes {
 
   /** @throws BpfError `not-found`, `ambiguous` */
   of(name: string): GlobalType {
+    const known = this.#found.get(name)
+    if (known !== undefined) return known
+    const type = this.#find(name)
+    this.#found.set(name, type)
+    return type
+  }
+
+  #find(name: string): GlobalType {
     const floating = this.#floating.get(name) ?? []
     const placed = this.#placed.get(name)
     if (placed !== undefined) {

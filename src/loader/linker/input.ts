@@ -37,7 +37,12 @@ export interface InputObject {
   readonly ext: BtfExt | null
   /** ELF sections by index (the null section is skipped), then those that are only in the BTF. */
   readonly sections: readonly InputSection[]
+  /** The first section of each name. */
+  readonly byName: ReadonlyMap<string, InputSection>
 }
+
+/** Larger alignments than a page have no use in BPF objects, and cost memory. */
+const MAX_ALIGN = 65_536
 
 /**
  * Reads an object and fills in what clang left to the linker: sizes of data sections, offsets of variables.
@@ -53,8 +58,10 @@ export function readInput(bytes: Uint8Array, file: string): InputObject {
   const ext =
     records === undefined || btf === null ? null : parseBtfExt(records.data, btf, { baseOffset: records.offset })
   checkSymbols(elf)
-  if (btf !== null) placeVariables(btf, elf, sections)
-  return { file, elf, btf, ext, sections }
+  const byName = new Map<string, InputSection>()
+  for (const section of sections.slice(1)) if (!byName.has(section.name)) byName.set(section.name, section)
+  if (btf !== null) placeVariables(btf, elf, sections, byName)
+  return { file, elf, btf, ext, sections, byName }
 }
 
 function inputSection(elf: ElfFile, section: ElfSection): InputSection {
@@ -66,9 +73,8 @@ function inputSection(elf: ElfFile, section: ElfSection): InputSection {
     throw new BpfError('unsupported', message, { where: { section: name, offset: section.offset } })
   }
   if (!skipped && !isKnown) fail(`section ${index} has type ${type}, which cannot be linked`)
-  if (!skipped && section.align > 1 && (section.align & (section.align - 1)) !== 0) {
-    fail(`its alignment ${section.align} is no power of two`)
-  }
+  const isAligned = section.align <= MAX_ALIGN && (section.align & (section.align - 1)) === 0
+  if (!skipped && !isAligned) fail(`its alignment ${section.align} is no power of two up to ${MAX_ALIGN}`)
   const relocations = skipped || !isData ? [] : relocationsOf(elf, index)
   for (const { type: kind, addend } of relocations) {
     if (addend !== null) fail('its relocations have addends (RELA), which BPF does not use')
@@ -103,11 +109,16 @@ function checkSymbols(elf: ElfFile): void {
   }
 }
 
-function placeVariables(btf: Btf, elf: ElfFile, sections: InputSection[]): void {
+function placeVariables(btf: Btf, elf: ElfFile, sections: InputSection[], byName: Map<string, InputSection>): void {
+  const placed = new Map<string, number>()
+  for (const { name, type, section, value } of elf.symbols) {
+    const key = `${section} ${name}`
+    if (type === SymbolType.OBJECT && !placed.has(key)) placed.set(key, value)
+  }
   for (const id of btf.ids()) {
     if (btf.kind(id) !== BtfKind.DATASEC) continue
     const datasec = btf.type(id) as BtfDatasec
-    let section = sections.find((candidate, index) => index > 0 && candidate.name === datasec.name)
+    let section = byName.get(datasec.name)
     if (section === undefined) {
       if (datasec.name === EXTERN_SECTION) continue
       section = {
@@ -119,15 +130,14 @@ function placeVariables(btf: Btf, elf: ElfFile, sections: InputSection[]): void 
         relocations: [],
       }
       sections.push(section)
+      byName.set(section.name, section)
     }
     const index = section.elf?.index ?? 0
     const vars = datasec.vars.map((entry) => {
       const variable = btf.type(entry.type)
       if (variable.kind !== BtfKind.VAR || variable.linkage !== 1) return entry
-      const symbol = elf.symbols.find(
-        ({ name, type, section: at }) => at === index && type === SymbolType.OBJECT && name === variable.name,
-      )
-      if (symbol !== undefined) return { ...entry, offset: symbol.value }
+      const offset = placed.get(`${index} ${variable.name}`)
+      if (offset !== undefined) return { ...entry, offset }
       throw new BpfError('not-found', `variable '${variable.name}' of the BTF has no symbol`, {
         where: { section: datasec.name },
       })

@@ -14,6 +14,8 @@ export interface LinkInput {
   readonly bytes: Uint8Array
 }
 
+/** What alignment of sections may add to the output. */
+const MAX_PADDING = 1 << 26
 const INSN_SIZE = 8
 /** BPF_JMP | BPF_CALL */
 const CALL_OPCODE = 0x85
@@ -117,6 +119,8 @@ class Linker {
 
   finish(): Uint8Array {
     const stored = this.#sections.list.filter((section) => section.elf !== null)
+    const padding = stored.reduce((sum, section) => sum + (section.elf?.align ?? 0), 0)
+    if (padding > MAX_PADDING) throw new BpfError('limit', `aligning sections takes over ${MAX_PADDING} bytes`)
     const indices = new Map(stored.map((section, i) => [section, i + 1]))
     return writeElf({
       littleEndian: this.#littleEndian,

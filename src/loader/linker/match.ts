@@ -3,9 +3,14 @@ import { BpfError } from '../../bytes/index.ts'
 import { parseDefinition } from '../open/maps-btf.ts'
 import type { MapSpec } from '../spec.ts'
 
-/** Types compared for one symbol, and how deep: C's are far below, made-up BTF can ask for any number. */
-const MAX_STEPS = 200_000
+/** Types compared in one link, and how deep: C's are far below, made-up BTF can ask for any number. */
+export const MAX_COMPARISONS: number = 50_000_000
 const MAX_DEPTH = 128
+
+/** Comparisons that may still be made. */
+export interface CompareBudget {
+  left: number
+}
 
 /** A type and the BTF that it is in. */
 export interface TypeRef {
@@ -18,13 +23,13 @@ export interface TypeRef {
  * declaration may stand for a struct; names of parameters, sizes of arrays and values of enums do not count.
  * @returns what differs, null when nothing does
  */
-export function typeDifference(a: TypeRef, b: TypeRef): string | null {
-  return new TypeComparison(a.btf, b.btf).compare(a.id, b.id, true, 0)
+export function typeDifference(a: TypeRef, b: TypeRef, budget: CompareBudget): string | null {
+  return new TypeComparison(a.btf, b.btf, budget).compare(a.id, b.id, true, 0)
 }
 
 /** Compares two definitions of a map: an extern map must be declared as it is defined. */
-export function mapDifference(name: string, a: TypeRef, b: TypeRef): string | null {
-  return specDifference(definition(name, a), a.btf, definition(name, b), b.btf)
+export function mapDifference(name: string, a: TypeRef, b: TypeRef, budget: CompareBudget): string | null {
+  return specDifference(definition(name, a), a.btf, definition(name, b), b.btf, budget)
 }
 
 function definition(name: string, { btf, id }: TypeRef): MapSpec {
@@ -35,7 +40,7 @@ function definition(name: string, { btf, id }: TypeRef): MapSpec {
   return parseDefinition(btf, name, type, { relaxed: false }, false)
 }
 
-function specDifference(a: MapSpec, aBtf: Btf, b: MapSpec, bBtf: Btf): string | null {
+function specDifference(a: MapSpec, aBtf: Btf, b: MapSpec, bBtf: Btf, budget: CompareBudget): string | null {
   for (const field of ['type', 'keySize', 'valueSize', 'maxEntries', 'flags', 'numaNode', 'pinning'] as const) {
     if (a[field] !== b[field]) return `${field} is ${String(a[field])} and ${String(b[field])}`
   }
@@ -43,28 +48,29 @@ function specDifference(a: MapSpec, aBtf: Btf, b: MapSpec, bBtf: Btf): string | 
     const what = field === 'keyTypeId' ? 'key type' : 'value type'
     if ((a[field] === 0) !== (b[field] === 0)) return `only one has a ${what}`
     if (a[field] === 0) continue
-    const difference = typeDifference({ btf: aBtf, id: a[field] }, { btf: bBtf, id: b[field] })
+    const difference = typeDifference({ btf: aBtf, id: a[field] }, { btf: bBtf, id: b[field] }, budget)
     if (difference !== null) return `${what}: ${difference}`
   }
   if (a.inner === null || b.inner === null) return a.inner === b.inner ? null : 'only one has inner maps'
-  const inner = specDifference(a.inner, aBtf, b.inner, bBtf)
+  const inner = specDifference(a.inner, aBtf, b.inner, bBtf, budget)
   return inner === null ? null : `inner map: ${inner}`
 }
 
 class TypeComparison {
   readonly #a: Btf
   readonly #b: Btf
-  #steps = 0
+  readonly #budget: CompareBudget
 
-  constructor(a: Btf, b: Btf) {
+  constructor(a: Btf, b: Btf, budget: CompareBudget) {
     this.#a = a
     this.#b = b
+    this.#budget = budget
   }
 
   /** @param exact whether members of structs count, which they do not behind a pointer */
   compare(aId: number, bId: number, exact: boolean, depth: number): string | null {
-    if (depth > MAX_DEPTH || ++this.#steps > MAX_STEPS) {
-      throw new BpfError('limit', 'comparing the types of a symbol takes more steps than any real type would')
+    if (depth > MAX_DEPTH || --this.#budget.left < 0) {
+      throw new BpfError('limit', 'comparing the types of symbols takes more steps than any real types would')
     }
     const a = this.#a.type(this.#a.skipModifiersAndTypedefs(aId))
     const b = this.#b.type(this.#b.skipModifiersAndTypedefs(bId))
@@ -114,6 +120,7 @@ class TypeComparison {
       case BtfKind.TYPE_TAG:
       case BtfKind.DATASEC:
       case BtfKind.DECL_TAG:
+      default:
         return `a ${btfKindName(a.kind)} cannot be compared`
     }
   }

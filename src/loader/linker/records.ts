@@ -46,7 +46,7 @@ export class OutputRecords {
     name: string,
     placements: ReadonlyMap<InputSection, Placement>,
   ): { readonly records: Records; readonly offset: number } {
-    const source = input.sections.find((section, index) => index > 0 && section.name === name)
+    const source = input.byName.get(name)
     const placement = source === undefined ? undefined : placements.get(source)
     if (placement === undefined) {
       throw new BpfError('not-found', `there are records for section '${name}', which does not exist`, {

@@ -2,7 +2,7 @@ import { BpfError } from '../../bytes/index.ts'
 import { SymbolType, type ElfBind, type ElfSymbol } from '../../elf/index.ts'
 import { GlobalTypes, type GlobalType } from './globals.ts'
 import { EXTERN_SECTION, type InputObject, type InputSection } from './input.ts'
-import { mapDifference, typeDifference } from './match.ts'
+import { MAX_COMPARISONS, mapDifference, typeDifference, type CompareBudget } from './match.ts'
 import type { OutputSection, Placement, PlacedVariable } from './sections.ts'
 import type { OutputTypes } from './types.ts'
 
@@ -40,6 +40,7 @@ export class OutputSymbols {
   readonly list: OutputSymbol[] = []
   readonly globals: Map<string, GlobalSymbol> = new Map()
   readonly #types: OutputTypes
+  readonly #budget: CompareBudget = { left: MAX_COMPARISONS }
 
   constructor(types: OutputTypes) {
     this.#types = types
@@ -148,7 +149,9 @@ export class OutputSymbols {
     const before = { btf: this.#types.btf(), id: known.typeId }
     const here = { btf: input.btf, id: type.typeId }
     const isMap = known.section?.name === '.maps'
-    const difference = isMap ? mapDifference(name, before, here) : typeDifference(before, here)
+    const difference = isMap
+      ? mapDifference(name, before, here, this.#budget)
+      : typeDifference(before, here, this.#budget)
     if (difference === null) return
     throw new BpfError('type-mismatch', `'${name}' does not match its declaration in an object before: ${difference}`, {
       where: { symbol: name },
@@ -170,6 +173,6 @@ function externSection(
   placements: ReadonlyMap<InputSection, Placement>,
 ): OutputSection | null {
   if (type.section === null || type.section === EXTERN_SECTION) return null
-  const source = input.sections.find((section, index) => index > 0 && section.name === type.section)
+  const source = input.byName.get(type.section)
   return source === undefined ? null : (placements.get(source)?.section ?? null)
 }

@@ -34,11 +34,15 @@ export function typeName(name: string): string {
 /** Gives out names of types, each once. */
 export class TypeNames {
   readonly #taken = new Set(TAKEN)
+  /** By name: the last number that was put behind it. */
+  readonly #numbers = new Map<string, number>()
 
   take(name: string): string {
     const wanted = typeName(name)
     let unique = wanted
-    for (let n = 2; this.#taken.has(unique); n++) unique = `${wanted}${n}`
+    let number = this.#numbers.get(wanted) ?? 1
+    while (this.#taken.has(unique)) unique = `${wanted}${++number}`
+    this.#numbers.set(wanted, number)
     this.#taken.add(unique)
     return unique
   }

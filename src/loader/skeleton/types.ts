@@ -72,6 +72,7 @@ export class TypeWriter {
       case BtfKind.VAR:
       case BtfKind.DATASEC:
       case BtfKind.DECL_TAG:
+      default:
         return 'never'
     }
   }
@@ -80,19 +81,26 @@ export class TypeWriter {
     const known = this.#declared.get(type.id)
     if (known !== undefined) return known
     const cName = type.name || typedefName
-    if (cName === '') return `{ ${this.#members(btf, type, depth, []).join('; ')} }`
+    if (cName === '') return `{ ${this.#members(btf, type, depth).join('; ')} }`
     const name = this.#names.take(cName)
     this.#declared.set(type.id, name)
     const at = this.#declarations.push('') - 1
     const word = type.kind === BtfKind.STRUCT ? 'struct' : 'union'
     const head = `/** ${word} ${commentText(cName)}, ${type.size} bytes */\nexport interface ${name} {`
-    const members = this.#members(btf, type, depth, []).map((member) => `  ${member}\n`)
+    const members = this.#members(btf, type, depth).map((member) => `  ${member}\n`)
     this.#declarations[at] = members.length === 0 ? `${head}}\n` : `${head}\n${members.join('')}}\n`
     return name
   }
 
   /** Members, those of anonymous structs and unions included, as readValue gives them. */
-  #members(btf: Btf, type: BtfComposite, depth: number, into: string[]): string[] {
+  #members(btf: Btf, type: BtfComposite, depth: number): string[] {
+    const into = new Map<string, string>()
+    this.#collectMembers(btf, type, depth, into)
+    return [...into].map(([name, text]) => `${propertyName(name)}: ${text}`)
+  }
+
+  /** C forbids the same name twice, BTF does not: the first one counts. */
+  #collectMembers(btf: Btf, type: BtfComposite, depth: number, into: Map<string, string>): void {
     for (const member of type.members) {
       const inner = btf.type(resolveType(btf, member.type).id)
       if (member.name === '') {
@@ -100,18 +108,15 @@ export class TypeWriter {
         if (depth >= MAX_DEPTH || ++this.#parts > MAX_PARTS) {
           throw new BpfError('limit', `type [${type.id}] is nested too deep or has too many parts`)
         }
-        this.#members(btf, inner, depth + 1, into)
+        this.#collectMembers(btf, inner, depth + 1, into)
         continue
       }
       const isBitField = member.bitSize > 0 && inner.kind === BtfKind.INT
       const text = isBitField
         ? integerType(inner.size, member.bitSize, inner.bool)
         : this.#value(btf, member.type, '', depth + 1)
-      const line = `${propertyName(member.name)}: ${text}`
-      // C forbids the same name twice, BTF does not.
-      if (!into.some((other) => other.startsWith(`${propertyName(member.name)}:`))) into.push(line)
+      if (!into.has(member.name)) into.set(member.name, text)
     }
-    return into
   }
 
   #enumType(btf: Btf, type: BtfEnum, typedefName: string): string {
