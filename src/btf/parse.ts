@@ -153,17 +153,13 @@ function indexTypes(
   const stringEnd = start.firstStringOffset + stringsLength
   const offsets = new Uint32Array(Math.floor(words.length / TYPE_WORDS))
   const prototypes = new Uint32Array(offsets.length)
-  const walk = walkRecords(words, offsets, prototypes)
+  const kinds = new Uint8Array(offsets.length)
+  const walk = walkRecords(words, offsets, kinds, prototypes)
   const own = offsets.slice(0, walk.count)
   if (walk.end !== words.length) failRecord(words, walk.end, firstId + walk.count, fail)
   if (walk.maxName >= stringEnd) failName(words, own, stringEnd, firstId, fail)
   if (walk.maxId >= firstId + walk.count) failId(words, own, firstId, fail)
-  for (let i = 0; i < walk.functions; i++) {
-    const id = prototypes[i] as number
-    const kind =
-      id < firstId ? start.kindOfBase(id) : ((words[(own[id - firstId] as number) + 1] as number) >>> 24) & 0x1f
-    if (kind !== BtfKind.FUNC_PROTO) failFunction(words, own, start, fail)
-  }
+  if (!arePrototypes(kinds, prototypes, walk.functions, start)) failFunction(words, own, start, fail)
   return own
 }
 
@@ -171,7 +167,7 @@ function indexTypes(
  * Walks all records, and keeps maxima in place of checks. Vmlinux has some 900,000 words, and this loop is most of the
  * time of opening it: it has no branch on the kind, so that V8 compiles it once, where rare kinds would make it start over.
  */
-function walkRecords(words: Uint32Array, offsets: Uint32Array, prototypes: Uint32Array): Walk {
+function walkRecords(words: Uint32Array, offsets: Uint32Array, kinds: Uint8Array, prototypes: Uint32Array): Walk {
   const end = words.length
   const last = end - TYPE_WORDS
   let count = 0
@@ -204,10 +200,27 @@ function walkRecords(words: Uint32Array, offsets: Uint32Array, prototypes: Uint3
       maxId = a > maxId ? a : maxId
       maxId = b > maxId ? b : maxId
     }
+    kinds[count] = kind
     offsets[count++] = at
     at = next
   }
   return { count, end: at, maxId, maxName, functions }
+}
+
+/** Whether the types of all functions are prototypes. */
+function arePrototypes(kinds: Uint8Array, types: Uint32Array, count: number, start: BtfStart): boolean {
+  const { firstId } = start
+  let wrong = 0
+  if (firstId === 1) {
+    for (let i = 0; i < count; i++) wrong |= (kinds[(types[i] as number) - 1] as number) ^ BtfKind.FUNC_PROTO
+    return wrong === 0
+  }
+  for (let i = 0; i < count; i++) {
+    const id = types[i] as number
+    const kind = id < firstId ? start.kindOfBase(id) : (kinds[id - firstId] as number)
+    wrong |= kind ^ BtfKind.FUNC_PROTO
+  }
+  return wrong === 0
 }
 
 /** By kind: words of a record without its entries; beyond any section for kinds that do not exist. */

@@ -133,16 +133,16 @@ class VirtualKernel implements Vm {
       }
       const needsTypes = program.lateReferences.some(({ kind }) => kind !== 'map' && kind !== 'mapValue')
       const types = needsTypes ? this.kernelBtf() : null
-      const insns = link(program, request.maps, this.#links, types)
+      const linked = link(program, request.maps, this.#links, types)
       const code: VmCode = {
         name,
         type,
-        insns,
+        insns: linked.insns,
         functions: program.functions.length > 0 ? program.functions : [{ name, start: 0, btfId: 0 }],
         lines: program.lines,
         faultReadsZero: FAULTS_READ_ZERO.has(type),
       }
-      return new VmProgram(this.#runtime, name, type, program.spec.attachType, this.#compile(code))
+      return new VmProgram(this.#runtime, program.spec, this.#compile(code), linked.maps)
     })
   }
 

@@ -200,6 +200,33 @@ describe.each([
     expect(thrown(() => loadOps(vm, ProgType.XDP, [op.map(0), op.mov(0, 0), op.exit], { m: other })).code).toBe('usage')
   })
 
+  test('a map that is closed lives on for the programs that use it', () => {
+    const vm = make()
+    const create = (valueSize: number): BackendMap =>
+      vm.createMap({ spec: mapSpec(MapType.ARRAY, 4, valueSize, 1), kernelName: 'm', btf: null, inner: null })
+    const map = create(8)
+    map.update(new Uint8Array(4), u64s(42n))
+    // Looks up key 0 and returns the value.
+    const ops: Operation[] = [
+      op.store(4, 10, -4, 0),
+      op.movReg(2, 10),
+      op.add(2, -4),
+      op.map(1),
+      op.helper(HelperId.map_lookup_elem),
+      { kind: 'branch', op: 'eq', wide: true, dst: 0, src: null, imm: 0, target: 8 },
+      op.load(8, 0, 0, 0),
+      op.exit,
+    ]
+    const loaded = loadOps(vm, ProgType.XDP, ops, { m: map })
+    map.close()
+    // Would take the place of the closed map, were its memory free.
+    create(8).update(new Uint8Array(4), u64s(13n))
+    expect(loaded.run({ data: PACKET }).retval).toBe(42)
+    expect(thrown(() => map.lookup(new Uint8Array(4))).code).toBe('closed')
+    loaded.close()
+    loaded.close()
+  })
+
   test('is used no more once it is closed', () => {
     const vm = make()
     const map = vm.createMap({ spec: mapSpec(MapType.ARRAY, 4, 4, 1), kernelName: 'm', btf: null, inner: null })

@@ -3,6 +3,7 @@ import { isBpfError } from '../../bytes/index.ts'
 import type { BackendMap, MapSpec, ObjectSpec } from '../../loader/index.ts'
 import { MapType } from '../../uapi/index.ts'
 import { mapType } from '../object/words.ts'
+import { elementsOf, isArray } from './elements.ts'
 
 /** Types whose keys can be listed and whose values are data. */
 const LISTED: ReadonlySet<number> = new Set<number>([
@@ -14,7 +15,6 @@ const LISTED: ReadonlySet<number> = new Set<number>([
   MapType.LRU_PERCPU_HASH,
   MapType.LPM_TRIE,
 ])
-const ARRAYS: ReadonlySet<number> = new Set<number>([MapType.ARRAY, MapType.PERCPU_ARRAY])
 const EVENT_MAPS: ReadonlySet<number> = new Set<number>([MapType.RINGBUF, MapType.PERF_EVENT_ARRAY])
 /** More entries than anybody reads; the count goes on. */
 const MAX_ENTRIES = 4096
@@ -61,19 +61,14 @@ export function collectMaps(spec: ObjectSpec, maps: ReadonlyMap<string, BackendM
 function stateOf(spec: MapSpec, raw: BackendMap): MapState {
   const entries: EntryState[] = []
   let more = 0
-  const skipZeros = ARRAYS.has(raw.type)
-  let key: Uint8Array | null = null
-  let steps = 0
-  // A program may delete while keys are walked, and a hash then starts again: a bound ends that.
-  const bound = raw.maxEntries * 2 + 16
-  while ((key = raw.nextKey(key)) !== null && steps++ < bound) {
-    const value = raw.lookup(key)
-    if (value === null || (skipZeros && value.every((b) => b === 0))) continue
+  const skipZeros = isArray(raw)
+  for (const { key, value } of elementsOf(raw)) {
+    if (skipZeros && value.every((b) => b === 0)) continue
     if (entries.length >= MAX_ENTRIES) more++
-    else entries.push({ key, values: split(value, raw) })
+    else entries.push({ key: key.slice(), values: split(value.slice(), raw) })
   }
   // Hashes have no order, and another one each time in the kernel.
-  if (!ARRAYS.has(raw.type)) entries.sort((a, b) => compareKeys(a.key, b.key))
+  if (!isArray(raw)) entries.sort((a, b) => compareKeys(a.key, b.key))
   return { spec, perCpu: raw.valueCount > 1 || isPerCpu(raw.type), entries, more }
 }
 
