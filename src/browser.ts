@@ -25,6 +25,7 @@ export async function openBackend(name: 'auto' | 'kernel' | 'vm', btf?: Btf): Pr
 }
 
 export {
+  cloneSpec,
   generateSkeleton,
   linkObjects,
   load,

@@ -1,5 +1,6 @@
 export { open, openBackend, type OpenFileOptions } from './open.ts'
 export {
+  cloneSpec,
   generateSkeleton,
   linkObjects,
   load,

@@ -17,3 +17,4 @@ export { minCoreBtf, readCoreObject, type CoreObject } from './min-core-btf/min-
 export { generateSkeleton, type SkeletonOptions } from './skeleton/skeleton.ts'
 export type * from './skeleton/typed.ts'
 export { linkObjects, type LinkInput } from './linker/link.ts'
+export { cloneSpec } from './clone.ts'
