@@ -14,7 +14,8 @@ export function cloneSpec(spec: ObjectSpec): ObjectSpec {
     const { name, offset, size, typeId } = variable
     return map === undefined ? variable : new Variable(name, map, offset, size, spec.btf, typeId)
   })
-  return new ObjectSpec({ ...spec, maps, programs, variables })
+  // All of a spec's fields are its parts, but for its name, which follows from the file's.
+  return new ObjectSpec(Object.assign({}, spec, { maps, programs, variables }))
 }
 
 function cloneMap(map: MapSpec): MapSpec {
