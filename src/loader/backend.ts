@@ -1,7 +1,8 @@
 import type { Btf } from '../btf/index.ts'
 import type { KconfigFacts } from './prepare/kconfig.ts'
 import type { ModuleBtf } from './prepare/ksyms.ts'
-import type { MapSpec, PreparedProgram } from './spec.ts'
+import type { AttachOptions, Link } from './link.ts'
+import type { MapSpec, PreparedProgram, ProgramSpec } from './spec.ts'
 
 /** What a backend needs to create one map. */
 export interface MapRequest {
@@ -119,5 +120,10 @@ export interface Backend {
   createMap(request: MapRequest): BackendMap
   /** @throws BpfError `verifier` with the full log, `syscall`, `unsupported` */
   loadProgram(request: ProgramRequest): BackendProgram | Promise<BackendProgram>
+  /**
+   * Attaches a program that this backend loaded; absent where nothing can be attached.
+   * @throws BpfError `usage`, `not-found`, `unsupported`, `syscall`
+   */
+  attach?(program: BackendProgram, spec: ProgramSpec, options: AttachOptions): Link
   close(): void
 }

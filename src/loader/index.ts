@@ -1,5 +1,7 @@
 export type * from './spec.ts'
 export type * from './backend.ts'
+export type * from './link.ts'
+export { isIteratorLink } from './link.ts'
 export { openObject, type OpenOptions } from './open.ts'
 export { objectName, ObjectSpec, type BackendResolver, type ObjectLoadOptions, type ObjectParts } from './object.ts'
 export { kernelMapName } from './map-names.ts'

@@ -171,7 +171,7 @@ async function loadOne(
     const request = { program: result.program, license, version, btf, maps, bindMaps, logLevel }
     const raw = await backend.loadProgram(request)
     const report: ProgramReport = { name, section, status: 'loaded', log: raw.log, insns }
-    return { report, program: new LoadedProgram(result.program, raw) }
+    return { report, program: new LoadedProgram(result.program, raw, backend) }
   } catch (error) {
     if (!isBpfError(error)) throw error
     const located = error.within({ file: spec.file, program: name, section })
