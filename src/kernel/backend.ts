@@ -12,6 +12,7 @@ import type {
   ProgramSpec,
 } from '../loader/index.ts'
 import { MapType } from '../uapi/index.ts'
+import { mapMemory } from './buffers/index.ts'
 import { possibleCpus } from './cpus.ts'
 import { moduleBtfs, vmlinuxBtf } from './kernel-btf.ts'
 import { kernelFacts } from './kernel-facts.ts'
@@ -23,7 +24,6 @@ import { LoadedBtf } from './object-btf.ts'
 import { mapInfo, openById, getPinned, progInfo } from './objects.ts'
 import { loadProgramFd } from './prog-load.ts'
 import { KernelProgram } from './program.ts'
-import { mapMemory } from './ringbuf.ts'
 import { closeFd, native } from './syscall.ts'
 import { kernelStatus } from './status.ts'
 

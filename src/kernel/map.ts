@@ -1,14 +1,13 @@
 import { BpfError } from '../bytes/index.ts'
-import type { BackendMap, BackendProgram } from '../loader/index.ts'
+import type { BackendMap, BackendProgram, EventCounters, EventWatch } from '../loader/index.ts'
 import { Cmd, Errno, MapFlag, MapType, UpdateFlag, mapTypeName } from '../uapi/index.ts'
 import { Attr } from './attr.ts'
 import type { NativePoller } from './binding.ts'
+import { mapMemory, PerfReader, PollWatch, RingReader, type RecordSink } from './buffers/index.ts'
 import { possibleCpus } from './cpus.ts'
 import { ElementCalls } from './element-call.ts'
 import { Handle } from './handle.ts'
 import { mapInfo, pinObject, type MapInfo } from './objects.ts'
-import { PerfReader } from './perf.ts'
-import { RingReader, mapMemory } from './ringbuf.ts'
 import { bpf, bpfError, native, tryBpf } from './syscall.ts'
 
 /** What a map handle knows without asking the kernel. */
@@ -54,6 +53,8 @@ export class KernelMap implements BackendMap {
   #ring: RingReader | null = null
   #perf: PerfReader | null = null
   #slotsInUse = false
+  #memory: Uint8Array | null | undefined
+  readonly #watches = new Set<PollWatch>()
   #onClose: (() => void) | null
 
   /** Takes over `fd`. */
@@ -203,14 +204,73 @@ export class KernelMap implements BackendMap {
     this.#perf = perf
   }
 
-  drain(record: (data: Uint8Array, cpu: number) => void): number {
+  drain(record: (data: Uint8Array, cpu: number) => void, limit?: number): number {
+    return this.consume((chunk, offset, length, cpu) => {
+      record(chunk.subarray(offset, offset + length), cpu)
+    }, limit)
+  }
+
+  /** As drain(), without an object for each record: `sink` gets `length` bytes from `offset` of a chunk of records. */
+  consume(sink: RecordSink, limit?: number): number {
     if (this.type === MapType.PERF_EVENT_ARRAY) {
       this.listen()
-      return this.#perf?.drain(record) ?? 0
+      return this.#perf?.consume(sink, limit) ?? 0
     }
-    return this.#ringReader().drain((data) => {
-      record(data, -1)
-    })
+    return this.#ringReader().consume(sink, limit)
+  }
+
+  eventCounters(): EventCounters {
+    return {
+      consumed: this.#ring?.consumed ?? this.#perf?.consumed ?? 0,
+      discarded: this.#ring?.discarded ?? 0,
+      // The kernel counts nothing when a ring buffer is full; the program sees it.
+      lost: this.type === MapType.PERF_EVENT_ARRAY ? this.lost : null,
+    }
+  }
+
+  watch(ready: () => void): EventWatch {
+    let fds: readonly number[]
+    if (this.type === MapType.PERF_EVENT_ARRAY) {
+      this.listen()
+      fds = (this.#perf?.rings ?? []).map((ring) => ring.fd)
+    } else {
+      this.#ringReader()
+      fds = [this.fd]
+    }
+    const watch = new PollWatch(fds, ready)
+    this.#watches.add(watch)
+    return {
+      arm: () => {
+        watch.arm()
+      },
+      soon: () => {
+        watch.soon()
+      },
+      close: () => {
+        this.#watches.delete(watch)
+        watch.close()
+      },
+    }
+  }
+
+  /**
+   * The value of element 0 as live memory, for arrays with BPF_F_MMAPABLE that may be written; null for others. It is
+   * empty once the map is closed.
+   */
+  liveMemory(): Uint8Array | null {
+    if (this.#memory === undefined) this.#memory = this.#mapMemory()
+    return this.#memory
+  }
+
+  #mapMemory(): Uint8Array | null {
+    const writable = (this.flags & (MapFlag.RDONLY | MapFlag.RDONLY_PROG)) === 0
+    if (this.type !== MapType.ARRAY || (this.flags & MapFlag.MMAPABLE) === 0 || !writable) return null
+    try {
+      return this.mapValues(true).memory
+    } catch {
+      // Frozen, or opened read-only: it can be read by key.
+      return null
+    }
   }
 
   /**
@@ -260,6 +320,10 @@ export class KernelMap implements BackendMap {
 
   close(): void {
     if (this.#handle.closed) return
+    for (const watch of this.#watches) watch.close()
+    this.#watches.clear()
+    if (this.#memory) native().detach(this.#memory.buffer as ArrayBuffer)
+    this.#memory = null
     this.#ring?.close()
     this.#perf?.close()
     this.#handle.close()

@@ -59,10 +59,39 @@ export interface BackendMap {
   setSlot(key: Uint8Array, target: BackendMap | BackendProgram): void
   /** User space may not write any more. */
   freeze(): void
-  /** Takes what a ring buffer or perf event array holds; returns how many records were handed to `record`. */
-  drain(record: (data: Uint8Array, cpu: number) => void): number
+  /**
+   * Takes what a ring buffer or perf event array holds; returns how many records were handed to `record`. `limit` is
+   * the most to take, where the backend heeds it (the kernel does).
+   */
+  drain(record: (data: Uint8Array, cpu: number) => void, limit?: number): number
   /** Records that a producer could not store, when known. */
   readonly lost: number
+  /** What became of the events of this map; absent where nothing is counted. */
+  eventCounters?(): EventCounters
+  /** Waits for events; absent where they only come while a program is run. @throws BpfError `usage` for other maps */
+  watch?(ready: () => void): EventWatch
+  /** Live memory of element 0 of an array that can be mapped, null for other maps; absent where nothing can. */
+  liveMemory?(): Uint8Array | null
+  close(): void
+}
+
+/** What became of the events of a ring buffer or perf event array, as far as they were read. */
+export interface EventCounters {
+  /** Handed out. */
+  readonly consumed: number
+  /** Taken back by the program (bpf_ringbuf_discard). */
+  readonly discarded: number
+  /** Dropped by the kernel because a buffer was full; null where it does not count (ring buffers). */
+  readonly lost: number | null
+}
+
+/** A wait for events, which is quiet until it is armed, and again after each call. */
+export interface EventWatch {
+  /** Calls back once, in a later turn of the event loop, when there is something to drain; keeps the process alive. */
+  arm(): void
+  /** Calls back once in a later turn of the event loop, whatever there is. */
+  soon(): void
+  /** No more calls. May be called again. */
   close(): void
 }
 

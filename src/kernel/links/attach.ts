@@ -38,16 +38,12 @@ const attachProbe: Attach = (site) => {
   if (attachType === AttachType.TRACE_UPROBE_MULTI || attachType === AttachType.TRACE_UPROBE_SESSION) {
     return attachUprobeMulti(site)
   }
-  switch (site.section?.autoAttach) {
-    case 'uprobe':
-      return attachUprobe(site)
-    case 'ksyscall':
-      return attachKsyscall(site)
-    case 'usdt':
-      throw site.unsupported('USDT probes are not attached yet; a uprobe at the place of the probe can be')
-    default:
-      return site.options.binary === undefined ? attachKprobe(site) : attachUprobe(site)
+  const kind = site.section?.autoAttach
+  if (kind === 'usdt') {
+    throw site.unsupported('USDT probes are not attached yet; a uprobe at the place of the probe can be')
   }
+  if (kind === 'ksyscall') return attachKsyscall(site)
+  return kind === 'uprobe' || site.options.binary !== undefined ? attachUprobe(site) : attachKprobe(site)
 }
 
 const BY_TYPE: Readonly<Partial<Record<number, Attach>>> = {

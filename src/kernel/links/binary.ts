@@ -113,9 +113,10 @@ export class UserBinary {
 
 function versionNames(verdef: ElfSection, strings: ElfSection | undefined, littleEndian: boolean): Map<number, string> {
   const names = new Map<number, string>()
+  if (strings === undefined) return names
   const view = new DataView(verdef.data.buffer, verdef.data.byteOffset, verdef.data.byteLength)
   // Every record moves on, so a chain ends; `info` is the number of records.
-  for (let at = 0, left = verdef.info; strings !== undefined && left > 0 && at + 20 <= view.byteLength; left--) {
+  for (let at = 0, left = verdef.info; left > 0 && at + 20 <= view.byteLength; left--) {
     const aux = at + view.getUint32(at + 12, littleEndian)
     const next = view.getUint32(at + 16, littleEndian)
     if (aux + 4 <= view.byteLength) {

@@ -1,9 +1,10 @@
 import { readValue, type Btf } from '../../btf/index.ts'
 import { BpfError } from '../../bytes/index.ts'
 import { MapType } from '../../uapi/index.ts'
-import type { BackendMap, BackendProgram } from '../backend.ts'
+import type { BackendMap, BackendProgram, EventCounters } from '../backend.ts'
 import type { MapSpec } from '../spec.ts'
 import { Codec } from './codec.ts'
+import { EventReader, type EventOptions, type EventSource } from './events.ts'
 
 /** An entry that is added or changed while entries are walked may be met again; this many more ends it. */
 const WALK_SLACK = 64
@@ -103,6 +104,37 @@ export class LoadedMap {
     return events
   }
 
+  /**
+   * A reader of the events of this ring buffer or perf event array; of several maps with {@link readEvents}.
+   * @throws BpfError `unsupported` in the vm, `usage` for other maps
+   */
+  events(options: EventOptions = {}): EventReader {
+    return new EventReader([this.eventSource()], options)
+  }
+
+  /** Events by their C type as they come; leaving the loop ends the reading. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<unknown, void, undefined> {
+    for await (const { value } of this.events()) yield value
+  }
+
+  /** What became of the events so far, null for maps that count none. */
+  get eventCounters(): EventCounters | null {
+    return EVENT_MAPS.has(this.raw.type) ? (this.raw.eventCounters?.() ?? null) : null
+  }
+
+  /**
+   * Element 0 of an array map with BPF_F_MMAPABLE as live memory, which programs read and write at the same time; null
+   * for other maps and in the vm. It is empty once the map is closed.
+   */
+  get memory(): Uint8Array | null {
+    return this.raw.liveMemory?.() ?? null
+  }
+
+  /** @internal */
+  eventSource(): EventSource {
+    return { name: this.name, raw: this.raw, btf: this.#btf, eventTypeId: this.#eventTypeId }
+  }
+
   close(): void {
     this.raw.close()
   }
@@ -162,6 +194,17 @@ export class LoadedMap {
       this.#value.decode(bytes.subarray(cpu * stride, cpu * stride + this.raw.valueSize)),
     )
   }
+}
+
+/**
+ * One reader of the events of several maps, in turn: `for await (const { map, cpu, value } of readEvents([a, b]))`.
+ * @throws BpfError as {@link LoadedMap.events}
+ */
+export function readEvents(maps: readonly LoadedMap[], options: EventOptions = {}): EventReader {
+  return new EventReader(
+    maps.map((map) => map.eventSource()),
+    options,
+  )
 }
 
 const NO_KEY = new Uint8Array(0)
