@@ -1,9 +1,9 @@
 import { BpfError } from '../bytes/index.ts'
-import type { BackendMap, BackendProgram, EventCounters, EventWatch } from '../loader/index.ts'
+import type { BackendMap, BackendProgram, EventCounters, EventWatch, RecordSink } from '../loader/index.ts'
 import { Cmd, Errno, MapFlag, MapType, UpdateFlag, mapTypeName } from '../uapi/index.ts'
 import { Attr } from './attr.ts'
 import type { NativePoller } from './binding.ts'
-import { mapMemory, PerfReader, PollWatch, RingReader, type RecordSink } from './buffers/index.ts'
+import { mapMemory, PerfReader, PollWatch, RingReader } from './buffers/index.ts'
 import { possibleCpus } from './cpus.ts'
 import { ElementCalls } from './element-call.ts'
 import { Handle } from './handle.ts'
@@ -54,7 +54,7 @@ export class KernelMap implements BackendMap {
   #perf: PerfReader | null = null
   #slotsInUse = false
   #memory: Uint8Array | null | undefined
-  readonly #watches = new Set<PollWatch>()
+  readonly #watches = new Map<PollWatch, () => void>()
   #onClose: (() => void) | null
 
   /** Takes over `fd`. */
@@ -206,11 +206,10 @@ export class KernelMap implements BackendMap {
 
   drain(record: (data: Uint8Array, cpu: number) => void, limit?: number): number {
     return this.consume((chunk, offset, length, cpu) => {
-      record(chunk.subarray(offset, offset + length), cpu)
+      record(chunk.slice(offset, offset + length), cpu)
     }, limit)
   }
 
-  /** As drain(), without an object for each record: `sink` gets `length` bytes from `offset` of a chunk of records. */
   consume(sink: RecordSink, limit?: number): number {
     if (this.type === MapType.PERF_EVENT_ARRAY) {
       this.listen()
@@ -228,7 +227,7 @@ export class KernelMap implements BackendMap {
     }
   }
 
-  watch(ready: () => void): EventWatch {
+  watch(ready: () => void, ended: () => void = () => {}): EventWatch {
     let fds: readonly number[]
     if (this.type === MapType.PERF_EVENT_ARRAY) {
       this.listen()
@@ -238,7 +237,7 @@ export class KernelMap implements BackendMap {
       fds = [this.fd]
     }
     const watch = new PollWatch(fds, ready)
-    this.#watches.add(watch)
+    this.#watches.set(watch, ended)
     return {
       arm: () => {
         watch.arm()
@@ -320,7 +319,10 @@ export class KernelMap implements BackendMap {
 
   close(): void {
     if (this.#handle.closed) return
-    for (const watch of this.#watches) watch.close()
+    for (const [watch, ended] of this.#watches) {
+      watch.close()
+      ended()
+    }
     this.#watches.clear()
     if (this.#memory) native().detach(this.#memory.buffer as ArrayBuffer)
     this.#memory = null

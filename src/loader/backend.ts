@@ -64,16 +64,28 @@ export interface BackendMap {
    * the most to take, where the backend heeds it (the kernel does).
    */
   drain(record: (data: Uint8Array, cpu: number) => void, limit?: number): number
+  /** As drain(), without an object for each record; absent where that would be no faster. */
+  consume?(sink: RecordSink, limit?: number): number
   /** Records that a producer could not store, when known. */
   readonly lost: number
   /** What became of the events of this map; absent where nothing is counted. */
   eventCounters?(): EventCounters
-  /** Waits for events; absent where they only come while a program is run. @throws BpfError `usage` for other maps */
-  watch?(ready: () => void): EventWatch
+  /**
+   * Waits for events; absent where they only come while a program is run. `ended` is called when the map is closed.
+   * Records that a limit leaves behind do not count as news: drain until there are none, then wait.
+   * @throws BpfError `usage` for other maps
+   */
+  watch?(ready: () => void, ended: () => void): EventWatch
   /** Live memory of element 0 of an array that can be mapped, null for other maps; absent where nothing can. */
   liveMemory?(): Uint8Array | null
   close(): void
 }
+
+/**
+ * Takes one record: `length` bytes from `offset` of a chunk, which is only valid during the call. `cpu` is -1 for ring
+ * buffers.
+ */
+export type RecordSink = (chunk: Uint8Array, offset: number, length: number, cpu: number) => void
 
 /** What became of the events of a ring buffer or perf event array, as far as they were read. */
 export interface EventCounters {

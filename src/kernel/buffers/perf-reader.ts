@@ -1,7 +1,7 @@
+import type { RecordSink } from '../../loader/index.ts'
 import { onlineCpus } from '../cpus.ts'
 import { closeFd, native, syscallError } from '../syscall.ts'
 import { mapMemory } from './memory.ts'
-import type { RecordSink } from './ring-reader.ts'
 
 /** Facts of include/uapi/linux/perf_event.h. */
 const PERF_TYPE_SOFTWARE = 1

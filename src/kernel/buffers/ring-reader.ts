@@ -1,3 +1,4 @@
+import type { RecordSink } from '../../loader/index.ts'
 import { native } from '../syscall.ts'
 import { mapMemory } from './memory.ts'
 
@@ -7,9 +8,7 @@ const DISCARD = 0x4000_0000
 const HEADER_SIZE = 8
 /** Bytes that are copied at once; a longer record is copied alone. */
 const CHUNK_SIZE = 64 * 1024
-
-/** Takes one record: `length` bytes from `offset` in `chunk`, which is the caller's to keep. */
-export type RecordSink = (chunk: Uint8Array, offset: number, length: number, cpu: number) => void
+const ORDERED_LOADS: boolean = process.arch === 'x64'
 
 /**
  * Consumer of a BPF ring buffer. One page holds the consumer's position, the next the producer's, and the data follows
@@ -27,9 +26,11 @@ export class RingReader {
   readonly #size: number
   #closed = false
   /** Records that were taken out of the ring and not handed out yet, when a sink threw. */
-  #chunk: Uint8Array = NOTHING
-  #words: Uint32Array = new Uint32Array(0)
+  #chunk: Uint8Array = new Uint8Array(CHUNK_SIZE)
+  #words: Uint32Array = new Uint32Array(this.#chunk.buffer)
   #at = 0
+  #end = 0
+  #delivering = false
   #consumed = 0
   #discarded = 0
 
@@ -67,37 +68,50 @@ export class RingReader {
 
   /**
    * Hands out the records that are complete, at most `limit` of them; one that is still being written ends the round.
-   * A record counts as delivered when `sink` is called, so an exception in it does not deliver the record again.
-   * Returns their number.
+   * A record counts as delivered when `sink` is called, so an exception in it does not deliver the record again. A call
+   * from within `sink` finds nothing. Returns their number.
+   *
+   * With a limit the descriptor may be quiet although records are left: wait only after a call that finds nothing.
    */
   consume(sink: RecordSink, limit: number = Number.POSITIVE_INFINITY): number {
+    if (this.#delivering) return 0
+    this.#delivering = true
     let count = 0
-    while (count < limit && !this.#closed) {
-      if (this.#at >= this.#chunk.length && !this.#take(limit - count)) break
-      count += this.#deliver(sink, limit - count)
+    try {
+      while (count < limit && !this.#closed) {
+        if (this.#at >= this.#end && !this.#take()) break
+        count += this.#deliver(sink, limit - count)
+      }
+    } finally {
+      this.#delivering = false
     }
     return count
   }
 
   /** Copies complete records out of the ring, and gives their room back. False when there are none. */
-  #take(limit: number): boolean {
+  #take(): boolean {
     const start = Number(Atomics.load(this.#consumer, 0))
-    const end = Number(Atomics.load(this.#producer, 0))
+    const most = Number(Atomics.load(this.#producer, 0)) - start
     const base = start & (this.#size - 1)
-    const most = end - start
+    const headers = this.#headers
     let length = 0
-    for (let records = 0; length < most && records < limit;) {
-      const header = Atomics.load(this.#headers, (base + length) / 4)
+    while (length < most) {
+      const index = (base + length) >>> 2
+      // A header is written after its record, and must be read before it. Loads stay in order on x86.
+      const header = (ORDERED_LOADS ? headers[index] : Atomics.load(headers, index)) as number
       if (header >= BUSY) break
       const size = ((header & (DISCARD - 1)) + HEADER_SIZE + 7) & ~7
       if (length > 0 && length + size > CHUNK_SIZE) break
       length += size
-      if ((header & DISCARD) === 0) records++
     }
     if (length === 0) return false
-    this.#chunk = this.#data.slice(base, base + length)
-    this.#words = new Uint32Array(this.#chunk.buffer)
+    if (length > this.#chunk.length) {
+      this.#chunk = new Uint8Array(length)
+      this.#words = new Uint32Array(this.#chunk.buffer)
+    }
+    this.#chunk.set(this.#data.subarray(base, base + length))
     this.#at = 0
+    this.#end = length
     Atomics.store(this.#consumer, 0, BigInt(start + length))
     return true
   }
@@ -105,19 +119,28 @@ export class RingReader {
   #deliver(sink: RecordSink, limit: number): number {
     const chunk = this.#chunk
     const words = this.#words
+    const end = this.#end
+    let at = this.#at
     let count = 0
-    while (this.#at < chunk.length && count < limit) {
-      const at = this.#at
-      const header = words[at >>> 2] as number
-      const length = header & (DISCARD - 1)
-      this.#at = at + ((length + HEADER_SIZE + 7) & ~7)
-      if (header & DISCARD) {
-        this.#discarded++
-        continue
+    let discarded = 0
+    try {
+      while (at < end && count < limit) {
+        const header = words[at >>> 2] as number
+        const length = header & (DISCARD - 1)
+        const record = at + HEADER_SIZE
+        at = (record + length + 7) & ~7
+        if ((header & DISCARD) !== 0) {
+          discarded++
+          continue
+        }
+        count++
+        sink(chunk, record, length, -1)
+        if (this.#closed) break
       }
-      this.#consumed++
-      count++
-      sink(chunk, at + HEADER_SIZE, length, -1)
+    } finally {
+      this.#at = at
+      this.#consumed += count
+      this.#discarded += discarded
     }
     return count
   }
@@ -129,5 +152,3 @@ export class RingReader {
     native().detach(this.#producerMemory)
   }
 }
-
-const NOTHING = new Uint8Array(0)

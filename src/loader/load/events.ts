@@ -1,8 +1,8 @@
-import { readValue, BtfKind, type Btf } from '../../btf/index.ts'
-import { BpfError } from '../../bytes/index.ts'
-import type { BackendMap, EventCounters, EventWatch } from '../backend.ts'
+import { BtfKind, compileDecoder, type Btf } from '../../btf/index.ts'
+import { BpfError, within } from '../../bytes/index.ts'
+import type { BackendMap, EventCounters, EventWatch, RecordSink } from '../backend.ts'
 
-/** Records of one map that are taken in one turn of the event loop. */
+/** Records that are handled in one turn of the event loop. */
 const BATCH = 1024
 
 /** How to read events. */
@@ -35,22 +35,20 @@ export interface EventSource {
   readonly eventTypeId: number
 }
 
-interface Queued {
-  readonly source: Source
-  readonly cpu: number
-  readonly data: Uint8Array
-}
+/** Makes a value of one record. */
+export type EventDecoder = (chunk: Uint8Array, offset: number, length: number) => unknown
 
 interface Source {
   readonly name: string
   readonly raw: BackendMap
-  readonly decode: (data: Uint8Array) => unknown
+  readonly decode: EventDecoder
 }
 
 /**
  * Reads the events of one or more ring buffers and perf event arrays, as an async iterable or by a callback. Nothing is
- * taken out of the maps faster than it is handled: at most one batch waits in memory, the rest stays in the kernel's
- * buffers, which drop new records when they are full ({@link EventReader.counters}).
+ * taken out of the maps faster than it is handled: what waits stays in the kernel's buffers (64 KiB of each ring buffer
+ * at most beside them), and when these are full the kernel drops new records ({@link EventReader.counters}). What a
+ * reader leaves, the next one gets.
  *
  * One reader a map and thread: two would take records from each other.
  */
@@ -58,22 +56,20 @@ export class EventReader implements AsyncIterable<MapEvent>, Disposable {
   readonly #sources: readonly Source[]
   readonly #watches: EventWatch[] = []
   readonly #signal: AbortSignal | null
-  readonly #onAbort = (): void => {
+  readonly #end = (): void => {
     this.close()
   }
-  #queue: Queued[] = []
-  #next = 0
   #wake: (() => void) | null = null
   #callback: ((event: MapEvent) => void) | null = null
   #closed = false
+  #claimed = false
 
   /** @throws BpfError `unsupported` in the vm, `usage` for maps without events, `not-found` for an unknown type */
   constructor(sources: readonly EventSource[], options: EventOptions = {}) {
     this.#signal = options.signal ?? null
     this.#sources = sources.map(({ name, raw, btf, eventTypeId }) => {
       const typeId = resolveType(name, btf, options) ?? eventTypeId
-      const typed = btf !== null && typeId !== 0
-      return { name, raw, decode: typed ? (data) => readValue(btf, typeId, data) : (data) => data.slice() }
+      return { name, raw, decode: eventDecoder(btf, typeId) }
     })
     this.#signal?.throwIfAborted()
     try {
@@ -85,14 +81,14 @@ export class EventReader implements AsyncIterable<MapEvent>, Disposable {
         this.#watches.push(
           raw.watch(() => {
             this.#ready()
-          }),
+          }, this.#end),
         )
       }
     } catch (error) {
       this.close()
       throw error
     }
-    this.#signal?.addEventListener('abort', this.#onAbort, { once: true })
+    this.#signal?.addEventListener('abort', this.#end, { once: true })
   }
 
   /** Events of all maps together. */
@@ -129,22 +125,27 @@ export class EventReader implements AsyncIterable<MapEvent>, Disposable {
   async *[Symbol.asyncIterator](): AsyncGenerator<MapEvent, void, undefined> {
     this.#claim()
     try {
-      let idle = true
-      for (;;) {
-        for (let queued = this.#shift(); queued !== null; queued = this.#shift()) {
-          const { source, cpu, data } = queued
-          yield { map: source.name, cpu, value: source.decode(data) }
-          this.#signal?.throwIfAborted()
+      const { length } = this.#sources
+      let taken = 0
+      let dry = 0
+      for (let i = 0; !this.#closed; i = (i + 1) % length) {
+        const event = takeOne(this.#sources[i] as Source)
+        if (event === null) {
+          if (++dry < length) continue
+          await this.#wait(true)
+          dry = 0
+          taken = 0
+          continue
         }
-        if (this.#closed) {
-          this.#signal?.throwIfAborted()
-          return
-        }
-        // Others get a turn after each batch, also when there is more.
-        if (!idle) await this.#wait(false)
-        idle = this.#fill() === 0
-        if (idle) await this.#wait(true)
+        dry = 0
+        yield event
+        this.#signal?.throwIfAborted()
+        if (++taken < BATCH) continue
+        // Others get a turn of the event loop, also when there is always more.
+        await this.#wait(false)
+        taken = 0
       }
+      this.#signal?.throwIfAborted()
     } finally {
       this.close()
     }
@@ -154,7 +155,7 @@ export class EventReader implements AsyncIterable<MapEvent>, Disposable {
   close(): void {
     if (this.#closed) return
     this.#closed = true
-    this.#signal?.removeEventListener('abort', this.#onAbort)
+    this.#signal?.removeEventListener('abort', this.#end)
     for (const watch of this.#watches) watch.close()
     this.#wake?.()
   }
@@ -163,31 +164,10 @@ export class EventReader implements AsyncIterable<MapEvent>, Disposable {
     this.close()
   }
 
-  #claimed = false
-
   #claim(): void {
     if (this.#closed) throw new BpfError('closed', 'the reader of events is closed')
     if (this.#claimed) throw new BpfError('usage', 'a reader of events is iterated or listened to only once')
     this.#claimed = true
-  }
-
-  #shift(): Queued | null {
-    const queued = this.#queue[this.#next]
-    if (queued === undefined) return null
-    this.#next++
-    return queued
-  }
-
-  #fill(): number {
-    this.#queue = []
-    this.#next = 0
-    for (const source of this.#sources) {
-      if (this.#closed) break
-      source.raw.drain((data, cpu) => {
-        this.#queue.push({ source, cpu, data })
-      }, BATCH)
-    }
-    return this.#queue.length
   }
 
   /** Waits for events, or just for the next turn of the event loop. */
@@ -211,9 +191,11 @@ export class EventReader implements AsyncIterable<MapEvent>, Disposable {
     try {
       for (const source of this.#sources) {
         if (this.#closed) return
-        count += source.raw.drain((data, cpu) => {
-          this.#callback?.({ map: source.name, cpu, value: source.decode(data) })
-        }, BATCH)
+        const { name: map, raw, decode } = source
+        const sink: RecordSink = (chunk, offset, length, cpu) => {
+          this.#callback?.({ map, cpu, value: decode(chunk, offset, length) })
+        }
+        count += consume(raw, sink, BATCH)
       }
       finished = true
     } finally {
@@ -224,6 +206,40 @@ export class EventReader implements AsyncIterable<MapEvent>, Disposable {
     }
   }
 }
+
+/** The next event of a map, null when there is none now. */
+function takeOne({ name: map, raw, decode }: Source): MapEvent | null {
+  let event: MapEvent | null = null
+  consume(
+    raw,
+    (chunk, offset, length, cpu) => {
+      event = { map, cpu, value: within({ map }, () => decode(chunk, offset, length)) }
+    },
+    1,
+  )
+  return event
+}
+
+/** Takes records out of a map by the fastest way that its backend has. */
+export function consume(raw: BackendMap, sink: RecordSink, limit?: number): number {
+  if (raw.consume !== undefined) return raw.consume(sink, limit)
+  return raw.drain((data, cpu) => {
+    sink(data, 0, data.length, cpu)
+  }, limit)
+}
+
+/** Decoder of records: by their C type, or copies of their bytes for type 0. */
+export function eventDecoder(btf: Btf | null, typeId: number): EventDecoder {
+  if (btf === null || typeId === 0) return COPY
+  let decoders = compiled.get(btf)
+  if (decoders === undefined) compiled.set(btf, (decoders = new Map()))
+  let decoder = decoders.get(typeId)
+  if (decoder === undefined) decoders.set(typeId, (decoder = compileDecoder(btf, typeId)))
+  return decoder
+}
+
+const COPY: EventDecoder = (chunk, offset, length) => chunk.slice(offset, offset + length)
+const compiled = new WeakMap<Btf, Map<number, EventDecoder>>()
 
 /** The type that the options choose, null when they choose none. */
 function resolveType(map: string, btf: Btf | null, options: EventOptions): number | null {

@@ -1,10 +1,10 @@
-import { readValue, type Btf } from '../../btf/index.ts'
+import type { Btf } from '../../btf/index.ts'
 import { BpfError } from '../../bytes/index.ts'
 import { MapType } from '../../uapi/index.ts'
 import type { BackendMap, BackendProgram, EventCounters } from '../backend.ts'
 import type { MapSpec } from '../spec.ts'
 import { Codec } from './codec.ts'
-import { EventReader, type EventOptions, type EventSource } from './events.ts'
+import { consume, eventDecoder, EventReader, type EventOptions, type EventSource } from './events.ts'
 
 /** An entry that is added or changed while entries are walked may be met again; this many more ends it. */
 const WALK_SLACK = 64
@@ -96,10 +96,10 @@ export class LoadedMap {
    * its value, or `typeId` says one of the object's BTF; otherwise as bytes.
    */
   drain(options: { readonly typeId?: number } = {}): unknown[] {
-    const typeId = options.typeId ?? this.#eventTypeId
+    const decode = eventDecoder(this.#btf, options.typeId ?? this.#eventTypeId)
     const events: unknown[] = []
-    this.raw.drain((data) => {
-      events.push(this.#btf === null || typeId === 0 ? data.slice() : readValue(this.#btf, typeId, data))
+    consume(this.raw, (chunk, offset, length) => {
+      events.push(decode(chunk, offset, length))
     })
     return events
   }

@@ -169,6 +169,24 @@ describe.runIf(run)('events', () => {
     const seen: unknown[] = []
     for await (const { value } of reader) seen.push(value)
     expect(seen).toEqual([])
+    setTimeout(() => {
+      live.close()
+    }, 5)
+    for await (const value of mapOf(live, 'events')) seen.push(value)
+    expect(seen).toEqual([])
+  })
+
+  it('leaves what one reader has not taken to the next', async () => {
+    using live = await open()
+    programOf(live, 'write_ring').run({ data: request({ count: 3 }) })
+    const seen: unknown[] = []
+    for (let i = 0; i < 3; i++) {
+      for await (const value of mapOf(live, 'events')) {
+        seen.push(value)
+        break
+      }
+    }
+    expect(seen).toEqual([event(0), event(1), event(2)])
   })
 
   it('keeps what a slow reader has not taken in the kernel, and loses only what the kernel drops', async () => {
