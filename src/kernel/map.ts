@@ -3,7 +3,7 @@ import type { BackendMap, BackendProgram, EventCounters, EventWatch, RecordSink 
 import { Cmd, Errno, MapFlag, MapType, UpdateFlag, mapTypeName } from '../uapi/index.ts'
 import { Attr } from './attr.ts'
 import type { NativePoller } from './binding.ts'
-import { mapMemory, PerfReader, PollWatch, RingReader } from './buffers/index.ts'
+import { mapMemory, PerfReader, PollWatch, RingReader, UserRing } from './buffers/index.ts'
 import { possibleCpus } from './cpus.ts'
 import { ElementCalls } from './element-call.ts'
 import { Handle } from './handle.ts'
@@ -52,6 +52,7 @@ export class KernelMap implements BackendMap {
   #id: number | undefined
   #ring: RingReader | null = null
   #perf: PerfReader | null = null
+  #userRing: UserRing | null = null
   #slotsInUse = false
   #memory: Uint8Array | null | undefined
   readonly #watches = new Map<PollWatch, () => void>()
@@ -218,6 +219,16 @@ export class KernelMap implements BackendMap {
     return this.#ringReader().consume(sink, limit)
   }
 
+  produce(record: Uint8Array): boolean {
+    if (this.type !== MapType.USER_RINGBUF) {
+      throw new BpfError('usage', `map ${this.name} of type ${mapTypeName(this.type)} takes no records`, {
+        where: this.#where,
+      })
+    }
+    this.#userRing ??= new UserRing(this.fd, this.maxEntries)
+    return this.#userRing.produce(record)
+  }
+
   eventCounters(): EventCounters {
     return {
       consumed: this.#ring?.consumed ?? this.#perf?.consumed ?? 0,
@@ -327,6 +338,7 @@ export class KernelMap implements BackendMap {
     if (this.#memory) native().detach(this.#memory.buffer as ArrayBuffer)
     this.#memory = null
     this.#ring?.close()
+    this.#userRing?.close()
     this.#perf?.close()
     this.#handle.close()
     this.#onClose?.()

@@ -68,6 +68,11 @@ export interface BackendMap {
   consume?(sink: RecordSink, limit?: number): number
   /** Records that a producer could not store, when known. */
   readonly lost: number
+  /**
+   * Puts a record in a user ring buffer; false when there is no room now. Absent where no program could take it.
+   * @throws BpfError `usage` for other maps and for records that never fit
+   */
+  produce?(record: Uint8Array): boolean
   /** What became of the events of this map; absent where nothing is counted. */
   eventCounters?(): EventCounters
   /**

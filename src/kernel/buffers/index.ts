@@ -1,4 +1,5 @@
 export { mapMemory } from './memory.ts'
 export { RingReader } from './ring-reader.ts'
 export { PerfReader } from './perf-reader.ts'
+export { UserRing } from './user-ring.ts'
 export { PollWatch } from './watch.ts'

@@ -1,4 +1,4 @@
-import type { Btf } from '../../btf/index.ts'
+import { writeValue, type Btf, type BtfValueInput } from '../../btf/index.ts'
 import { BpfError } from '../../bytes/index.ts'
 import { MapType } from '../../uapi/index.ts'
 import type { BackendMap, BackendProgram, EventCounters } from '../backend.ts'
@@ -115,6 +115,27 @@ export class LoadedMap {
   /** Events by their C type as they come; leaving the loop ends the reading. */
   async *[Symbol.asyncIterator](): AsyncGenerator<unknown, void, undefined> {
     for await (const { value } of this.events()) yield value
+  }
+
+  /**
+   * Puts a record in a user ring buffer, for bpf_user_ringbuf_drain() in a program: bytes, or a value of the C type that
+   * the map declares or `typeId` says. False when there is no room now.
+   * @throws BpfError `usage` for other maps and records that never fit, `type-mismatch`, `unsupported` in the vm
+   */
+  send(value: unknown, options: { readonly typeId?: number } = {}): boolean {
+    const { raw, name } = this
+    const where = { map: name }
+    if (raw.produce === undefined) {
+      throw new BpfError('unsupported', `map ${name}: records can only be sent to programs in the kernel`, { where })
+    }
+    if (value instanceof Uint8Array) return raw.produce(value)
+    const typeId = options.typeId ?? this.#eventTypeId
+    if (this.#btf === null || typeId === 0) {
+      throw new BpfError('type-mismatch', `map ${name}: the type of its records is not known, give bytes`, { where })
+    }
+    const bytes = new Uint8Array(this.#btf.sizeOf(typeId))
+    writeValue(this.#btf, typeId, value as BtfValueInput, bytes)
+    return raw.produce(bytes)
   }
 
   /** What became of the events so far, null for maps that count none. */

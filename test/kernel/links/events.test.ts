@@ -240,6 +240,26 @@ describe.runIf(run)('events', () => {
     expect(Number(live.variables['dropped']?.get())).toBe(SENT - first)
   })
 
+  it('sends records to a program', async () => {
+    using live = await open()
+    const map = mapOf(live, 'commands')
+    const take = programOf(live, 'take_commands')
+    expect(map.send({ number: 1, size: 16, sum: 40n })).toBe(true)
+    expect(map.send(new Uint8Array(Uint32Array.of(2, 16, 2, 0).buffer))).toBe(true)
+    expect(take.run({ data: new Uint8Array(64) }).retval).toBe(2)
+    expect(live.variables['received']?.get()).toBe(42n)
+    // 4096 bytes hold 170 records of 16 bytes and a header, around the end of the ring, too.
+    for (let round = 0; round < 3; round++) {
+      let sent = 0
+      while (map.send({ sum: 1n })) sent++
+      expect(sent).toBe(170)
+      expect(take.run({ data: new Uint8Array(64) }).retval).toBe(170)
+    }
+    expect(live.variables['received']?.get()).toBe(552n)
+    expect(thrown(() => map.send(new Uint8Array(4089))).code).toBe('usage')
+    expect(thrown(() => mapOf(live, 'events').send(new Uint8Array(8))).code).toBe('usage')
+  })
+
   it('names an unknown type, and refuses maps without events', async () => {
     using live = await open()
     const unknown = thrown(() => mapOf(live, 'untyped').events({ type: 'struct nothing' }))

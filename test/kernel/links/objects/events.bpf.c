@@ -2,6 +2,10 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
+#ifndef NULL
+#define NULL ((void *)0)
+#endif
+
 struct event {
 	__u32 number;
 	__u32 size;
@@ -32,6 +36,12 @@ struct {
 	__uint(key_size, 4);
 	__uint(value_size, 4);
 } perf SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_USER_RINGBUF);
+	__uint(max_entries, 4096);
+	__type(value, struct event);
+} commands SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -113,6 +123,23 @@ int write_perf(struct __sk_buff *skb)
 	perf_request.first = request.first;
 	bpf_loop(request.count, write_one_perf, &perf_request, 0);
 	return 0;
+}
+
+volatile __u64 received;
+static long receive(struct bpf_dynptr *dynptr, void *unused)
+{
+	struct event event;
+
+	if (bpf_dynptr_read(&event, sizeof(event), dynptr, 0, 0))
+		return 1;
+	__sync_fetch_and_add(&received, event.sum);
+	return 0;
+}
+
+SEC("tc")
+int take_commands(struct __sk_buff *skb)
+{
+	return bpf_user_ringbuf_drain(&commands, receive, NULL, 0);
 }
 
 SEC("tc")
