@@ -1,10 +1,12 @@
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { BpfError, Reader } from '../../bytes/index.ts'
+import { BpfError, decodeUtf8, Reader } from '../../bytes/index.ts'
 import { parseElf, SymbolType, type ElfFile, type ElfSection } from '../../elf/index.ts'
 
 const SHT = { SYMTAB: 2, DYNSYM: 11, GNU_VERDEF: 0x6fff_fffd, GNU_VERSYM: 0x6fff_ffff } as const
 const SYMBOL_SIZE = 24
+/** Bytes of a mangled name; made-up files could have them as long as the file. */
+const LONGEST_NAME = 16 * 1024
 /** Bit of a version index: not the default version of the symbol. */
 const HIDDEN = 0x8000
 
@@ -25,14 +27,8 @@ export class UserBinary {
   readonly #elf: ElfFile
 
   /** @throws BpfError `not-found`, and those of parseElf() */
-  constructor(path: string) {
+  constructor(path: string, bytes: Uint8Array = readBinary(path)) {
     this.path = path
-    let bytes: Uint8Array
-    try {
-      bytes = readFileSync(path)
-    } catch (cause) {
-      throw new BpfError('not-found', `the binary ${path} cannot be read`, { where: { file: path }, cause })
-    }
     this.#elf = parseElf(bytes, path, { accept: 'any' })
   }
 
@@ -71,7 +67,9 @@ export class UserBinary {
   /** All defined functions. */
   *functions(): Generator<BinaryFunction, void> {
     for (const type of [SHT.DYNSYM, SHT.SYMTAB]) {
-      for (const table of this.#elf.sections) if (table.type === type) yield* this.#functionsIn(table)
+      // A file has one of each (System V gABI).
+      const table = this.#elf.sections.find((section) => section.type === type)
+      if (table !== undefined) yield* this.#functionsIn(table)
     }
   }
 
@@ -128,13 +126,19 @@ function versionNames(verdef: ElfSection, strings: ElfSection | undefined, littl
   return names
 }
 
+/** A name; empty when it is longer than any function's. */
 function stringAt(bytes: Uint8Array, offset: number): string {
-  const end = bytes.indexOf(0, offset)
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString(
-    'utf8',
-    offset,
-    end < 0 ? bytes.length : end,
-  )
+  const room = bytes.subarray(offset, offset + LONGEST_NAME)
+  const end = room.indexOf(0)
+  return end <= 0 ? '' : decodeUtf8(room.subarray(0, end))
+}
+
+function readBinary(path: string): Uint8Array {
+  try {
+    return readFileSync(path)
+  } catch (cause) {
+    throw new BpfError('not-found', `the binary ${path} cannot be read`, { where: { file: path }, cause })
+  }
 }
 
 interface SymbolName {

@@ -1,11 +1,13 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
+import { BpfError } from '../../../src/bytes/index.ts'
 import { findBinary, openKernelBackend, UserBinary } from '../../../src/kernel/index.ts'
 import { LinkType } from '../../../src/uapi/index.ts'
 import { kernelTestsRun } from '../../support/kernel.ts'
+import { mutate, mutationRuns } from '../../support/mutate.ts'
 import { thrown } from '../../support/thrown.ts'
 import { counted, loadAttach, programOf } from './support.ts'
 
@@ -146,6 +148,21 @@ describe('functions of binaries', () => {
     } finally {
       rmSync(folder, { recursive: true })
     }
+  })
+
+  it('takes damaged binaries without harm', () => {
+    const intact = new Uint8Array(readFileSync(findBinary('true')))
+    let outcomes = 0
+    for (let seed = 0; seed < mutationRuns(300); seed++) {
+      try {
+        const names = [...new UserBinary('damaged', mutate(intact, seed)).functions()].map(({ name }) => name)
+        expect(names.every((name) => typeof name === 'string')).toBe(true)
+      } catch (error) {
+        expect(error).toBeInstanceOf(BpfError)
+      }
+      outcomes++
+    }
+    expect(outcomes).toBeGreaterThan(0)
   })
 
   it('looks programs and libraries up where the system does', () => {
