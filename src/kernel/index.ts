@@ -11,7 +11,7 @@ export {
   UserBinary,
   type BinaryFunction,
 } from './links/index.ts'
-export { moduleBtf, vmlinuxBtf } from './kernel-btf.ts'
+export { moduleBtf, readKernelBtf, vmlinuxBtf } from './kernel-btf.ts'
 export { onlineCpus, possibleCpus } from './cpus.ts'
 export { summariseLog, type LogSummary } from './log.ts'
 export {

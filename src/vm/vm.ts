@@ -6,7 +6,7 @@ import type { CompiledCode, Engine, VmCode } from './engine.ts'
 import { VM_KCONFIG } from './kconfig.ts'
 import { interpreterEngine } from './interpreter/index.ts'
 import { jit } from './jit/index.ts'
-import { link } from './link.ts'
+import { link, type LinkHost } from './link.ts'
 import { FAULTS_READ_ZERO, VmProgram } from './program.ts'
 import { VmMachine } from './runtime/machine.ts'
 import { createVmMap } from './runtime/maps/create.ts'
@@ -86,6 +86,10 @@ class VirtualKernel implements Vm {
   readonly #btf: () => Btf | null
   #engine: Engine
   readonly #variables: Map<string, number> = new Map()
+  readonly #links: LinkHost = {
+    owns: (map) => this.#runtime.mapAt(map.handle) === map,
+    variable: (name, size) => this.#variable(name, size),
+  }
   #closed = false
 
   constructor(runtime: Runtime, btf: () => Btf | null, useJit: boolean) {
@@ -129,16 +133,16 @@ class VirtualKernel implements Vm {
       }
       const needsTypes = program.lateReferences.some(({ kind }) => kind !== 'map' && kind !== 'mapValue')
       const types = needsTypes ? this.kernelBtf() : null
-      const insns = link(program, request.maps, { address: (n, size) => this.#variable(n, size) }, types)
+      const linked = link(program, request.maps, this.#links, types)
       const code: VmCode = {
         name,
         type,
-        insns,
+        insns: linked.insns,
         functions: program.functions.length > 0 ? program.functions : [{ name, start: 0, btfId: 0 }],
         lines: program.lines,
         faultReadsZero: FAULTS_READ_ZERO.has(type),
       }
-      return new VmProgram(this.#runtime, name, type, this.#compile(code))
+      return new VmProgram(this.#runtime, program.spec, this.#compile(code), linked.maps)
     })
   }
 

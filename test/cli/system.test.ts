@@ -108,7 +108,7 @@ describe.runIf(runs)('map show and dump', () => {
   it('refuses what does not exist', async () => {
     const byId = await cli(['map', 'dump', 'id', '4294967295'])
     expect(byId.code).toBe(1)
-    expect(byId.stderr).toContain('ENOENT')
+    expect(byId.stderr).toContain('there is no map with id 4294967295')
     const byName = await cli(['map', 'dump', 'name', 'no_such_map'])
     expect(byName.stderr).toContain("there is no map 'no_such_map'")
     const noWay = await cli(['map', 'dump'])
@@ -179,6 +179,14 @@ describe.runIf(runs && withBpffs('true') !== null)('prog load and show', () => {
       ls $FS`)
     expect(output).toContain('exit code 1')
     expect(output).not.toMatch(/^counter$/m)
+  })
+
+  it('does not take a map for a program', () => {
+    const output = withBpffs(`
+      $ELFBEE prog load fixtures/clang19/packet_counter.bpf.o $FS/counter pinmaps $FS/maps
+      $ELFBEE prog show pinned $FS/maps/flows; $ELFBEE map dump pinned $FS/counter`)
+    expect(output).toContain('what is pinned there is a map, not a program')
+    expect(output).toContain('what is pinned there is a program, not a map')
   })
 
   it('says that a path is in no bpf file system', () => {

@@ -1,9 +1,9 @@
-import { closeFd, openById } from '../../kernel/index.ts'
+import { closeFd } from '../../kernel/index.ts'
 import type { CliContext } from '../frame/context.ts'
 import type { Words } from '../frame/words.ts'
 import { btfJson, btfText, btfUsers } from '../system/btf-show.ts'
 import { JsonWriter } from '../system/json-writer.ts'
-import { forEachObject } from '../system/select.ts'
+import { forEachObject, openId } from '../system/select.ts'
 
 /** `btf show [id ID]`: type information in the running kernel. In a module of its own, so that dumps load faster. */
 export function showBtf(context: CliContext, words: Words): void {
@@ -19,7 +19,7 @@ export function showBtf(context: CliContext, words: Words): void {
     else forEachObject('btf', one)
   } else {
     words.keyword(['id'], 'way to name a BTF')
-    const fd = openById('btf', words.number('a BTF id'))
+    const fd = openId('btf', words.number('a BTF id'))
     try {
       words.end()
       one(fd)

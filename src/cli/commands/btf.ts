@@ -1,6 +1,5 @@
 import type { Command } from 'commander'
 import { BpfError, within } from '../../bytes/index.ts'
-import { dumpC, dumpJson, dumpRaw } from '../../btf/index.ts'
 import type { CliContext } from '../frame/context.ts'
 import { openBtf } from '../frame/btf-file.ts'
 import { Words } from '../frame/words.ts'
@@ -56,13 +55,20 @@ export async function run(
   if (format === 'c' && context.asJson) throw new BpfError('usage', 'JSON output for C-syntax dump is not supported')
   const btf =
     source === 'file'
-      ? openBtf(path, typeof options['baseBtf'] === 'string' ? options['baseBtf'] : undefined)
+      ? await openBtf(path, typeof options['baseBtf'] === 'string' ? options['baseBtf'] : undefined)
       : (await import('../system/select.ts')).btfById(Number(path))
   const selection = ids.length === 0 ? {} : { ids }
-  const text = within({ file: source === 'file' ? path : `BTF ${path}` }, () => {
-    if (format === 'c') return dumpC(btf, { ...selection, sort, compat: 'bpftool' })
-    if (context.asJson) return dumpJson(btf, { ...selection, pretty: context.pretty, compat: 'bpftool' })
-    return dumpRaw(btf, selection)
-  })
+  const where = { file: source === 'file' ? path : `BTF ${path}` }
+  let text: string
+  if (format === 'c') {
+    const { dumpC } = await import('../../btf/c/dump.ts')
+    text = within(where, () => dumpC(btf, { ...selection, sort, compat: 'bpftool' }))
+  } else if (context.asJson) {
+    const { dumpJson } = await import('../../btf/dump-json.ts')
+    text = within(where, () => dumpJson(btf, { ...selection, pretty: context.pretty, compat: 'bpftool' }))
+  } else {
+    const { dumpRaw } = await import('../../btf/dump-raw.ts')
+    text = within(where, () => dumpRaw(btf, selection))
+  }
   context.printExact(text)
 }
