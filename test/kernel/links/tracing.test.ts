@@ -72,6 +72,23 @@ describe.runIf(run)('tracing links', () => {
     expect(link.info().programId).toBe(programOf(live, 'on_tp_btf').raw.id)
   })
 
+  it('attaches all programs whose section says where, or none', async () => {
+    using live = await loadAttach(backend, 'on_raw_tp', 'on_tp_btf', 'on_perf', 'on_uprobe', 'on_socket', 'walk_tasks')
+    const attached = live.attach()
+    expect(Object.keys(attached.links).toSorted()).toEqual(['on_raw_tp', 'on_tp_btf', 'walk_tasks'])
+    statSync('/')
+    expect(counted(live, 'raw_tp_count')).toBeGreaterThan(0n)
+    attached.close()
+    expect(Object.values(attached.links).map((link) => link.closed)).toEqual([true, true, true])
+
+    // The walk over a map's elements needs to be told the map.
+    using failing = await loadAttach(backend, 'on_raw_tp', 'walk_map')
+    expect(thrown(() => failing.attach())).toMatchObject({ code: 'syscall', where: { program: 'walk_map' } })
+    const end = counted(failing, 'raw_tp_count')
+    statSync('/')
+    expect(counted(failing, 'raw_tp_count')).toBe(end)
+  })
+
   it('attaches tracepoints by category and name, with a cookie', async () => {
     const unmount = mountTracefs()
     try {
