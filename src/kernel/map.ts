@@ -1,9 +1,8 @@
 import { BpfError } from '../bytes/index.ts'
 import type { BackendMap, BackendProgram, EventCounters, EventWatch, RecordSink } from '../loader/index.ts'
-import { Cmd, Errno, MapFlag, MapType, UpdateFlag, mapTypeName } from '../uapi/index.ts'
+import { Cmd, Errno, MapFlag, MapType, UpdateFlag } from '../uapi/index.ts'
 import { Attr } from './attr.ts'
-import type { NativePoller } from './binding.ts'
-import { mapMemory, PerfReader, PollWatch, RingReader, UserRing } from './buffers/index.ts'
+import { EventPort, mapMemory } from './buffers/index.ts'
 import { possibleCpus } from './cpus.ts'
 import { ElementCalls } from './element-call.ts'
 import { Handle } from './handle.ts'
@@ -50,12 +49,8 @@ export class KernelMap implements BackendMap {
   readonly #where: { readonly map: string }
   #calls: ElementCalls | null = null
   #id: number | undefined
-  #ring: RingReader | null = null
-  #perf: PerfReader | null = null
-  #userRing: UserRing | null = null
-  #slotsInUse = false
+  readonly #events: EventPort = new EventPort(this)
   #memory: Uint8Array | null | undefined
-  readonly #watches = new Map<PollWatch, () => void>()
   #onClose: (() => void) | null
 
   /** Takes over `fd`. */
@@ -85,7 +80,7 @@ export class KernelMap implements BackendMap {
 
   /** Records that could not be stored, as far as drained (perf event arrays). */
   get lost(): number {
-    return this.#perf?.lost ?? 0
+    return this.#events.lost
   }
 
   /** What the kernel says of this map. */
@@ -108,7 +103,7 @@ export class KernelMap implements BackendMap {
     calls.value.set(value)
     const result = calls.element(Cmd.MAP_UPDATE_ELEM, flags)
     if (result < 0) throw bpfError(Cmd.MAP_UPDATE_ELEM, result, this.#where)
-    if (this.type === MapType.PERF_EVENT_ARRAY) this.#slotsInUse = true
+    if (this.type === MapType.PERF_EVENT_ARRAY) this.#events.slotsInUse = true
   }
 
   delete(key: Uint8Array): boolean {
@@ -188,21 +183,7 @@ export class KernelMap implements BackendMap {
 
   /** Opens the rings of a perf event array, so that events are kept from now on. Does nothing for other maps. */
   listen(): void {
-    if (this.type !== MapType.PERF_EVENT_ARRAY || this.#perf !== null || this.#slotsInUse) return
-    const perf = new PerfReader(this.maxEntries)
-    try {
-      for (const ring of perf.rings) {
-        const pair = new Uint8Array(8)
-        const view = new DataView(pair.buffer)
-        view.setUint32(0, ring.cpu, true)
-        view.setUint32(4, ring.fd, true)
-        this.update(pair.subarray(0, 4), pair.subarray(4))
-      }
-    } catch (error) {
-      perf.close()
-      throw error
-    }
-    this.#perf = perf
+    this.#events.listen()
   }
 
   drain(record: (data: Uint8Array, cpu: number) => void, limit?: number): number {
@@ -212,60 +193,32 @@ export class KernelMap implements BackendMap {
   }
 
   consume(sink: RecordSink, limit?: number): number {
-    if (this.type === MapType.PERF_EVENT_ARRAY) {
-      this.listen()
-      return this.#perf?.consume(sink, limit) ?? 0
-    }
-    return this.#ringReader().consume(sink, limit)
+    return this.#events.consume(sink, limit)
   }
 
   produce(record: Uint8Array): boolean {
-    if (this.type !== MapType.USER_RINGBUF) {
-      throw new BpfError('usage', `map ${this.name} of type ${mapTypeName(this.type)} takes no records`, {
-        where: this.#where,
-      })
-    }
-    this.#userRing ??= new UserRing(this.fd, this.maxEntries)
-    return this.#userRing.produce(record)
+    return this.#events.produce(record)
   }
 
   eventCounters(): EventCounters {
-    return {
-      consumed: this.#ring?.consumed ?? this.#perf?.consumed ?? 0,
-      discarded: this.#ring?.discarded ?? 0,
-      // The kernel counts nothing when a ring buffer is full; the program sees it.
-      lost: this.type === MapType.PERF_EVENT_ARRAY ? this.lost : null,
-    }
+    return this.#events.counters()
   }
 
   watch(ready: () => void, ended: () => void = () => {}): EventWatch {
-    let fds: readonly number[]
-    if (this.type === MapType.PERF_EVENT_ARRAY) {
-      this.listen()
-      fds = (this.#perf?.rings ?? []).map((ring) => ring.fd)
-    } else {
-      this.#ringReader()
-      fds = [this.fd]
-    }
-    const watch = new PollWatch(fds, ready)
-    this.#watches.set(watch, ended)
-    return {
-      arm: () => {
-        watch.arm()
-      },
-      soon: () => {
-        watch.soon()
-      },
-      close: () => {
-        this.#watches.delete(watch)
-        watch.close()
-      },
-    }
+    return this.#events.watch(ready, ended)
   }
 
   /**
-   * The value of element 0 as live memory, for arrays with BPF_F_MMAPABLE that may be written; null for others. It is
-   * empty once the map is closed.
+   * Calls back whenever there is something to drain, until the returned function is called. Keeps the process alive.
+   * A producer wakes only readers that had drained everything.
+   */
+  onReadable(callback: () => void): () => void {
+    return this.#events.onReadable(callback)
+  }
+
+  /**
+   * All values as live memory, each rounded up to 8 bytes, for arrays with BPF_F_MMAPABLE that may be written; null for
+   * others. It is empty once the map is closed.
    */
   liveMemory(): Uint8Array | null {
     if (this.#memory === undefined) this.#memory = this.#mapMemory()
@@ -280,25 +233,6 @@ export class KernelMap implements BackendMap {
     } catch {
       // Frozen, or opened read-only: it can be read by key.
       return null
-    }
-  }
-
-  /**
-   * Calls back whenever there is something to drain, until the returned function is called. Keeps the process alive.
-   * A producer wakes only readers that had drained everything.
-   */
-  onReadable(callback: () => void): () => void {
-    const { Poller } = native()
-    let pollers: NativePoller[]
-    if (this.type === MapType.PERF_EVENT_ARRAY) {
-      this.listen()
-      pollers = (this.#perf?.rings ?? []).map((ring) => new Poller(ring.fd, callback))
-    } else {
-      this.#ringReader()
-      pollers = [new Poller(this.fd, callback)]
-    }
-    return () => {
-      for (const poller of pollers.splice(0)) poller.close()
     }
   }
 
@@ -330,16 +264,9 @@ export class KernelMap implements BackendMap {
 
   close(): void {
     if (this.#handle.closed) return
-    for (const [watch, ended] of this.#watches) {
-      watch.close()
-      ended()
-    }
-    this.#watches.clear()
     if (this.#memory) native().detach(this.#memory.buffer as ArrayBuffer)
     this.#memory = null
-    this.#ring?.close()
-    this.#userRing?.close()
-    this.#perf?.close()
+    this.#events.close()
     this.#handle.close()
     this.#onClose?.()
     this.#onClose = null
@@ -347,16 +274,6 @@ export class KernelMap implements BackendMap {
 
   [Symbol.dispose](): void {
     this.close()
-  }
-
-  #ringReader(): RingReader {
-    if (this.type !== MapType.RINGBUF) {
-      throw new BpfError('usage', `map ${this.name} of type ${mapTypeName(this.type)} holds no events to drain`, {
-        where: this.#where,
-      })
-    }
-    this.#ring ??= new RingReader(this.fd, this.maxEntries)
-    return this.#ring
   }
 
   #take(

@@ -81,7 +81,7 @@ export interface BackendMap {
    * @throws BpfError `usage` for other maps
    */
   watch?(ready: () => void, ended: () => void): EventWatch
-  /** Live memory of element 0 of an array that can be mapped, null for other maps; absent where nothing can. */
+  /** Live memory of all values of an array that can be mapped, null for other maps; absent where nothing can. */
   liveMemory?(): Uint8Array | null
   close(): void
 }

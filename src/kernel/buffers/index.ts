@@ -1,5 +1,2 @@
+export { EventPort, type PortMap } from './event-port.ts'
 export { mapMemory } from './memory.ts'
-export { RingReader } from './ring-reader.ts'
-export { PerfReader } from './perf-reader.ts'
-export { UserRing } from './user-ring.ts'
-export { PollWatch } from './watch.ts'

@@ -144,8 +144,8 @@ export class LoadedMap {
   }
 
   /**
-   * Element 0 of an array map with BPF_F_MMAPABLE as live memory, which programs read and write at the same time; null
-   * for other maps and in the vm. It is empty once the map is closed.
+   * All values of an array map with BPF_F_MMAPABLE as live memory, each rounded up to 8 bytes, which programs read and
+   * write at the same time; null for other maps and in the vm. It is empty once the map is closed.
    */
   get memory(): Uint8Array | null {
     return this.raw.liveMemory?.() ?? null
