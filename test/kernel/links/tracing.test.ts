@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
-import { statSync } from 'node:fs'
+import { readdirSync, statSync } from 'node:fs'
 import { afterAll, describe, expect, it } from 'vitest'
+import { BpfError } from '../../../src/bytes/index.ts'
 import { openKernelBackend } from '../../../src/kernel/index.ts'
 import { isIteratorLink, type IteratorLink, type Link } from '../../../src/loader/index.ts'
 import { LinkType } from '../../../src/uapi/index.ts'
@@ -160,6 +161,38 @@ describe.runIf(run)('tracing links', () => {
     map.set(3, 300n)
     expect(await link.text()).toContain('3=300')
     expect(thrown(() => programOf(live, 'walk_map').attach())).toMatchObject({ code: 'syscall' })
+  })
+
+  it('leaves no descriptor open', async () => {
+    using live = await loadAttach(backend, 'on_raw_tp', 'on_perf', 'walk_map', 'on_uprobe')
+    const map = live.maps['walked']
+    if (map === undefined) throw new Error('no map')
+    const attempts: readonly (() => Link)[] = [
+      () => programOf(live, 'on_raw_tp').attach(),
+      () => programOf(live, 'on_raw_tp').attach({ target: 'no_such_tracepoint' }),
+      () => programOf(live, 'on_perf').attach({ perfEvent: { type: 1, config: 0, period: 1e9, pid: process.pid } }),
+      () => programOf(live, 'on_perf').attach({ perfEvent: { type: 1, config: 9999, period: 1, pid: process.pid } }),
+      () => programOf(live, 'walk_map').attach({ iterator: { map } }),
+      () => programOf(live, 'walk_map').attach({ iterator: { cgroup: '/' } }),
+      () => programOf(live, 'on_uprobe').attach({ binary: process.execPath, offset: 2 ** 50 }),
+    ]
+    const openFds = (): number => readdirSync('/proc/self/fd').length
+    const before = openFds()
+    let failed = 0
+    for (let round = 0; round < 100; round++) {
+      for (const attempt of attempts) {
+        try {
+          const link = attempt()
+          if (isIteratorLink(link)) link.readSync()
+          link.close()
+        } catch (error) {
+          expect(error).toBeInstanceOf(BpfError)
+          failed++
+        }
+      }
+    }
+    expect(failed).toBe(400)
+    expect(openFds()).toBe(before)
   })
 
   it('says that there are no kprobes where the kernel has none', async () => {
