@@ -230,13 +230,17 @@ describe.runIf(run)('events', () => {
     using reader = map.events({ type: 'event' })
     const SENT = 20_000
     write.run({ data: request({ count: SENT }) })
-    // A record of the loss comes with the next event that has room.
     const first = map.drain().length
-    write.run({ data: request({ count: 1 }) })
-    const second = map.drain().length
     expect(first).toBeLessThan(SENT)
-    expect(second).toBe(1)
-    expect(reader.counters).toEqual({ consumed: first + second, discarded: 0, lost: SENT - first })
+    // The loss is told with the next event on the CPU where it happened, and this process may move to another.
+    let more = 0
+    const deadline = Date.now() + 20_000
+    while (reader.counters.lost === 0 && Date.now() < deadline) {
+      write.run({ data: request({ count: 1 }) })
+      more += map.drain().length
+      await sleep(0)
+    }
+    expect(reader.counters).toEqual({ consumed: first + more, discarded: 0, lost: SENT - first })
     expect(Number(live.variables['dropped']?.get())).toBe(SENT - first)
   })
 
