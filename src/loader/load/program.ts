@@ -1,5 +1,7 @@
+import { BpfError } from '../../bytes/index.ts'
 import { verdictName } from '../../uapi/index.ts'
-import type { BackendProgram, RunInput, RunOutput } from '../backend.ts'
+import type { Backend, BackendProgram, RunInput, RunOutput } from '../backend.ts'
+import type { AttachOptions, Link } from '../link.ts'
 import type { PreparedProgram, ProgramSpec } from '../spec.ts'
 
 /** Result of a test run, with the kernel's name for the return value where there is one ("XDP_DROP"). */
@@ -15,18 +17,37 @@ export class LoadedProgram {
   readonly prepared: PreparedProgram
   /** The backend's program. */
   readonly raw: BackendProgram
+  readonly #backend: Backend
 
-  constructor(prepared: PreparedProgram, raw: BackendProgram) {
+  constructor(prepared: PreparedProgram, raw: BackendProgram, backend: Backend) {
     this.name = prepared.spec.name
     this.spec = prepared.spec
     this.prepared = prepared
     this.raw = raw
+    this.#backend = backend
   }
 
   /** Runs it once, or `repeat` times, on the given packet or context. @throws BpfError `syscall`, `trap` */
   run(input: RunInput = {}): ProgramRunOutput {
     const output = this.raw.run(input)
     return { ...output, verdict: verdictName(this.spec.type, output.retval) }
+  }
+
+  /**
+   * Attaches it where its section and the options say, in the kernel. It stays attached until the link is closed, also
+   * when the program is closed before. Links of iterators are {@link IteratorLink}s.
+   * @throws BpfError `unsupported` in the vm and for kinds that no link attaches; `usage`, `not-found`, `syscall`
+   */
+  attach(options: AttachOptions = {}): Link {
+    const { spec } = this
+    if (this.#backend.attach === undefined) {
+      throw new BpfError(
+        'unsupported',
+        `program ${this.name}: the ${this.#backend.name} has nothing to attach to; run() it, or load it into the kernel`,
+        { where: { program: this.name, section: spec.section } },
+      )
+    }
+    return this.#backend.attach(this.raw, spec, options)
   }
 
   close(): void {
