@@ -1,5 +1,5 @@
 import { Errno, HelperId, Limit } from '../../uapi/index.ts'
-import type { Operation } from '../../isa/index.ts'
+import type { HelperCall, Operation } from '../../isa/index.ts'
 import { FRAME_SIZE } from '../engine.ts'
 import {
   BASE_LOCAL,
@@ -26,8 +26,7 @@ export function emitCall(ctx: FunctionContext, op: Call, at: number): void {
     case 'helper':
       if (op.imm === HelperId.tail_call) return tailCall(ctx, at)
       if (op.imm === HelperId.loop && emitLoop(ctx, at)) return
-      if (emitInlineHelper(ctx, op, at)) return
-      return callMachine(ctx, at, () => ctx.code.call(ctx.module.helper(op.imm)))
+      return callHelper(ctx, op, at)
     case 'kfunc':
       return callMachine(ctx, at, () => {
         ctx.code.i32(op.imm)
@@ -36,6 +35,11 @@ export function emitCall(ctx: FunctionContext, op: Call, at: number): void {
     case 'register':
       return unsupported(at, 'call through a register (callx), which Linux refuses as well')
   }
+}
+
+function callHelper(ctx: FunctionContext, op: HelperCall, at: number): void {
+  const call = (): void => callMachine(ctx, at, () => ctx.code.call(ctx.module.helper(op.imm)))
+  if (!emitInlineHelper(ctx, op, at, call)) call()
 }
 
 /** Arguments go through the register area: 64-bit values would cost a BigInt each at the border to JavaScript. */

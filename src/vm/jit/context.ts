@@ -27,8 +27,16 @@ export interface ModuleIndices {
   readonly limitGlobal: number
   /** What is known of the map with a handle. */
   mapAt(handle: number): MapLayout | null
-  /** Function that finds keys of this size in hashes, see maps.ts. */
+  /** Function that finds keys of this size in hashes, see hash-code.ts. */
   findFunction(keySize: number): number
+  /** The function with this name, made at the first call. */
+  function(name: string, type: FunctionType, body: () => CodeSink): number
+  /** Import that gives the time in ns as f64, -1 when there is none. */
+  readonly clock: number
+  /** Whether the program uses a map of maps. */
+  readonly hasInnerMaps: boolean
+  /** The only ring buffer that the program uses, or null. */
+  readonly onlyRing: MapLayout | null
 }
 
 /** What the translation of one BPF function needs. */

@@ -72,6 +72,7 @@ class JitCode implements CompiledCode {
         const op = at === null ? null : (program.operations[at] ?? null)
         throw trapError(program.code, at, makeTrap(place, op, low, high, machine.fuel))
       },
+      clock: machine.clock ?? Date.now,
       callKfunc: (id) => machine.callKfunc(id),
       tailCall: () => (machine.tailCall() ? 1 : 0),
       loadPacket: (offset, size) => (machine.loadPacket(offset, size) ? 1 : 0),

@@ -1,7 +1,7 @@
-import { HelperId } from '../../uapi/index.ts'
 import type { AccessSize, AtomicOp, Operation } from '../../isa/index.ts'
 import { FRAME_SIZE, GUARD_SIZE } from '../engine.ts'
 import { BASE_LOCAL, pushRegister, registerLocal, setRegister, type FunctionContext } from './context.ts'
+import { INLINE_MEMORY_HELPERS } from './maps.ts'
 import { setPlace, trapIf } from './trap.ts'
 import { Op, ValueType } from './wasm/index.ts'
 
@@ -56,6 +56,13 @@ export function checkAccess(ctx: FunctionContext, register: number, off: number,
   setPlace(ctx, at, 'operation')
   pushOutOfBounds(ctx, register, off, size)
   trapIf(ctx)
+}
+
+/** Pushes whether `size` bytes at a register are not all memory; false, and nothing is pushed, when they are known. */
+export function pushOutside(ctx: FunctionContext, register: number, size: number): boolean {
+  if (placeOf(ctx, register, 0, size) !== null) return false
+  pushOutOfBounds(ctx, register, 0, size)
+  return true
 }
 
 /** Pushes the i32 address of the access checked last; returns the constant offset that belongs to it. */
@@ -157,8 +164,7 @@ export function mayNeedCheck(op: Operation): boolean {
   if (op.kind === 'store' || op.kind === 'storeRelease' || op.kind === 'atomic') {
     return !inFrame(op.dst, op.off, op.size)
   }
-  // The key of a lookup.
-  return op.kind === 'call' && op.call === 'helper' && op.imm === HelperId.map_lookup_elem
+  return op.kind === 'call' && op.call === 'helper' && INLINE_MEMORY_HELPERS.has(op.imm)
 }
 
 /** Sets the span local from the memory's size, which calls may have changed. */

@@ -1,8 +1,9 @@
-import { helperName } from '../../uapi/index.ts'
-import { FRAME_SIZE, JIT_ADDRESS, REGS_ADDRESS, STACK_TOP_ADDRESS, type Machine } from '../engine.ts'
+import { HelperId, helperName } from '../../uapi/index.ts'
+import { FRAME_SIZE, JIT_ADDRESS, REGS_ADDRESS, STACK_TOP_ADDRESS, type Machine, type MapLayout } from '../engine.ts'
+import { LdImm64Pseudo } from '../../isa/index.ts'
 import { BPF_FUNCTION, pushFromArea, type ModuleIndices } from './context.ts'
 import { translateFunction } from './function.ts'
-import { FIND_FUNCTION, findBody } from './maps.ts'
+import { FIND_FUNCTION, findBody } from './hash-code.ts'
 import type { ProgramCode } from './program.ts'
 import { NO_PLACE } from './trap.ts'
 import { CodeSink, ModuleBuilder, Op, ValueType, type FunctionType } from './wasm/index.ts'
@@ -20,6 +21,7 @@ export interface JitImports {
   callKfunc(id: number): void
   tailCall(): number
   loadPacket(offset: number, size: number): number
+  clock(): number
   memory: WebAssembly.Memory
   /** One for each helper, by helperImport(). */
   [helper: string]: WebAssembly.ImportValue
@@ -49,6 +51,9 @@ export function buildModule(program: ProgramCode, machine: Machine): Uint8Array<
   const tailCall = builder.importFunction('env', 'tailCall', signature([], [I32]))
   const loadPacket = builder.importFunction('env', 'loadPacket', signature([I32, I32], [I32]))
   const helpers = new Map<number, number>()
+  const usesClock =
+    machine.clock && (program.helpers.has(HelperId.ktime_get_ns) || program.helpers.has(HelperId.ktime_get_boot_ns))
+  const clock = usesClock ? builder.importFunction('env', 'clock', signature([], [ValueType.F64])) : -1
   for (const id of program.helpers) {
     helpers.set(id, builder.importFunction('env', helperImport(id), signature([])))
   }
@@ -56,7 +61,18 @@ export function buildModule(program: ProgramCode, machine: Machine): Uint8Array<
   const repeat = builder.declareFunction(signature([I32, I32, I32, I32]), 'repeat')
   const call = builder.declareFunction(signature([I32, I32]), 'call')
   const indices = program.functions.map((f) => builder.declareFunction(BPF_FUNCTION, f.name))
-  const finds = new Map<number, number>()
+  const made = new Map<string, number>()
+  const maps = usedMaps(program, machine)
+  const rings = maps.filter(({ kind }) => kind === 'ringbuf')
+  const makeFunction = (name: string, type: FunctionType, body: () => CodeSink): number => {
+    let index = made.get(name)
+    if (index === undefined) {
+      index = builder.declareFunction(type, name)
+      made.set(name, index)
+      builder.defineFunction(index, body())
+    }
+    return index
+  }
   const module: ModuleIndices = {
     trap,
     helper: (id) => helpers.get(id) as number,
@@ -68,15 +84,11 @@ export function buildModule(program: ProgramCode, machine: Machine): Uint8Array<
     limitGlobal: builder.addGlobal(I32),
     memorySize: machine.memory.buffer.byteLength,
     mapAt: (handle) => machine.mapAt?.(handle) ?? null,
-    findFunction(keySize) {
-      let index = finds.get(keySize)
-      if (index === undefined) {
-        index = builder.declareFunction(FIND_FUNCTION, `find_${keySize}`)
-        builder.defineFunction(index, findBody(keySize))
-        finds.set(keySize, index)
-      }
-      return index
-    },
+    findFunction: (keySize) => makeFunction(`find_${keySize}`, FIND_FUNCTION, () => findBody(keySize)),
+    function: makeFunction,
+    clock,
+    hasInnerMaps: maps.some(({ hasMaps }) => hasMaps),
+    onlyRing: rings.length === 1 ? (rings[0] ?? null) : null,
   }
   builder.setTable(indices)
   builder.exportFunction('run', run)
@@ -89,6 +101,15 @@ export function buildModule(program: ProgramCode, machine: Machine): Uint8Array<
     builder.defineFunction(indices[i] as number, translateFunction(program, f, module))
   })
   return builder.encode()
+}
+
+/** The maps whose handles the program has as constants. */
+function usedMaps(program: ProgramCode, machine: Machine): MapLayout[] {
+  const handles = new Set<number>()
+  for (const op of program.operations) {
+    if (op?.kind === 'loadImm64' && op.pseudo === LdImm64Pseudo.NONE && op.high === 0) handles.add(op.low >>> 0)
+  }
+  return Array.from(handles, (handle) => machine.mapAt?.(handle) ?? null).filter((map) => map !== null)
 }
 
 const MAX_FUEL = Number.MAX_SAFE_INTEGER

@@ -8,12 +8,16 @@ import { Descriptor } from './maps/descriptor.ts'
 import { ProgArrayMap } from './maps/prog-array.ts'
 import type { Runtime } from './runtime.ts'
 
-/** Maps whose lookup does nothing but find the value. */
-const LOOKUPS: Readonly<Record<number, MapLayout['kind']>> = {
+/** Maps that engines can use by themselves. */
+const LAYOUTS: Readonly<Record<number, MapLayout['kind']>> = {
   [MapType.ARRAY]: 'array',
   [MapType.PERCPU_ARRAY]: 'array',
+  [MapType.ARRAY_OF_MAPS]: 'array',
   [MapType.HASH]: 'hash',
   [MapType.PERCPU_HASH]: 'hash',
+  [MapType.HASH_OF_MAPS]: 'hash',
+  [MapType.LRU_HASH]: 'lru',
+  [MapType.RINGBUF]: 'ringbuf',
 }
 
 /**
@@ -38,6 +42,10 @@ export class VmMachine implements Machine {
 
   get memory(): WebAssembly.Memory {
     return this.#runtime.memory.wasm
+  }
+
+  get clock(): (() => number) | null {
+    return this.#runtime.options.clockNumber ?? null
   }
 
   get fuel(): number {
@@ -66,18 +74,22 @@ export class VmMachine implements Machine {
 
   mapAt(handle: number): MapLayout | null {
     const map = this.#runtime.mapAt(handle)
-    const kind = map === undefined ? undefined : LOOKUPS[map.type]
+    const kind = map === undefined ? undefined : LAYOUTS[map.type]
     if (map === undefined || kind === undefined) return null
     const { memory } = this.#runtime
     return {
       kind,
+      hasMaps: map.type === MapType.ARRAY_OF_MAPS || map.type === MapType.HASH_OF_MAPS,
       keySize: map.keySize,
+      valueSize: map.valueSize,
       maxEntries: map.maxEntries,
       handle,
       base: memory.u32(handle + Descriptor.BASE),
       stride: memory.u32(handle + Descriptor.STRIDE),
       cpuStride: memory.u32(handle + Descriptor.CPU_STRIDE),
       valueOffset: memory.u32(handle + Descriptor.VALUE_OFFSET),
+      spare: memory.u32(handle + Descriptor.SPARE),
+      control: memory.u32(handle + Descriptor.CONTROL),
     }
   }
 

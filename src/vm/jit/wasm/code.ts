@@ -88,6 +88,22 @@ export class CodeSink {
     this.#sink.unsigned(offset)
   }
 
+  /** Copies bytes in the memory: to, from and size are on the stack. */
+  memoryCopy(): void {
+    for (const byte of [0xfc, 10, 0, 0]) this.#sink.byte(byte)
+  }
+
+  /** A tail call of a function. */
+  returnCall(functionIndex: number): void {
+    this.#indexed(Op.return_call, functionIndex)
+  }
+
+  /** A tail call of the function of a table whose index is on the stack. */
+  returnCallIndirect(typeIndex: number, table: number): void {
+    this.#indexed(Op.return_call_indirect, typeIndex)
+    this.#sink.unsigned(table)
+  }
+
   memorySize(): void {
     this.#sink.byte(Op.memory_size)
     this.#sink.byte(0)
