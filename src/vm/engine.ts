@@ -12,6 +12,8 @@ export const GUARD_SIZE = 65536
 export const REGS_ADDRESS = 1024
 /** Frames of BPF stack in the memory: 512 bytes each, as the kernel counts them. */
 export const FRAME_SIZE = 512
+/** Stack that engines may use beside the frames of one run, for keys that they pass to callbacks. */
+export const STACK_SLACK = 64
 /** Most frames of one run, the entry's and those of callbacks included (MAX_CALL_FRAMES, include/linux/bpf_verifier.h). */
 export const MAX_FRAMES = 8
 /**
@@ -105,8 +107,8 @@ export interface Machine {
   mapAt?(handle: number): MapLayout | null
   /** The time of bpf_ktime_get_ns as a number; null when that is not all it is. */
   readonly clock?: (() => number) | null
-  /** Entries of programs that tail calls lead to; entry 0 is not used. */
-  readonly tailTable?: WebAssembly.Table
+  /** Entries of programs that tail calls lead to; entry 0 is not used. Null where there is no WebAssembly. */
+  readonly tails?: TailTable | null
   /** Runs kernel function by BTF id; same passing of arguments as for helpers. */
   callKfunc(btfId: number): void
   /**
@@ -127,6 +129,14 @@ export interface Machine {
   readonly fuel: number
 }
 
+/** Functions that programs tail-call each other by: bottom of the frame, lowest frame, r1; result r0. */
+export interface TailTable {
+  readonly table: WebAssembly.Table
+  /** Puts a function that WebAssembly exports into the table and returns its place. */
+  add(entry: unknown): number
+  remove(index: number): void
+}
+
 /** Why a run was stopped. */
 export type TrapReason = 'memory' | 'fuel' | 'stack' | 'call' | 'instruction'
 
@@ -139,9 +149,12 @@ export interface CompiledCode {
   run(ctx: number): void
   /**
    * run() `times` times (at least once), one after the other without leaving the engine; what a run wrote stays for
-   * the next. False, and nothing was run, when the program makes tail calls: the machine counts them by run.
+   * the next. Counts the tail calls of each by itself.
    */
-  repeat?(ctx: number, times: number): boolean
+  repeat?(ctx: number, times: number): void
+  /** Place in Machine.tails by which other programs may call this one, until there were as many releases. */
+  retainTail?(): number
+  releaseTail?(): void
   /** Runs function `index` as a callback, arguments and result in the register area. Only during run(). */
   call(index: number): void
 }

@@ -33,10 +33,18 @@ export interface ModuleIndices {
   function(name: string, type: FunctionType, body: () => CodeSink): number
   /** Import that gives the time in ns as f64, -1 when there is none. */
   readonly clock: number
+  /** Type and table of tail calls, null when they go through the machine. */
+  readonly tails: { readonly type: number; readonly table: number } | null
   /** Whether the program uses a map of maps. */
   readonly hasInnerMaps: boolean
   /** The only ring buffer that the program uses, or null. */
   readonly onlyRing: MapLayout | null
+}
+
+/** What other programs call by a tail call: bottom of the frame, lowest frame, r1; result r0. */
+export const TAIL_FUNCTION: FunctionType = {
+  params: [ValueType.I32, ValueType.I32, ValueType.I64],
+  results: [ValueType.I64],
 }
 
 /** What the translation of one BPF function needs. */
@@ -53,6 +61,8 @@ export interface FunctionContext {
   readonly sharesFuel: boolean
   readonly hasMachineCalls: boolean
   readonly faultReadsZero: boolean
+  /** Whether this is the entry, and nothing in the program calls it. */
+  readonly isOnlyEntry: boolean
 }
 
 /** Wasm locals of a BPF function beside the registers; -1 for what a function does not need. */
@@ -64,8 +74,10 @@ export interface Locals {
   readonly scratch: number
   /** i32: key or element of a lookup, iteration of a bpf_loop. */
   readonly index: number
-  /** i32: iterations of a bpf_loop. */
+  /** i32: iterations of a bpf_loop, elements that a bpf_for_each_map_elem has visited. */
   readonly count: number
+  /** i32: next element to visit. */
+  readonly next: number
   /** i32: where a trap happened, see trap.ts. */
   readonly place: number
   /** i64, in functions with loops. */

@@ -39,6 +39,7 @@ export function translateFunction(program: ProgramCode, func: FunctionCode, modu
       scratch: code.addLocal(ValueType.I64),
       index: code.addLocal(ValueType.I32),
       count: code.addLocal(ValueType.I32),
+      next: code.addLocal(ValueType.I32),
       place: code.addLocal(ValueType.I32),
       fuel: flow.hasLoops ? code.addLocal(ValueType.I64) : -1,
       mayGoto: func.hasMayGoto ? code.addLocal(ValueType.I32) : -1,
@@ -49,6 +50,7 @@ export function translateFunction(program: ProgramCode, func: FunctionCode, modu
     sharesFuel: program.hasCallbacks,
     hasMachineCalls: func.hasMachineCalls,
     faultReadsZero: program.code.faultReadsZero,
+    isOnlyEntry: func.index === 0 && !program.isEntryCalled,
   }
   code.block()
   emitPrologue(ctx, func)

@@ -45,8 +45,6 @@ export interface RunningProgram extends SlotProgram {
 export interface Run {
   readonly context: RunContext
   readonly trace: string[]
-  /** Tail calls that were made. */
-  tailCalls: number
   /** Programs that are under way, the innermost last. */
   readonly programs: RunningProgram[]
   stackLimit: number

@@ -75,10 +75,10 @@ export class CodeSink {
     this.#indexed(Op.call, functionIndex)
   }
 
-  /** Calls the function of table 0 whose index is on the stack. */
-  callIndirect(typeIndex: number): void {
+  /** Calls the function of a table whose index is on the stack. */
+  callIndirect(typeIndex: number, table: number): void {
     this.#indexed(Op.call_indirect, typeIndex)
-    this.#sink.byte(0)
+    this.#sink.unsigned(table)
   }
 
   /** A load or store: `offset` (u32) is added to the address. Alignment hints are left at one byte. */

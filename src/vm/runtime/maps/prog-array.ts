@@ -1,16 +1,22 @@
 import type { BackendMap, BackendProgram } from '../../../loader/index.ts'
 import { Errno } from '../../../uapi/index.ts'
+import { Descriptor } from './descriptor.ts'
 import { VmMap, onlyFlags, requireAttributes, type MapConfig, type MapHost } from './map.ts'
 
 /** A program of this vm, as far as a slot is concerned. */
 export interface SlotProgram extends BackendProgram {
   /** Runs it on the context of the running program; r0 is in the register area afterwards. */
   enter(ctx: number): void
+  /** Place in the table of tail calls, or NO_TAIL_ENTRY; the program keeps it until it was released as often. */
+  retainTail(): number
+  releaseTail(): void
 }
 
 /** BPF_MAP_TYPE_PROG_ARRAY: targets of tail calls. User space reads program ids. */
 export class ProgArrayMap extends VmMap {
   readonly #slots: Map<number, SlotProgram> = new Map()
+  /** Address of one u32 an index: place in the table of tail calls, 0 for an empty slot. */
+  readonly #places: number
 
   constructor(host: MapHost, config: MapConfig) {
     const { spec } = config
@@ -20,6 +26,8 @@ export class ProgArrayMap extends VmMap {
       'a key and a value of 4 bytes and entries',
     )
     super(host, config)
+    this.#places = this.memory.allocate(this.maxEntries * 4)
+    this.memory.setU32(this.handle + Descriptor.BASE, this.#places)
   }
 
   /** The program in a slot. */
@@ -36,7 +44,9 @@ export class ProgArrayMap extends VmMap {
     for (const other of this.#slots.values()) {
       if (other.type !== program.type) this.fail('update', -Errno.EINVAL)
     }
+    this.#slots.get(index)?.releaseTail()
     this.#slots.set(index, program)
+    this.memory.setU32(this.#places + index * 4, program.retainTail())
   }
 
   protected override userLookup(key: number, value: number): number {
@@ -55,7 +65,12 @@ export class ProgArrayMap extends VmMap {
   protected override userDelete(key: number): number {
     const index = this.memory.u32(key)
     if (index >= this.maxEntries) return -Errno.E2BIG
-    return this.#slots.delete(index) ? 0 : -Errno.ENOENT
+    const program = this.#slots.get(index)
+    if (program === undefined) return -Errno.ENOENT
+    program.releaseTail()
+    this.#slots.delete(index)
+    this.memory.setU32(this.#places + index * 4, 0)
+    return 0
   }
 
   protected override userNextKey(key: number, next: number): number {
@@ -66,6 +81,8 @@ export class ProgArrayMap extends VmMap {
   }
 
   protected override release(): void {
+    for (const program of this.#slots.values()) program.releaseTail()
     this.#slots.clear()
+    this.memory.free(this.#places, this.maxEntries * 4)
   }
 }
