@@ -1,4 +1,5 @@
 import type { InsnBuffer } from '../isa/index.ts'
+import type { Facts } from './facts.ts'
 import type { LineRecord, ProgramFunction } from '../loader/index.ts'
 
 /**
@@ -88,6 +89,8 @@ export interface VmCode {
   readonly lines: readonly LineRecord[]
   /** Loads that fault read zero (programs that follow kernel pointers, where the kernel would use probe reads). */
   readonly faultReadsZero: boolean
+  /** What is proved of the program. */
+  readonly facts?: Facts | null
 }
 
 /** What an engine needs of the machine that it runs on. The vm implements it; engines only call it. */

@@ -1,5 +1,6 @@
 import { BpfError } from '../../bytes/index.ts'
 import { FRAME_SIZE, JIT_ADDRESS, REGS_ADDRESS, STACK_TOP_ADDRESS, type MapLayout } from '../engine.ts'
+import type { FunctionFacts } from './facts.ts'
 import type { ProgramCode } from './program.ts'
 import type { BlockValues } from './values.ts'
 import { Op, ValueType, type CodeSink, type FunctionType } from './wasm/index.ts'
@@ -55,6 +56,9 @@ export interface FunctionContext {
   readonly locals: Locals
   /** What is known of the registers at this point. */
   readonly values: BlockValues
+  readonly facts: FunctionFacts
+  /** First slot of the function. */
+  readonly start: number
   /** Open levels around what is being written, inside of the block that traps leave. */
   readonly control: { depth: number }
   /** Whether calls of helpers must carry the fuel over: only when they can call back. */

@@ -11,6 +11,7 @@ import {
   type FunctionContext,
   type ModuleIndices,
 } from './context.ts'
+import { analyseFunction } from './facts.ts'
 import { buildFlow, type Flow } from './flow.ts'
 import { emitAtomic, emitLoad, emitStore, refreshSpan } from './memory.ts'
 import type { FunctionCode, ProgramCode } from './program.ts'
@@ -47,6 +48,8 @@ export function translateFunction(program: ProgramCode, func: FunctionCode, modu
     },
     control: { depth: 0 },
     values: new BlockValues(),
+    facts: analyseFunction(program, func, module.memorySize),
+    start: cfg.start,
     sharesFuel: program.hasCallbacks,
     hasMachineCalls: func.hasMachineCalls,
     faultReadsZero: program.code.faultReadsZero,
@@ -92,7 +95,7 @@ function emitBlocks(ctx: FunctionContext, func: FunctionCode, flow: Flow): void 
   const { insns } = ctx.program.code
   new StructuredWalk(ctx, func.cfg, flow, {
     emitBody(start, end) {
-      values.reset()
+      ctx.facts.enter(func.cfg.blockOf[start - func.cfg.start] as number, values)
       for (let at = start; at < end; at += slotsAt(insns, at)) {
         const op = ctx.program.operations[at] as Operation
         emitOperation(ctx, op, at)
