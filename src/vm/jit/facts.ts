@@ -223,16 +223,25 @@ class Analysis implements FunctionFacts {
   #access(op: Operation, at: number): void {
     if (op.kind === 'call' || op.kind === 'loadAbs' || op.kind === 'loadInd') return this.#closeGroup()
     const access = accessOf(op)
-    if (access === null || access.register === 10) return
+    if (access === null) return
+    const place = placeOf(this.#values, access, this.#memorySize)
+    // The frame is gone when a later access traps.
+    if (place?.kind === 'frame') return
+    if (place === null && access.register !== 10) this.#checked(access, at)
+    // What a write did must be there when a later access traps.
+    if (access.verb === 'write') this.#closeGroup()
+  }
+
+  /** An access whose place is not known. */
+  #checked(access: Access, at: number): void {
+    const registers = this.#registers
     const slot = at - this.#func.cfg.start
     if (this.#program.code.facts?.goodAccess[at] === 1) {
       this.checks[slot] = Check.NONE
-      return this.#registers.accessed(access)
+      return registers.accessed(access)
     }
     // A read that faults gives 0 and says nothing of the address.
     if (this.#program.code.faultReadsZero) return
-    if (placeOf(this.#values, access, this.#memorySize) !== null) return
-    const registers = this.#registers
     if (registers.covers(access)) {
       this.checks[slot] = Check.NONE
       return
@@ -242,7 +251,6 @@ class Analysis implements FunctionFacts {
     this.#groupId = id
     this.#group.push({ at, access, delta: registers.offset[access.register] as number })
     registers.accessed(access)
-    if (access.verb === 'write') this.#closeGroup()
   }
 
   #closeGroup(): void {
