@@ -216,7 +216,7 @@ class Analysis implements FunctionFacts {
     }
     registers.low[r] = Math.max(registers.low[r] as number, other.low[r] as number)
     registers.high[r] = Math.min(registers.high[r] as number, other.high[r] as number)
-    if ((registers.high[r] as number) <= (registers.low[r] as number)) registers.low[r] = registers.high[r] = 0
+    if (registers.high[r] <= registers.low[r]) registers.low[r] = registers.high[r] = 0
     if (!sameValue(values[r] ?? null, exit.values[r] ?? null)) values[r] = null
   }
 
@@ -306,8 +306,8 @@ function writes(op: Operation): number {
     case 'mayGoto':
     case 'gotox':
     case 'exit':
-      return 0
   }
+  return 0
 }
 
 function sameValue(a: Value | null, b: Value | null): boolean {

@@ -44,7 +44,7 @@ export interface JitExports {
   /** run() `times` times. */
   repeat(ctx: number, top: number, limit: number, times: number): void
   /** For tail calls from other programs: TAIL_FUNCTION. */
-  tail(base: number, limit: number, ctx: bigint): bigint
+  readonly tail: unknown
   /** Runs function `index` with arguments and result in the register area, its frame below `top`. */
   call(index: number, top: number): void
 }

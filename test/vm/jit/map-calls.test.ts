@@ -216,7 +216,7 @@ test('ring buffer records', () => {
         exit,
         mov(0, -1),
         exit,
-      ].map((op) => (op.kind === 'branch' ? { ...op, target: 12 } : op)) as Operation[]
+      ].map((op) => (op.kind === 'branch' ? { ...op, target: 12 } : op))
     const programs = [
       loadProgram(vm, ops(24, false), [ring]),
       loadProgram(vm, ops(13, true), [ring]),
