@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { ownLines } from '../../src/cli/run/kernel-trace.ts'
 import { writePcap } from '../../src/testing/index.ts'
 import { kernelTestsRun } from '../support/kernel.ts'
 import { cli, expectGolden, parsed } from './support.ts'
@@ -193,6 +194,19 @@ describe('run in the vm', () => {
   })
 })
 
+describe('the trace buffer of the kernel', () => {
+  it('gives the lines of one process', () => {
+    const trace = [
+      '# tracer: nop',
+      '            node-42      [001] ...11 12345.678901: bpf_trace_printk: length 60',
+      '            node-421     [001] ...11 12345.678902: bpf_trace_printk: not mine',
+      '  my node-x-42    (     42) [000] ..... 12345.678903: bpf_trace_printk: a: b',
+      '            node-42      [001] ...11 12345.678904: sched_switch: no message',
+    ].join('\n')
+    expect(ownLines(trace, 42)).toEqual(['length 60', 'a: b'])
+  })
+})
+
 describe.runIf(await kernelTestsRun())('run in the kernel', () => {
   it('gives what the vm gives', async () => {
     const argv = ['run', fixture('packet_counter'), '--data', packet('mixed.pcap'), '--json']
@@ -211,5 +225,12 @@ describe.runIf(await kernelTestsRun())('run in the kernel', () => {
     expect(stderr).toContain('program never')
     expect(stderr).toContain('bpf_get_hash_recalc')
     expect(stdout).toMatch(/^first \(xdp\) in the kernel: XDP_/)
+  })
+
+  it('shows what a program prints, or says why it cannot', async () => {
+    const argv = ['run', fixture('printk'), '--program', 'trace', '--data', packet('tcp.hex')]
+    const { code, stdout, stderr } = await cli([...argv, '--kernel'])
+    expect(code).toBe(0)
+    expect(stdout + stderr).toMatch(/length 72|bpf_trace_printk prints cannot be read/)
   })
 })

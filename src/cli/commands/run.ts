@@ -7,6 +7,7 @@ import { ExitCode } from '../frame/exit.ts'
 import { errorJson, errorText } from '../frame/report.ts'
 import { openSpec, programNamed } from '../object/open-spec.ts'
 import { readContext, readPackets, takesPacket } from '../run/inputs.ts'
+import { printsTrace, readKernelTrace } from '../run/kernel-trace.ts'
 import { loadPrograms, openBackend, runProgram, type RunRecord } from '../run/session.ts'
 import { collectMaps, EventCollector, eventsJson, mapsJson } from '../run/state.ts'
 import { eventsText, mapsText, runLine, runText, traceText, type TextOptions } from '../run/text.ts'
@@ -113,6 +114,7 @@ export async function run(
         events.collect()
       }
     }
+    const trace = [...records.flatMap((record) => record.trace), ...kernelTrace(context, loaded, backend.name)]
     if (events.lost > 0) context.warn(`${events.lost} records did not fit their ring or perf buffer`)
     const states = collectMaps(spec, maps)
     if (context.asJson) {
@@ -122,7 +124,7 @@ export async function run(
         backend: backend.name,
         maps: mapsJson(spec.btf, states),
         events: eventsJson(spec.btf, events.events),
-        trace: records.flatMap((record) => record.trace),
+        trace,
         ...(records.length > 1 ? { runs: records.map(recordJson) } : {}),
         ...(failed.length === 0
           ? {}
@@ -141,7 +143,7 @@ export async function run(
     const text: TextOptions = { style: context.style, verbose: options.verbose === true }
     if (packets.length > 1) context.print(manyRuns(records, where, text))
     else context.print(records.map((record) => runText(record, where, text)).join(''))
-    context.print(mapsText(spec, states, text) + eventsText(spec, events.events, text) + traceText(records, text))
+    context.print(mapsText(spec, states, text) + eventsText(spec, events.events, text) + traceText(trace, text))
   } finally {
     loaded?.close()
     backend.close()
@@ -158,6 +160,17 @@ function manyRuns(records: readonly RunRecord[], where: string, options: TextOpt
     text += runLine(record, index, width, options.style)
   })
   return text
+}
+
+/** What programs have printed in the kernel; the vm gives it with each run. */
+function kernelTrace(context: CliContext, loaded: LoadedObject, backend: 'kernel' | 'vm'): string[] {
+  if (backend !== 'kernel') return []
+  if (!Object.values(loaded.programs).some((program) => printsTrace(program.prepared.insns))) return []
+  const lines = readKernelTrace()
+  if (lines === null) {
+    context.warn('what bpf_trace_printk prints cannot be read: mount -t tracefs tracefs /sys/kernel/tracing')
+  }
+  return lines ?? []
 }
 
 /** What stopped the runs: the same error of many packets once. */

@@ -7,6 +7,10 @@ import { VmMap, onlyFlags, requireAttributes, type MapConfig, type MapHost } fro
 export interface SlotProgram extends BackendProgram {
   /** Runs it on the context of the running program; r0 is in the register area afterwards. */
   enter(ctx: number): void
+  /** A slot holds the program, which therefore stays when it is closed. */
+  retain(): void
+  /** The opposite of retain(). */
+  drop(): void
   /** Place in the table of tail calls, or NO_TAIL_ENTRY; the program keeps it until it was released as often. */
   retainTail(): number
   releaseTail(): void
@@ -44,7 +48,10 @@ export class ProgArrayMap extends VmMap {
     for (const other of this.#slots.values()) {
       if (other.type !== program.type) this.fail('update', -Errno.EINVAL)
     }
-    this.#slots.get(index)?.releaseTail()
+    program.retain()
+    const old = this.#slots.get(index)
+    old?.releaseTail()
+    old?.drop()
     this.#slots.set(index, program)
     this.memory.setU32(this.#places + index * 4, program.retainTail())
   }
@@ -67,9 +74,10 @@ export class ProgArrayMap extends VmMap {
     if (index >= this.maxEntries) return -Errno.E2BIG
     const program = this.#slots.get(index)
     if (program === undefined) return -Errno.ENOENT
-    program.releaseTail()
     this.#slots.delete(index)
     this.memory.setU32(this.#places + index * 4, 0)
+    program.releaseTail()
+    program.drop()
     return 0
   }
 
@@ -80,9 +88,23 @@ export class ProgArrayMap extends VmMap {
     return 0
   }
 
+  /** Without user space's hold on it a prog array is emptied, so that it and its programs do not keep each other. */
+  override close(): void {
+    if (!this.closed) this.#clear()
+    super.close()
+  }
+
   protected override release(): void {
-    for (const program of this.#slots.values()) program.releaseTail()
-    this.#slots.clear()
+    this.#clear()
     this.memory.free(this.#places, this.maxEntries * 4)
+  }
+
+  #clear(): void {
+    this.memory.fill(this.#places, 0, this.maxEntries * 4)
+    for (const program of this.#slots.values()) {
+      program.releaseTail()
+      program.drop()
+    }
+    this.#slots.clear()
   }
 }
