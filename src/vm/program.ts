@@ -1,7 +1,7 @@
 import { BpfError } from '../bytes/index.ts'
 import type { ProgramSpec, RunInput, RunOutput } from '../loader/index.ts'
 import { AttachType, ProgType } from '../uapi/index.ts'
-import { STACK_TOP_ADDRESS, type CompiledCode } from './engine.ts'
+import { NO_TAIL_ENTRY, STACK_TOP_ADDRESS, TAIL_CALLS_ADDRESS, type CompiledCode } from './engine.ts'
 import { createContext } from './runtime/context/index.ts'
 import { PROGRAM_STACK_SIZE, STACK_END } from './runtime/layout.ts'
 import type { VmMap } from './runtime/maps/map.ts'
@@ -71,12 +71,17 @@ export class VmProgram implements RunningProgram {
       const newRun = (): Run => ({
         context,
         trace,
-        tailCalls: 0,
         programs: [],
         stackLimit: STACK_END - PROGRAM_STACK_SIZE,
       })
-      if (repeat === 1 || !this.#repeat(newRun(), repeat)) {
-        for (let i = 0; i < repeat; i++) this.#once(newRun())
+      if (repeat > 1 && this.#code.repeat !== undefined) {
+        this.#start(newRun()).programs.push(this)
+        this.#code.repeat(context.address, repeat)
+      } else {
+        for (let i = 0; i < repeat; i++) {
+          this.#start(newRun())
+          this.enter(context.address)
+        }
       }
       retval = runtime.low(0)
       elapsed = performance.now() - started
@@ -123,20 +128,20 @@ export class VmProgram implements RunningProgram {
     for (const map of this.#maps) map.drop()
   }
 
-  #once(run: Run): void {
-    const runtime = this.#runtime
-    runtime.run = run
-    runtime.memory.setU32(STACK_TOP_ADDRESS, STACK_END)
-    this.enter(run.context.address)
+  retainTail(): number {
+    return this.#code.retainTail?.() ?? NO_TAIL_ENTRY
   }
 
-  /** All runs by one call of the engine; false when it cannot do that. */
-  #repeat(run: Run, times: number): boolean {
+  releaseTail(): void {
+    this.#code.releaseTail?.()
+  }
+
+  #start(run: Run): Run {
     const runtime = this.#runtime
     runtime.run = run
     runtime.memory.setU32(STACK_TOP_ADDRESS, STACK_END)
-    run.programs.push(this)
-    return this.#code.repeat?.(run.context.address, times) ?? false
+    runtime.memory.setU32(TAIL_CALLS_ADDRESS, 0)
+    return run
   }
 }
 

@@ -70,6 +70,7 @@ export function createVm(options: VmOptions = {}): Vm {
     memoryLimit: options.memoryLimit ?? DEFAULT_MEMORY_LIMIT,
     fuel: options.fuel ?? DEFAULT_FUEL,
     clock: options.clock ?? hostClock,
+    clockNumber: options.clock === undefined ? hostNanoseconds : null,
     random: options.random ?? seededRandom(options.seed ?? DEFAULT_SEED),
     task: { pid: 4242, tgid: 4242, uid: 0, gid: 0, comm: 'elfbee', cgroupId: 1n, ...options.task },
     taskBytes: options.taskBytes ?? null,
@@ -202,7 +203,11 @@ function opened(btf: Btf | null | (() => Btf | null)): () => Btf | null {
 }
 
 function hostClock(): bigint {
-  return BigInt(Math.round(performance.now() * 1e6))
+  return BigInt(hostNanoseconds())
+}
+
+function hostNanoseconds(): number {
+  return Math.round(performance.now() * 1e6)
 }
 
 /** xorshift32: small, seeded, and good enough for what BPF programs do with it. */

@@ -1,5 +1,5 @@
 import type { Btf } from '../../btf/index.ts'
-import { CPU_ADDRESS, GUARD_SIZE, REGS_ADDRESS } from '../engine.ts'
+import { CPU_ADDRESS, GUARD_SIZE, mapSlot, REGS_ADDRESS } from '../engine.ts'
 import { Trap } from '../trap.ts'
 import type { RunContext } from './context/context.ts'
 import { taskStruct, taskStructSize } from './fake-task.ts'
@@ -24,6 +24,8 @@ export interface RuntimeOptions {
   readonly fuel: number
   /** Monotonic time in ns. */
   readonly clock: () => bigint
+  /** The same as a number, when that is exact. */
+  readonly clockNumber?: (() => number) | null
   /** Next random 32 bits. */
   readonly random: () => number
   readonly task: FakeTask
@@ -43,8 +45,6 @@ export interface RunningProgram extends SlotProgram {
 export interface Run {
   readonly context: RunContext
   readonly trace: string[]
-  /** Tail calls that were made. */
-  tailCalls: number
   /** Programs that are under way, the innermost last. */
   readonly programs: RunningProgram[]
   stackLimit: number
@@ -94,11 +94,14 @@ export class Runtime implements MapHost {
 
   register(map: VmMap): number {
     this.#maps.set(map.handle, map)
+    this.memory.setU32(mapSlot(map.handle), map.handle)
     return this.nextId()
   }
 
   unregister(map: VmMap): void {
     this.#maps.delete(map.handle)
+    const slot = mapSlot(map.handle)
+    if (this.memory.u32(slot) === map.handle) this.memory.setU32(slot, 0)
   }
 
   /** Ids of maps and programs. */

@@ -13,8 +13,8 @@ const HASH_FLAGS: number = MapFlag.NO_PREALLOC | MapFlag.NO_COMMON_LRU | MapFlag
 export class HashMap extends VmMap {
   protected readonly table: HashTable
   protected readonly preallocated: boolean
-  /** The element that the next update of an existing key takes, one a CPU (preallocated maps). */
-  readonly #spare: Map<number, number> = new Map()
+  /** Preallocated maps: address of the elements that the next update of an existing key takes, one a CPU. */
+  readonly #spare: number
 
   constructor(host: MapHost, config: MapConfig, perCpu: boolean = false) {
     const { spec } = config
@@ -25,6 +25,8 @@ export class HashMap extends VmMap {
     )
     super(host, config, perCpu)
     this.preallocated = (spec.flags & MapFlag.NO_PREALLOC) === 0
+    this.#spare = this.preallocated ? this.memory.allocate(host.cpus * 4) : 0
+    this.memory.setU32(this.handle + Descriptor.SPARE, this.#spare)
     this.table = new HashTable(this.memory, this.handle, spec.keySize, this.valueStride * this.valueCount)
   }
 
@@ -99,19 +101,20 @@ export class HashMap extends VmMap {
 
   protected override release(): void {
     this.table.release()
+    if (this.#spare !== 0) this.memory.free(this.#spare, this.host.cpus * 4)
   }
 
   #takeSpare(): number {
     if (!this.preallocated) return this.table.take()
-    const cpu = this.host.currentCpu()
-    const spare = this.#spare.get(cpu)
-    if (spare === undefined) return this.table.take()
-    this.#spare.delete(cpu)
+    const at = this.#spare + this.host.currentCpu() * 4
+    const spare = this.memory.u32(at)
+    if (spare === 0) return this.table.take()
+    this.memory.setU32(at, 0)
     return spare
   }
 
   #keepSpare(element: number): void {
-    if (this.preallocated) this.#spare.set(this.host.currentCpu(), element)
+    if (this.preallocated) this.memory.setU32(this.#spare + this.host.currentCpu() * 4, element)
     else this.freeElement(element)
   }
 }
