@@ -1,0 +1,201 @@
+// Differential fuzzing: random programs that the kernel's verifier accepts run in the kernel, in the vm's JIT and in its
+// interpreter on the same inputs; return value, packet or context, and maps must be equal.
+//
+//   node test/oracle/fuzz-programs.mjs [--count N] [--seed FIRST] [--inputs N] [--only SEED] [--minutes N] [--no-record]
+//
+// `count` is the number of accepted programs. Seeds that differ are printed, shrunk and added to
+// fuzz-programs-regressions.json, which the tests run. Writes docs/results/fuzz-programs.json.
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { isBpfError } from '../../dist/bytes/index.js'
+import { openKernelBackend } from '../../dist/kernel/index.js'
+import { createVm } from '../../dist/vm/index.js'
+import { generateInput, generateProgram } from './fuzz-programs-generate.mjs'
+import { Side, hex, outcome, prepareText } from './fuzz-programs-run.mjs'
+import { root, writeResult } from './results.mjs'
+
+const args = process.argv.slice(2)
+const option = (name, fallback) => (args.includes(name) ? Number(args[args.indexOf(name) + 1]) : fallback)
+const INPUTS = option('--inputs', 10)
+const FIRST = option('--seed', 1)
+const only = option('--only', null)
+const COUNT = only === null ? option('--count', 1000) : 1
+const END = Date.now() + option('--minutes', 100000) * 60000
+const RECORD = !args.includes('--no-record') && only === null
+/** The vm keeps what programs take until it is closed. */
+const PROGRAMS_PER_VM = 400
+const REGRESSIONS = `${root}test/oracle/fuzz-programs-regressions.json`
+
+const backend = openKernelBackend()
+const kernel = new Side('kernel', backend)
+let vms = []
+const openVms = () => {
+  for (const side of vms) side.backend.close()
+  vms = [true, false].map((jit) => new Side(jit ? 'jit' : 'interpreter', createVm({ cpus: backend.cpus, jit })))
+}
+
+function runAll(side, program, inputs) {
+  side.reset()
+  const results = inputs.map((input) => outcome(program, input))
+  return { results, maps: side.contents() }
+}
+
+/** What differs between the kernel and the vm; null for nothing, undefined when the verifier refuses the program. */
+function compare(type, text, inputs) {
+  let prepared
+  let inKernel
+  try {
+    prepared = prepareText(type, text)
+    inKernel = kernel.load(prepared)
+  } catch (error) {
+    if (!isBpfError(error)) throw error
+    return { refused: error.message.trim().split('\n')[0] }
+  }
+  try {
+    const expected = runAll(kernel, inKernel, inputs)
+    for (const side of vms) {
+      let got
+      try {
+        const program = side.load(prepareText(type, text))
+        got = runAll(side, program, inputs)
+        program.close()
+      } catch (error) {
+        return {
+          engine: side.name,
+          what: 'load',
+          vm: isBpfError(error) ? error.message : String(error.stack),
+          expected,
+        }
+      }
+      const at = got.results.findIndex((result, i) => result !== expected.results[i])
+      if (at >= 0) {
+        return {
+          engine: side.name,
+          what: 'result',
+          input: at,
+          kernel: expected.results[at],
+          vm: got.results[at],
+          expected,
+        }
+      }
+      if (got.maps !== expected.maps) {
+        return { engine: side.name, what: 'maps', kernel: expected.maps, vm: got.maps, expected }
+      }
+    }
+    return { expected }
+  } finally {
+    inKernel.close()
+  }
+}
+
+/** Takes out lines as long as the program still differs in the same way. */
+function shrink(type, text, inputs, first) {
+  let lines = text.split('\n')
+  const same = (candidate) => {
+    const found = compare(type, candidate.join('\n'), inputs)
+    return found.engine === first.engine && found.what === first.what && same.kind(found) === same.kind(first)
+  }
+  same.kind = (found) => /^(trap|unsupported|malformed)/.test(found.vm)
+  for (let size = Math.max(1, lines.length >> 1); size >= 1; size >>= 1) {
+    for (let at = 0; at < lines.length;) {
+      const candidate = lines.toSpliced(at, size)
+      if (same(candidate)) lines = candidate
+      else at += size
+    }
+  }
+  return lines.join('\n')
+}
+
+function describeInput(input) {
+  return { ...(input.data && { data: hex(input.data) }), ...(input.ctx && { ctx: hex(input.ctx) }) }
+}
+
+const started = Date.now()
+let accepted = 0
+let equal = 0
+let generated = 0
+let insns = 0
+const refusals = new Map()
+const differences = []
+const hash = createHash('sha256')
+for (let seed = only ?? FIRST; accepted < COUNT && Date.now() < END; seed++) {
+  if (generated++ % PROGRAMS_PER_VM === 0) openVms()
+  const { type, text } = generateProgram(seed)
+  if (only !== null) console.log(`${type}\n${text}`)
+  const inputs = Array.from({ length: INPUTS }, (_, i) => generateInput(seed, i, type))
+  let found = compare(type, text, inputs)
+  // Between two runs the kernel may go on on another CPU, with other per-CPU values.
+  for (let i = 0; i < 3 && found.what === 'maps'; i++) found = compare(type, text, inputs)
+  if (found.refused !== undefined) {
+    const reason = found.refused.replace(/-?\b(0x[0-9a-f]+|\d+)\b/g, 'N').slice(0, 80)
+    refusals.set(reason, (refusals.get(reason) ?? 0) + 1)
+    if (only !== null) console.log(found.refused)
+    if (only !== null) break
+    continue
+  }
+  accepted++
+  insns += text.split('\n').length
+  hash.update(found.expected.results.join('\n') + found.expected.maps)
+  if (found.engine === undefined) equal++
+  else {
+    console.log(`seed ${seed}: ${found.engine} ${found.what}: kernel ${found.kernel} vm ${found.vm}`)
+    openVms()
+    const again = compare(type, text, inputs)
+    const small = again.engine === undefined ? text : shrink(type, text, inputs, found)
+    const shrunk = compare(type, small, inputs)
+    console.log(`${small}\n`)
+    differences.push({
+      seed,
+      type,
+      engine: found.engine,
+      what: found.what,
+      kernel: shrunk.kernel ?? found.kernel,
+      vm: shrunk.vm ?? found.vm,
+      text: small,
+      alone: again.engine !== undefined,
+    })
+    if (RECORD) {
+      const all = existsSync(REGRESSIONS) ? JSON.parse(readFileSync(REGRESSIONS, 'utf8')) : []
+      const { results, maps } = shrunk.expected ?? found.expected
+      all.push({ seed, type, text: small, inputs: inputs.map(describeInput), results, maps, cpus: backend.cpus })
+      writeFileSync(REGRESSIONS, `${JSON.stringify(all, null, 1)}\n`)
+    }
+    if (differences.length >= 20) break
+    openVms()
+  }
+  if (accepted % 1000 === 0) {
+    const rate = (accepted / ((Date.now() - started) / 1000)).toFixed(0)
+    console.log(
+      `${accepted} programs (${generated} generated), ${accepted - equal} differ, ${rate}/s, next seed ${seed + 1}`,
+    )
+    if (RECORD) record(seed)
+  }
+  if (only !== null) console.log(found)
+}
+function record(last, print = false) {
+  const log = console.log
+  if (!print) console.log = () => {}
+  writeResult('fuzz-programs', {
+    equal,
+    total: accepted,
+    inputsPerProgram: INPUTS,
+    seeds: `${FIRST} to ${last}`,
+    generated,
+    linesPerProgram: Number((insns / Math.max(1, accepted)).toFixed(1)),
+    minutes: Number(((Date.now() - started) / 60000).toFixed(1)),
+    refusedByTheVerifier: Object.fromEntries([...refusals].sort((a, b) => b[1] - a[1]).slice(0, 10)),
+    kernelResultsSha256: hash.copy().digest('hex'),
+    differences,
+  })
+  console.log = log
+}
+if (RECORD) record(FIRST + generated - 1, true)
+else
+  console.log(
+    `fuzz-programs: ${equal} of ${accepted} (${generated} generated)`,
+    [...refusals].sort((a, b) => b[1] - a[1]).slice(0, 12),
+  )
+for (const side of vms) side.backend.close()
+kernel.close()
+backend.close()
+process.exitCode = equal === accepted ? 0 : 1
