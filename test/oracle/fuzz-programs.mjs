@@ -40,12 +40,12 @@ function runAll(side, program, inputs) {
   return { results, maps: side.contents() }
 }
 
-/** What differs between the kernel and the vm; null for nothing, undefined when the verifier refuses the program. */
-function compare(type, text, inputs) {
+/** What differs between the kernel and the vm, if anything; `refused` says why the verifier refuses the program. */
+function compare(type, text, inputs, kernelText = text) {
   let prepared
   let inKernel
   try {
-    prepared = prepareText(type, text)
+    prepared = prepareText(type, kernelText)
     inKernel = kernel.load(prepared)
   } catch (error) {
     if (!isBpfError(error)) throw error
@@ -88,11 +88,38 @@ function compare(type, text, inputs) {
   }
 }
 
+/** An atomic operation that fetches from the stack, with its register and place. */
+const FETCH = /^r(\d) = atomic.*\(r10 - (\d+)\).*?r(\d)\)$/
+
+/**
+ * The same program, but the verifier knows nothing of what atomic operations fetch from the stack: Linux 6.18 does not
+ * follow precision through them and prunes states that differ, so that it takes away code which is reached
+ * (docs/results/fuzz-programs.json has seeds).
+ */
+function withUnknownFetches(text) {
+  return text.replaceAll(new RegExp(FETCH, 'gm'), (line, to, place, source) => {
+    const save = `*(u64 *)(r10 - 240) = r${source}\nr${source} = 0`
+    return `${save}\nlock *(u64 *)(r10 - ${place}) += r${source}\nr${source} = *(u64 *)(r10 - 240)\n${line}`
+  })
+}
+
+/** Whether a difference is the kernel's fault: both engines agree with what it does once the verifier knows less. */
+function isKernelBug(type, text, inputs) {
+  const unknown = withUnknownFetches(text)
+  if (unknown === text) return false
+  const found = compare(type, text, inputs, unknown)
+  return found.engine === undefined && found.refused === undefined
+}
+
 /** Takes out lines as long as the program still differs in the same way. */
 function shrink(type, text, inputs, first) {
+  // The kernel lets programs read stack that was never written, which taking out lines would bring about.
+  const zeroed = Array.from({ length: 24 }, (_, i) => `*(u64 *)(r10 - ${8 * (i + 1)}) = 0`)
+  const whole = (body) =>
+    [...zeroed, ...body.flatMap((line) => (/^f\d+:$/.test(line) ? [line, ...zeroed] : [line]))].join('\n')
   let lines = text.split('\n')
   const same = (candidate) => {
-    const found = compare(type, candidate.join('\n'), inputs)
+    const found = compare(type, whole(candidate), inputs)
     return found.engine === first.engine && found.what === first.what && same.kind(found) === same.kind(first)
   }
   same.kind = (found) => /^(trap|unsupported|malformed)/.test(found.vm)
@@ -103,7 +130,7 @@ function shrink(type, text, inputs, first) {
       else at += size
     }
   }
-  return lines.join('\n')
+  return whole(lines)
 }
 
 function describeInput(input) {
@@ -117,6 +144,8 @@ let generated = 0
 let insns = 0
 const refusals = new Map()
 const differences = []
+/** Seeds that meet the bug of the verifier, which do not count. */
+const kernelBugs = []
 const hash = createHash('sha256')
 for (let seed = only ?? FIRST; accepted < COUNT && Date.now() < END; seed++) {
   if (generated++ % PROGRAMS_PER_VM === 0) openVms()
@@ -137,7 +166,11 @@ for (let seed = only ?? FIRST; accepted < COUNT && Date.now() < END; seed++) {
   insns += text.split('\n').length
   hash.update(found.expected.results.join('\n') + found.expected.maps)
   if (found.engine === undefined) equal++
-  else {
+  else if (isKernelBug(type, text, inputs)) {
+    console.log(`seed ${seed}: the verifier prunes what it must not (atomic fetch from the stack)`)
+    kernelBugs.push(seed)
+    accepted--
+  } else {
     console.log(`seed ${seed}: ${found.engine} ${found.what}: kernel ${found.kernel} vm ${found.vm}`)
     openVms()
     const again = compare(type, text, inputs)
@@ -185,6 +218,7 @@ function record(last, print = false) {
     minutes: Number(((Date.now() - started) / 60000).toFixed(1)),
     refusedByTheVerifier: Object.fromEntries([...refusals].sort((a, b) => b[1] - a[1]).slice(0, 10)),
     kernelResultsSha256: hash.copy().digest('hex'),
+    verifierPrunesAtomicFetch: kernelBugs,
     differences,
   })
   console.log = log
