@@ -7,6 +7,7 @@ import { MEMORY_HELPERS } from './memory.ts'
 import { PRINT_HELPERS } from './print.ts'
 import { REDIRECT_HELPERS } from './redirect.ts'
 import { SKB_HELPERS } from './skb.ts'
+import { SOCKET_HELPERS } from './socket.ts'
 import { STORAGE_HELPERS } from './storage.ts'
 import { TASK_HELPERS } from './task.ts'
 import { TIME_HELPERS } from './time.ts'
@@ -27,6 +28,7 @@ const GROUPS: readonly HelperGroup[] = [
   VLAN_HELPERS,
   CHECKSUM_HELPERS,
   REDIRECT_HELPERS,
+  SOCKET_HELPERS,
 ]
 
 /** By id, dense, so that a call is one load. */
