@@ -1,11 +1,9 @@
-// Shared by fuzz-programs.mjs and isa-vs-kernel.mjs: programs from text, in a backend with a fixed set of maps.
-import { isBpfError } from '../../dist/bytes/index.js'
-import { assemble } from '../../dist/isa/index.js'
+// Shared by fuzz-programs.mjs, isa-vs-kernel.mjs and their tests: programs from text, in a backend with a fixed set of
+// maps. Imports nothing of elfbee, since tests have it from src and scripts from dist.
 import { MAPS, TYPES } from './fuzz-programs-generate.mjs'
 
-/** A prepared program from text; map[id:N] is MAPS[N]. */
-export function prepareText(type, text) {
-  const insns = assemble(text)
+/** A prepared program from assembled text; map[id:N] is MAPS[N]. */
+export function prepareInsns(type, insns) {
   const lateReferences = []
   for (let insn = 0; insn < insns.length; insn++) {
     if (insns.code[insn] !== 0x18) continue
@@ -99,7 +97,8 @@ export function outcome(program, input) {
     const { retval, data, ctx } = program.run(input)
     return `${retval} ${data === null ? '' : hex(data)} ${ctx === null ? '' : hex(ctx)}`
   } catch (error) {
-    if (!isBpfError(error)) throw error
+    // A BpfError, not a RangeError or the like.
+    if (typeof error.code !== 'string' || error.code.startsWith('ERR_')) throw error
     return error.code === 'syscall' ? `${error.errno}` : `${error.code}: ${error.message}`
   }
 }

@@ -164,8 +164,8 @@ function branches() {
     forms.map(({ w, op }) => constant(a, b, (d, s) => taken(d, s, `${w}${d} ${op} ${w}${s}`))),
   )
   const jumps = [
-    unknown((d) => ['goto J1', `r${d} = 1`, 'J1:']),
-    unknown((d) => ['gotol J2', `r${d} = 1`, 'J2:']),
+    unknown((d, s) => [`if r${s} == 1 goto J0`, 'goto J1', 'J0:', `r${d} = 1`, 'J1:']),
+    unknown((d, s) => [`if r${s} == 1 goto J11`, 'gotol J2', 'J11:', `r${d} = 1`, 'J2:']),
     unknown((d) => ['goto J3', 'J4:', `r${d} += 3`, 'goto J5', 'J3:', 'goto J4', 'J5:']),
     unknown((d) => ['gotol J6', 'J7:', `r${d} += 3`, 'gotol J8', 'J6:', 'gotol J7', 'J8:']),
     unknown((d) => ['may_goto J9', `r${d} += 5`, 'J9:']),

@@ -5,10 +5,10 @@
 // --bless writes isa-vs-kernel-golden.json, the kernel's answers to some of them, which the tests compare with.
 import { writeFileSync } from 'node:fs'
 import { isBpfError } from '../../dist/bytes/index.js'
-import { OPCODES, formAt } from '../../dist/isa/index.js'
+import { OPCODES, assemble, formAt } from '../../dist/isa/index.js'
 import { openKernelBackend } from '../../dist/kernel/index.js'
 import { createVm } from '../../dist/vm/index.js'
-import { Side, hex, prepareText } from './fuzz-programs-run.mjs'
+import { Side, hex, prepareInsns } from './fuzz-programs-run.mjs'
 import { batches, context, testPacket } from './isa-vs-kernel-cases.mjs'
 import { root, writeResult } from './results.mjs'
 
@@ -19,6 +19,7 @@ const SHOWN = 20
 /** Of the runs of a batch that are recorded for the tests. */
 const RECORDED = 3
 
+const prepareText = (type, text) => prepareInsns(type, assemble(text))
 const backend = openKernelBackend()
 const kernel = new Side('kernel', backend)
 const vms = [true, false].map((jit) => new Side(jit ? 'jit' : 'interpreter', createVm({ cpus: backend.cpus, jit })))

@@ -46,7 +46,7 @@ function testOf(tags) {
   if (!tags.includes('expect_success') && tags.some((tag) => tag.endsWith('_unpriv'))) return null
   const arches = tags.filter((tag) => tag.startsWith('arch=')).map((tag) => tag.slice(5))
   if (arches.length > 0 && !arches.includes('X86_64')) return null
-  return { retval: retval === POINTER_VALUE ? retval : (NAMED[retval] ?? Number(retval)) }
+  return { retval: retval === POINTER_VALUE ? retval : (NAMED[retval] ?? Number(retval) | 0), btf: value('btf_path=') }
 }
 
 async function run(backend, bytes, object, program, tags) {
@@ -108,7 +108,7 @@ let total = 0
 let equal = 0
 let inKernel = 0
 const differences = []
-const types = {}
+const programTypes = {}
 const directory = join(oracleDir(), 'objs')
 for (const file of readdirSync(directory).filter((name) => name.endsWith('.bpf.o'))) {
   const object = file.slice(0, -'.bpf.o'.length)
@@ -126,10 +126,12 @@ for (const file of readdirSync(directory).filter((name) => name.endsWith('.bpf.o
     const test = testOf(tags.get(name) ?? [])
     if (test === null || !`${object}/${name}`.includes(filter)) continue
     total++
-    types[progTypeName(type)] = (types[progTypeName(type)] ?? 0) + 1
+    programTypes[progTypeName(type)] = (programTypes[progTypeName(type)] ?? 0) + 1
     const outcomes = {}
+    // Some bring the types that CO-RE relocates against.
+    const types = test.btf === undefined ? btf : openObject(readFileSync(join(directory, test.btf))).btf
     for (const jit of [true, false]) {
-      const vm = createVm({ btf, cpus: kernel.cpus, jit, task })
+      const vm = createVm({ btf: types, cpus: kernel.cpus, jit, task })
       try {
         outcomes[jit ? 'jit' : 'interpreter'] = await run(vm, bytes, object, name, tags)
       } finally {
@@ -174,7 +176,7 @@ if (filter === '')
     total,
     percent: Number(((100 * equal) / total).toFixed(1)),
     inKernel,
-    types,
+    programTypes,
     classes: sorted,
     differences,
   })
