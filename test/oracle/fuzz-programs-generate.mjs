@@ -314,8 +314,8 @@ class FunctionWriter {
 
   /** Only what was known on both ways is known behind. */
   join(live, stack) {
-    for (const n of [...this.live]) if (!live.has(n)) this.live.delete(n)
-    for (const n of [...this.stack]) if (!stack.has(n)) this.stack.delete(n)
+    for (const n of this.live) if (!live.has(n)) this.live.delete(n)
+    for (const n of this.stack) if (!stack.has(n)) this.stack.delete(n)
   }
 
   update() {

@@ -70,9 +70,7 @@ async function run(backend, bytes, object, program, tags) {
       return {
         stage: 'load',
         code: error?.code ?? report?.status,
-        message: String(error?.message ?? '')
-          .trim()
-          .split('\n')[0],
+        message: (error?.message ?? '').trim().split('\n')[0],
       }
     }
     const filled = FILLED[object]

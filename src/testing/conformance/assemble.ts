@@ -173,7 +173,7 @@ function flow(line: Line, labels: ReadonlyMap<string, number>): Operation | null
 
 function call(line: Line, labels: ReadonlyMap<string, number>): Operation {
   const { operands } = line
-  const mode = operands.length === 1 ? 'helper' : operands[0]
+  const mode = operands.length === 1 ? 'helper' : (operands[0] ?? '')
   const word = operands[operands.length - 1]
   if (operands.length < 1 || operands.length > 2) refuse(line, `call has ${operands.length} operands, expected 1 or 2`)
   switch (mode) {

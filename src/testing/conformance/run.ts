@@ -191,6 +191,8 @@ export function conformanceNeeds(insns: InsnBuffer): ConformanceNeeds {
         break
       case 'load':
       case 'store':
+      case 'loadAcquire':
+      case 'storeRelease':
         groups.add(semantics.size === 8 ? 'base64' : 'base32')
         break
       case 'loadImm64':
@@ -199,8 +201,14 @@ export function conformanceNeeds(insns: InsnBuffer): ConformanceNeeds {
       case 'branch':
         groups.add(semantics.wide ? 'base64' : 'base32')
         break
-      default:
+      case 'endian':
+      case 'jump':
+      case 'mayGoto':
+      case 'exit':
+      case 'gotox':
+      case 'addrSpaceCast':
         groups.add('base32')
+        break
     }
   }
   return { groups: CONFORMANCE_GROUPS.filter((group) => groups.has(group)), version }
