@@ -2,6 +2,7 @@
 // interpreter on the same inputs; return value, packet or context, and maps must be equal.
 //
 //   node test/oracle/fuzz-programs.mjs [--count N] [--seed FIRST] [--inputs N] [--only SEED] [--minutes N] [--no-record]
+//   node test/oracle/fuzz-programs.mjs --continue [--count N]    goes on from the recorded result and adds to it
 //   node test/oracle/fuzz-programs.mjs --bless
 //
 // `count` is the number of accepted programs. Seeds that differ are printed, shrunk and added to
@@ -20,7 +21,11 @@ import { root, writeResult } from './results.mjs'
 const args = process.argv.slice(2)
 const option = (name, fallback) => (args.includes(name) ? Number(args[args.indexOf(name) + 1]) : fallback)
 const INPUTS = option('--inputs', 10)
-const FIRST = option('--seed', 1)
+/** What --continue goes on from. */
+const before = args.includes('--continue')
+  ? JSON.parse(readFileSync(`${root}docs/results/fuzz-programs.json`, 'utf8'))
+  : null
+const FIRST = before === null ? option('--seed', 1) : Number(before.seeds.split(' ').at(-1)) + 1
 const only = option('--only', null)
 const COUNT = only === null ? option('--count', 1000) : 1
 const END = Date.now() + option('--minutes', 100000) * 60000
@@ -171,11 +176,11 @@ let accepted = 0
 let equal = 0
 let generated = 0
 let insns = 0
-const refusals = new Map()
-const differences = []
+const refusals = new Map(Object.entries(before?.refusedByTheVerifier ?? {}))
+const differences = before?.differences ?? []
 /** Seeds that meet the bug of the verifier, which do not count. */
-const kernelBugs = []
-const hash = createHash('sha256')
+const kernelBugs = before?.verifierPrunesAtomicFetch ?? []
+const hash = createHash('sha256').update(before?.kernelResultsSha256 ?? '')
 for (let seed = only ?? FIRST; accepted < COUNT && Date.now() < END; seed++) {
   if (generated++ % PROGRAMS_PER_VM === 0) openVms()
   const { type, text } = generateProgram(seed)
@@ -238,13 +243,13 @@ function record(last, print = false) {
   const log = console.log
   if (!print) console.log = () => {}
   writeResult('fuzz-programs', {
-    equal,
-    total: accepted,
+    equal: equal + (before?.equal ?? 0),
+    total: accepted + (before?.total ?? 0),
     inputsPerProgram: INPUTS,
-    seeds: `${FIRST} to ${last}`,
-    generated,
+    seeds: `${before?.seeds.split(' ')[0] ?? FIRST} to ${last}`,
+    generated: generated + (before?.generated ?? 0),
     linesPerProgram: Number((insns / Math.max(1, accepted)).toFixed(1)),
-    minutes: Number(((Date.now() - started) / 60000).toFixed(1)),
+    minutes: Number(((Date.now() - started) / 60000 + (before?.minutes ?? 0)).toFixed(1)),
     refusedByTheVerifier: Object.fromEntries([...refusals].sort((a, b) => b[1] - a[1]).slice(0, 10)),
     kernelResultsSha256: hash.copy().digest('hex'),
     verifierPrunesAtomicFetch: kernelBugs,
