@@ -76,6 +76,7 @@ function parent() {
   const total = rows.length + 1
   const equal = rows.length - missed.length + (heldBytes < memoryRow.limitBytes ? 1 : 0)
   const differences = missed.map((row) => ({ ...row, limit: LIMIT }))
+  console.log(`first call in a fresh process: ratio ${coldRatio}`)
   writeResult('bench-open-relocate', {
     libbpf,
     rounds,
@@ -88,8 +89,6 @@ function parent() {
     memory: memoryRow,
     differences,
   })
-  console.log(`first call in a fresh process: ratio ${coldRatio}`)
-  console.log(`bench-open-relocate: ratio ${ratio}`)
 }
 
 function run(command, args) {
@@ -99,7 +98,8 @@ function run(command, args) {
 async function child(mode, what, file) {
   const { Btf, BtfKind } = await import('../dist/btf/index.js')
   const { openObject, prepare } = await import('../dist/loader/index.js')
-  const read = (path) => readFileSync(path)
+  const { readKernelBtf } = await import('../dist/kernel/index.js')
+  const read = (path) => (path === VMLINUX ? readKernelBtf('vmlinux') : readFileSync(path))
   const work = {
     btf: () => {
       const btf = Btf.parse(read(file))

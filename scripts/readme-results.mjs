@@ -9,6 +9,7 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const ROWS = [
   ['btf-vs-bpftool', 'BTF dumps (raw, JSON, C) byte-identical to bpftool 7.5: selftest objects and vmlinux'],
   ['btf-check-vs-kernel', 'mutated BTF accepted or refused as the kernel does'],
+  ['core-vs-libbpf-targets', 'CO-RE selftests against their own target BTF, refusals included: as libbpf 1.5'],
   ['core-vs-libbpf', 'selftest programs relocated to the same instructions as by libbpf 1.5'],
   ['load-basic-vs-libbpf', 'selftest programs that libbpf loads into the kernel and elfbee loads too'],
   ['disasm-vs-bpftool', 'disassembly texts equal to llvm-objdump’s, the kernel’s and bpftool’s'],
@@ -17,8 +18,11 @@ const ROWS = [
   ['isa-vs-kernel', 'instructions on edge values with the same results in interpreter, JIT and kernel'],
   ['fuzz-programs', 'random programs, verified by the kernel, with the same results everywhere on 10 inputs each'],
   ['selftest-retval', 'selftest programs that return in the vm what they say (`__retval`)'],
-  ['bench-open-relocate', 'time against libbpf: open and relocate (worst row)'],
-  ['bench-open-vmlinux', 'time against libbpf and bpftool: vmlinux BTF'],
+  [
+    'bench-open-relocate',
+    'time against libbpf: open vmlinux BTF, open and relocate an object (worse of the two, warm)',
+  ],
+  ['bench-btf-dump', 'time against bpftool: vmlinux BTF as a C header, whole process'],
   ['bench-jit-smoke', 'time of fixture programs in the vm against the kernel’s JIT'],
 ]
 

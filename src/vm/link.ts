@@ -27,12 +27,20 @@ export function link(
   maps: ReadonlyMap<string, BackendMap>,
   host: LinkHost,
   kernelBtf: Btf | null,
-): InsnBuffer {
+): LinkedProgram {
   const insns = program.insns.slice()
+  const used = new Set<VmMap>()
   for (const reference of program.lateReferences) {
-    resolve(program, insns, reference, maps, host, kernelBtf)
+    const map = resolve(program, insns, reference, maps, host, kernelBtf)
+    if (map !== null) used.add(map)
   }
-  return insns
+  return { insns, maps: [...used] }
+}
+
+/** A program with nothing left to resolve, and the maps that it uses. */
+export interface LinkedProgram {
+  readonly insns: InsnBuffer
+  readonly maps: readonly VmMap[]
 }
 
 function resolve(
@@ -42,20 +50,22 @@ function resolve(
   maps: ReadonlyMap<string, BackendMap>,
   host: LinkHost,
   kernelBtf: Btf | null,
-): void {
+): VmMap | null {
   const at = reference.insn
   const where = { program: program.spec.name, insn: at }
   switch (reference.kind) {
-    case 'map':
-      setAddress(insns, at, vmMap(host, maps, reference.map, where).handle)
-      break
+    case 'map': {
+      const map = vmMap(host, maps, reference.map, where)
+      setAddress(insns, at, map.handle)
+      return map
+    }
     case 'mapValue': {
       const map = vmMap(host, maps, reference.map, where)
       if (!(map instanceof ArrayMap)) {
         throw new BpfError('malformed', `map ${reference.map} is no array, so its value has no address`, { where })
       }
       setAddress(insns, at, map.base + reference.offset)
-      break
+      return map
     }
     case 'ksymBtf':
       setAddress(insns, at, host.variable(reference.name, typedSize(kernelBtf, reference)))
@@ -74,6 +84,7 @@ function resolve(
       break
     }
   }
+  return null
 }
 
 function vmMap(

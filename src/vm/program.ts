@@ -1,9 +1,10 @@
 import { BpfError } from '../bytes/index.ts'
-import type { RunInput, RunOutput } from '../loader/index.ts'
+import type { ProgramSpec, RunInput, RunOutput } from '../loader/index.ts'
 import { AttachType, ProgType } from '../uapi/index.ts'
 import { STACK_TOP_ADDRESS, type CompiledCode } from './engine.ts'
 import { createContext } from './runtime/context/index.ts'
 import { PROGRAM_STACK_SIZE, STACK_END } from './runtime/layout.ts'
+import type { VmMap } from './runtime/maps/map.ts'
 import type { Run, RunningProgram, Runtime } from './runtime/runtime.ts'
 
 const RUN_ON_CPU = 1
@@ -20,15 +21,19 @@ export class VmProgram implements RunningProgram {
   readonly #runtime: Runtime
   readonly #code: CompiledCode
   readonly #attachType: number | null
+  readonly #maps: readonly VmMap[]
   #closed = false
+  #users = 0
 
-  constructor(runtime: Runtime, name: string, type: number, attachType: number | null, code: CompiledCode) {
-    this.#attachType = attachType
+  constructor(runtime: Runtime, spec: ProgramSpec, code: CompiledCode, maps: readonly VmMap[]) {
     this.#runtime = runtime
     this.#code = code
-    this.name = name
-    this.type = type
+    this.#maps = maps
+    this.#attachType = spec.attachType
+    this.name = spec.name
+    this.type = spec.type
     this.id = runtime.nextId()
+    for (const map of maps) map.retain()
   }
 
   /**
@@ -98,8 +103,24 @@ export class VmProgram implements RunningProgram {
     this.#code.call(index)
   }
 
+  retain(): void {
+    this.#users++
+  }
+
+  drop(): void {
+    this.#users--
+    if (this.#closed && this.#users === 0) this.#free()
+  }
+
+  /** No more runs; slots of prog arrays keep it until they are emptied. */
   close(): void {
+    if (this.#closed) return
     this.#closed = true
+    if (this.#users === 0) this.#free()
+  }
+
+  #free(): void {
+    for (const map of this.#maps) map.drop()
   }
 
   #once(run: Run): void {

@@ -78,6 +78,7 @@ for (const { name: object, bytes } of objects) {
     const runs = inputs.map((input, i) => ({
       ...(input.data === undefined ? {} : { data: hex(input.data) }),
       ...(input.ctx === undefined ? {} : { ctx: hex(input.ctx) }),
+      ...(input.repeat === undefined ? {} : { repeat: input.repeat }),
       result: expected.results[i],
     }))
     programs.push({ object, program: name, runs, maps: expected.maps })

@@ -12,7 +12,12 @@ interface Golden {
   readonly programs: readonly {
     readonly object: string
     readonly program: string
-    readonly runs: readonly { readonly data?: string; readonly ctx?: string; readonly result: Result }[]
+    readonly runs: readonly {
+      readonly data?: string
+      readonly ctx?: string
+      readonly repeat?: number
+      readonly result: Result
+    }[]
     readonly maps: Readonly<Record<string, readonly string[]>>
   }[]
 }
@@ -59,10 +64,11 @@ test.each(golden.programs.flatMap((recorded) => engines.map((engine) => ({ ...re
     spec.programs[program]!.autoload = true
     const loaded = await load(spec, createVm({ cpus: golden.cpus, jit }), {})
     if (program !== 'fill_example') loaded.programs['fill_example']?.run({ data: new Uint8Array(64) })
-    for (const { data, ctx, result } of runs) {
+    for (const { data, ctx, repeat, result } of runs) {
       const input: RunInput = {
         ...(data === undefined ? {} : { data: fromHex(data) }),
         ...(ctx === undefined ? {} : { ctx: fromHex(ctx) }),
+        ...(repeat === undefined ? {} : { repeat }),
       }
       expect(
         run(() => loaded.programs[program]!.run(input)),

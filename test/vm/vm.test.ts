@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import type { Operation } from '../../src/isa/index.ts'
 import type { BackendMap, PreparedProgram } from '../../src/loader/index.ts'
 import { HelperId, MapType, ProgType } from '../../src/uapi/index.ts'
@@ -41,6 +41,20 @@ const local = (target: number, at: number): Operation => ({
   imm: target - at - 1,
   off: 0,
   target,
+})
+
+test('runs programs in the interpreter where the host does not compile WebAssembly', () => {
+  function refuse(): void {
+    throw new WebAssembly.CompileError('Wasm code generation disallowed by embedder')
+  }
+  vi.stubGlobal('WebAssembly', new Proxy(WebAssembly, { get: (o, k) => (k === 'Module' ? refuse : Reflect.get(o, k)) }))
+  try {
+    const vm = createVm()
+    expect(vm.engine).toBe('interpreter')
+    expect(loadOps(vm, ProgType.XDP, [op.number(0, 2, 0), op.exit]).run({ data: PACKET }).retval).toBe(2)
+  } finally {
+    vi.unstubAllGlobals()
+  }
 })
 
 describe.each([
@@ -198,6 +212,33 @@ describe.each([
     })
     expect(loaded.run({ data: PACKET }).retval).toBe(0)
     expect(thrown(() => loadOps(vm, ProgType.XDP, [op.map(0), op.mov(0, 0), op.exit], { m: other })).code).toBe('usage')
+  })
+
+  test('a map that is closed lives on for the programs that use it', () => {
+    const vm = make()
+    const create = (valueSize: number): BackendMap =>
+      vm.createMap({ spec: mapSpec(MapType.ARRAY, 4, valueSize, 1), kernelName: 'm', btf: null, inner: null })
+    const map = create(8)
+    map.update(new Uint8Array(4), u64s(42n))
+    // Looks up key 0 and returns the value.
+    const ops: Operation[] = [
+      op.store(4, 10, -4, 0),
+      op.movReg(2, 10),
+      op.add(2, -4),
+      op.map(1),
+      op.helper(HelperId.map_lookup_elem),
+      { kind: 'branch', op: 'eq', wide: true, dst: 0, src: null, imm: 0, target: 8 },
+      op.load(8, 0, 0, 0),
+      op.exit,
+    ]
+    const loaded = loadOps(vm, ProgType.XDP, ops, { m: map })
+    map.close()
+    // Would take the place of the closed map, were its memory free.
+    create(8).update(new Uint8Array(4), u64s(13n))
+    expect(loaded.run({ data: PACKET }).retval).toBe(42)
+    expect(thrown(() => map.lookup(new Uint8Array(4))).code).toBe('closed')
+    loaded.close()
+    loaded.close()
   })
 
   test('is used no more once it is closed', () => {

@@ -1,4 +1,4 @@
-import { btfKindName, BtfKind, type Btf } from '../../btf/index.ts'
+import { btfKindName, BtfKind, cName, type Btf } from '../../btf/index.ts'
 import { BpfError } from '../../bytes/index.ts'
 import { fieldsAreCompatible, spend, typesAreCompatible, typesMatch, type CoreBudget } from './compat.ts'
 import { CoreKind, isEnumValueKind, isTypeKind } from './kinds.ts'
@@ -46,7 +46,7 @@ export function matchSpec(
       why.reason =
         kind === CoreKind.TYPE_MATCHES
           ? 'it does not have all that the local type has'
-          : `its kind is not that of the local ${describeType(local.btf, local.rootId)}`
+          : `it is ${describeResolved(target, targetId)}, the local type ${describeResolved(local.btf, local.rootId)}`
     }
     return null
   }
@@ -171,8 +171,8 @@ class FieldMatch {
           const localId = memberType(local, wanted.typeId, wanted.index)
           this.#explain(
             () =>
-              `member ${local.string(wanted.nameOffset)} is a ${describeResolved(target, this.#nextId)}, ` +
-              `the local one a ${describeResolved(local, localId)}`,
+              `member ${local.string(wanted.nameOffset)} has type ${describeResolved(target, this.#nextId)}, ` +
+              `the local one ${describeResolved(local, localId)}`,
           )
           return false
         }
@@ -197,6 +197,7 @@ class FieldMatch {
   }
 }
 
+/** A type in C, without its qualifiers and typedefs: "char[16]". */
 function describeResolved(btf: Btf, id: number): string {
-  return describeType(btf, btf.skipModifiersAndTypedefs(id))
+  return cName(btf, btf.skipModifiersAndTypedefs(id))
 }
