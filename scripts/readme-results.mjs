@@ -17,6 +17,9 @@ const ROWS = [
   ['mincore-vs-bpftool', 'selftest objects with the same minimal BTF as from bpftool gen min_core_btf'],
   ['decode-vs-kernel', 'instructions valid or refused as by the kernel'],
   ['vm-vs-kernel', 'fixture programs with the same results in interpreter, JIT and kernel on 1,000 inputs each'],
+  ['isa-vs-kernel', 'instructions on edge values with the same results in interpreter, JIT and kernel'],
+  ['fuzz-programs', 'random programs, verified by the kernel, with the same results everywhere on 10 inputs each'],
+  ['selftest-retval', 'selftest programs that return in the vm what they say (`__retval`)'],
   [
     'bench-open-relocate',
     'time against libbpf: open vmlinux BTF, open and relocate an object (worse of the two, warm)',

@@ -58,4 +58,14 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'say what this machine can do, and why not',
     load: () => import('./doctor.ts'),
   },
+  {
+    name: 'conformance',
+    summary: 'run tests of the bpf_conformance suite in the vm',
+    load: () => import('./conformance.ts'),
+  },
+  {
+    name: 'conformance-plugin',
+    summary: "the vm as a plugin of that suite's runner",
+    load: () => import('./conformance-plugin.ts'),
+  },
 ]

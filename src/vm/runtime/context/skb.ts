@@ -3,6 +3,7 @@ import { ProgType } from '../../../uapi/index.ts'
 import { CONTEXT_ADDRESS, PACKET_DATA, PACKET_START } from '../layout.ts'
 import type { LinearMemory } from '../memory.ts'
 import { contextBytes, readBigEndian, testRunError, type ContextOutput, type RunContext } from './context.ts'
+import { publishSocket } from './socket.ts'
 
 /** Byte offsets in struct __sk_buff (include/uapi/linux/bpf.h). */
 export const SkbField = {
@@ -30,6 +31,7 @@ export const SkbField = {
   TSTAMP: 152,
   WIRE_LEN: 160,
   GSO_SEGS: 164,
+  SK: 168,
   GSO_SIZE: 176,
   HWTSTAMP: 184,
 } as const
@@ -134,6 +136,7 @@ export class SkbContext implements RunContext {
     if (ifindex > 1) throw testRunError('ENODEV', `there is no device ${ifindex}; the vm has the loopback device 1`)
     this.#classify()
     this.#take()
+    this.setField(SkbField.SK, publishSocket(memory, this.protocol, this.net, this.tail))
     this.publish()
   }
 

@@ -8,6 +8,7 @@ import { MTU_HELPERS } from './mtu.ts'
 import { PRINT_HELPERS } from './print.ts'
 import { REDIRECT_HELPERS } from './redirect.ts'
 import { SKB_HELPERS } from './skb.ts'
+import { SOCKET_HELPERS } from './socket.ts'
 import { STORAGE_HELPERS } from './storage.ts'
 import { TASK_HELPERS } from './task.ts'
 import { TIME_HELPERS } from './time.ts'
@@ -28,6 +29,7 @@ const GROUPS: readonly HelperGroup[] = [
   VLAN_HELPERS,
   CHECKSUM_HELPERS,
   REDIRECT_HELPERS,
+  SOCKET_HELPERS,
   MTU_HELPERS,
 ]
 
