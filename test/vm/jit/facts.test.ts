@@ -123,7 +123,7 @@ const step: fc.Arbitrary<Operation> = fc.oneof(
 )
 
 test('random accesses behave as in the interpreter', () => {
-  const starts = fc.constantFrom(DATA, DATA + 64, MEMORY_END - 8, MEMORY_END - 32, MEMORY_END - 64, 0x10000 + 40)
+  const starts = fc.constantFrom(DATA, DATA + 64, MEMORY_END - 8, MEMORY_END - 32, MEMORY_END - 64, 0x8000)
   fc.assert(
     fc.property(fc.array(step, { minLength: 3, maxLength: 40 }), starts, (steps, ctx) => {
       const ops: Operation[] = [mov(5, 0x12345678), alu('mov', 2, 1), alu('mov', 3, 1), alu('mov', 4, 1)]
