@@ -8,14 +8,15 @@ import type { HelperGroup } from './helper.ts'
 /** BPF_RB_NO_WAKEUP and BPF_RB_FORCE_WAKEUP: user space is not asleep in the vm. */
 const WAKEUP_FLAGS = 3
 
-function ring(rt: Runtime, register: number): RingBufMap {
+/** The ring buffer in a register. */
+export function ring(rt: Runtime, register: number): RingBufMap {
   const map = rt.map(register)
   if (!(map instanceof RingBufMap)) throw new Trap('call', `map ${map.name} is no ring buffer`)
   return map
 }
 
 /** The ring buffer that a reserved record belongs to. */
-function ringOf(rt: Runtime, sample: number): RingBufMap {
+export function ringOf(rt: Runtime, sample: number): RingBufMap {
   for (const map of rt.maps()) {
     if (map instanceof RingBufMap && map.isReserved(sample)) return map
   }

@@ -1,5 +1,6 @@
 import { ADJUST_ROOM_HELPERS } from './adjust-room.ts'
 import { CHECKSUM_HELPERS } from './checksum.ts'
+import { DYNPTR_HELPERS } from './dynptr.ts'
 import { EVENT_HELPERS } from './events.ts'
 import type { Helper, HelperGroup } from './helper.ts'
 import { MAP_HELPERS } from './maps.ts'
@@ -21,6 +22,7 @@ const GROUPS: readonly HelperGroup[] = [
   TASK_HELPERS,
   STORAGE_HELPERS,
   EVENT_HELPERS,
+  DYNPTR_HELPERS,
   PRINT_HELPERS,
   XDP_HELPERS,
   SKB_HELPERS,
