@@ -112,7 +112,7 @@ export interface CompiledCode {
    * the next. False, and nothing was run, when the program makes tail calls: the machine counts them by run.
    */
   repeat?(ctx: number, times: number): boolean
-  /** Runs function `index` as a callback, arguments and result in the register area. Only during run(). */
+  /** Runs function `index` as a callback, arguments and result in the register area. Only during run(), except in the interpreter. */
   call(index: number): void
 }
 

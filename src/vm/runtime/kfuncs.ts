@@ -1,6 +1,8 @@
 import { Errno } from '../../uapi/index.ts'
 import type { Helper } from './helpers/helper.ts'
 import { DYNPTR_KFUNCS } from './kfuncs/dynptr.ts'
+import { OBJECT_KFUNCS } from './kfuncs/objects.ts'
+import { WORKQUEUE_KFUNCS } from './kfuncs/workqueue.ts'
 
 const nothing: Helper = () => 0
 const same: Helper = (rt) => rt.arg64(1)
@@ -48,6 +50,8 @@ const KFUNCS: Readonly<Record<string, Helper>> = {
   bpf_iter_num_next: iterNumNext,
   bpf_iter_num_destroy: iterNumDestroy,
   ...DYNPTR_KFUNCS,
+  ...WORKQUEUE_KFUNCS,
+  ...OBJECT_KFUNCS,
 }
 
 const NAMES: readonly string[] = Object.keys(KFUNCS)

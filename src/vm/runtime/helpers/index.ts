@@ -12,6 +12,7 @@ import { SKB_HELPERS } from './skb.ts'
 import { STORAGE_HELPERS } from './storage.ts'
 import { TASK_HELPERS } from './task.ts'
 import { TIME_HELPERS } from './time.ts'
+import { TIMER_HELPERS } from './timer.ts'
 import { VLAN_HELPERS } from './vlan.ts'
 import { XDP_HELPERS } from './xdp.ts'
 
@@ -19,6 +20,7 @@ const GROUPS: readonly HelperGroup[] = [
   MAP_HELPERS,
   MEMORY_HELPERS,
   TIME_HELPERS,
+  TIMER_HELPERS,
   TASK_HELPERS,
   STORAGE_HELPERS,
   EVENT_HELPERS,

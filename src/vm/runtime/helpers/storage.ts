@@ -1,6 +1,7 @@
 import { HelperId } from '../../../uapi/index.ts'
 import { Trap } from '../../trap.ts'
 import { LocalStorageMap } from '../maps/local-storage.ts'
+import { orNoMemory } from '../maps/map.ts'
 import type { Runtime } from '../runtime.ts'
 import type { Helper, HelperGroup } from './helper.ts'
 
@@ -19,7 +20,8 @@ const get: Helper = (rt, _map, owner) => {
   const flags = rt.flags(4)
   if ((flags & ~CREATE) !== 0) return 0
   const initial = rt.low(3) === 0 ? 0 : rt.pointer(3, map.valueSize, 'a value')
-  return map.get(owner, initial, flags === CREATE)
+  const address = orNoMemory(() => map.get(owner, initial, flags === CREATE))
+  return Math.max(0, address)
 }
 
 const remove: Helper = (rt, _map, owner) => storage(rt).remove(owner)
