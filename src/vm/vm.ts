@@ -5,7 +5,7 @@ import { MapType } from '../uapi/index.ts'
 import type { CompiledCode, Engine, VmCode } from './engine.ts'
 import { VM_KCONFIG } from './kconfig.ts'
 import { interpreterEngine } from './interpreter/index.ts'
-import { jit } from './jit/index.ts'
+import { hostCompiles, jit } from './jit/index.ts'
 import { link, type LinkHost } from './link.ts'
 import { FAULTS_READ_ZERO, VmProgram } from './program.ts'
 import { VmMachine } from './runtime/machine.ts'
@@ -84,7 +84,7 @@ class VirtualKernel implements Vm {
   readonly #runtime: Runtime
   readonly #machine: VmMachine
   readonly #btf: () => Btf | null
-  #engine: Engine
+  readonly #engine: Engine
   readonly #variables: Map<string, number> = new Map()
   readonly #links: LinkHost = {
     owns: (map) => this.#runtime.mapAt(map.handle) === map,
@@ -97,7 +97,7 @@ class VirtualKernel implements Vm {
     this.#machine = new VmMachine(runtime)
     this.#btf = btf
     this.cpus = runtime.cpus
-    this.#engine = useJit && typeof WebAssembly !== 'undefined' ? jit : interpreterEngine
+    this.#engine = useJit && hostCompiles() ? jit : interpreterEngine
   }
 
   get engine(): Engine['name'] {
@@ -160,16 +160,9 @@ class VirtualKernel implements Vm {
     try {
       return this.#engine.compile(code, this.#machine)
     } catch (error) {
-      // A content security policy may forbid compiling; the interpreter still can.
-      if (
-        this.#engine === interpreterEngine ||
-        !isBpfError(error) ||
-        !(error.cause instanceof WebAssembly.CompileError)
-      ) {
-        throw error
-      }
-      this.#engine = interpreterEngine
-      return this.#engine.compile(code, this.#machine)
+      // Functions larger than WebAssembly engines take; anything else that the JIT refuses is an error of its own.
+      if (this.#engine === interpreterEngine || !isBpfError(error) || error.code !== 'limit') throw error
+      return interpreterEngine.compile(code, this.#machine)
     }
   }
 

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import type { Operation } from '../../src/isa/index.ts'
 import type { BackendMap, PreparedProgram } from '../../src/loader/index.ts'
 import { HelperId, MapType, ProgType } from '../../src/uapi/index.ts'
@@ -41,6 +41,20 @@ const local = (target: number, at: number): Operation => ({
   imm: target - at - 1,
   off: 0,
   target,
+})
+
+test('runs programs in the interpreter where the host does not compile WebAssembly', () => {
+  function refuse(): void {
+    throw new WebAssembly.CompileError('Wasm code generation disallowed by embedder')
+  }
+  vi.stubGlobal('WebAssembly', new Proxy(WebAssembly, { get: (o, k) => (k === 'Module' ? refuse : Reflect.get(o, k)) }))
+  try {
+    const vm = createVm()
+    expect(vm.engine).toBe('interpreter')
+    expect(loadOps(vm, ProgType.XDP, [op.number(0, 2, 0), op.exit]).run({ data: PACKET }).retval).toBe(2)
+  } finally {
+    vi.unstubAllGlobals()
+  }
 })
 
 describe.each([

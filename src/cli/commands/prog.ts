@@ -1,21 +1,21 @@
 import type { Command } from 'commander'
-import { closeFd } from '../../kernel/index.ts'
 import type { CliContext } from '../frame/context.ts'
 import { escapeText } from '../frame/escape.ts'
 import { ExitCode } from '../frame/exit.ts'
 import { errorJson, errorText } from '../frame/report.ts'
 import { Words } from '../frame/words.ts'
 import { openSpec } from '../object/open-spec.ts'
-import { holders } from '../system/fdinfo.ts'
-import { JsonWriter } from '../system/json-writer.ts'
 import { loadAndPin, Pins, type LoadRequest } from '../system/load-object.ts'
 import { progJson, progText } from '../system/prog-show.ts'
-import { forEachObject, selectPrograms } from '../system/select.ts'
+import { selectPrograms } from '../system/select.ts'
+import { showObjects, type ShownKind } from '../system/show.ts'
 
 const USAGE = `usage: elfbee prog show [PROG]
        elfbee prog load OBJ PATH [type SECTION] [pinmaps DIRECTORY]
        elfbee prog loadall OBJ DIRECTORY [type SECTION] [pinmaps DIRECTORY]
        PROG := id ID | tag TAG | name NAME | pinned FILE`
+
+const SHOWN: ShownKind = { kind: 'prog', select: selectPrograms, json: progJson, text: progText }
 
 export function describe(command: Command): void {
   command
@@ -45,30 +45,8 @@ export async function run(
 ): Promise<void> {
   const words = new Words(args, USAGE)
   const command = words.isEmpty ? 'show' : words.keyword(['show', 'list', 'load', 'loadall'], 'command')
-  if (command === 'show' || command === 'list') show(context, words)
+  if (command === 'show' || command === 'list') showObjects(context, words, SHOWN)
   else await loadObject(context, words, command === 'loadall', options['verbose'] === true)
-}
-
-function show(context: CliContext, words: Words): void {
-  const held = holders('prog')
-  const json = new JsonWriter(context.pretty)
-  let text = ''
-  const one = (fd: number): void => {
-    if (context.asJson) progJson(json, fd, held)
-    else text += progText(fd, held)
-  }
-  if (words.isEmpty) {
-    if (context.asJson) json.array(() => forEachObject('prog', one))
-    else forEachObject('prog', one)
-  } else {
-    const fds = selectPrograms(words)
-    words.end()
-    const all = (): void => fds.forEach(one)
-    if (context.asJson && fds.length > 1) json.array(all)
-    else all()
-    fds.forEach((fd) => closeFd(fd))
-  }
-  context.printExact(context.asJson ? `${json.toString()}\n` : text)
 }
 
 async function loadObject(context: CliContext, words: Words, all: boolean, verbose: boolean): Promise<void> {
