@@ -142,7 +142,8 @@ class VirtualKernel implements Vm {
         lines: program.lines,
         faultReadsZero: FAULTS_READ_ZERO.has(type),
       }
-      return new VmProgram(this.#runtime, program.spec, this.#compile(code), linked.maps, btf)
+      const interpreted = (): CompiledCode => interpreterEngine.compile(code, this.#machine)
+      return new VmProgram(this.#runtime, program.spec, this.#compile(code), linked.maps, btf, interpreted)
     })
   }
 

@@ -122,8 +122,7 @@ export class Objects {
         }
         break
       case 'tree':
-        for (let node = trees.first(address); node !== 0; node = trees.first(address)) {
-          trees.remove(address, node)
+        for (let node = trees.first(address); trees.remove(address, node); node = trees.first(address)) {
           held.push(this.containing(node))
         }
         break

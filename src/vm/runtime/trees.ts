@@ -36,7 +36,7 @@ export class Trees {
   /** Takes a node out; false when it is not in this tree. */
   remove(root: number, node: number): boolean {
     const nodes = this.#of(root)
-    const at = this.#memory.u32(node + OWNER) === root ? nodes.indexOf(node) : -1
+    const at = node !== 0 && this.#memory.u32(node + OWNER) === root ? nodes.indexOf(node) : -1
     if (at < 0) return false
     nodes.splice(at, 1)
     this.#memory.setU64(node + OWNER, 0n)

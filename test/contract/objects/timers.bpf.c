@@ -94,7 +94,7 @@ int errors(struct __sk_buff *skb)
 	CHECK(bpf_timer_start(&value->timer, 1000000000000, 0) == 0);
 	CHECK(bpf_timer_cancel(&value->timer) == 1);
 	CHECK(bpf_timer_cancel(&value->timer) == 0);
-	/* An update leaves timers of arrays alone, and makes new elements of hashes. */
+	/* Updates end timers. */
 	CHECK(bpf_map_update_elem(&hash, &key, &zero, 0) == 0);
 	value = bpf_map_lookup_elem(&hash, &key);
 	if (!value)
@@ -106,7 +106,7 @@ int errors(struct __sk_buff *skb)
 		return __LINE__;
 	CHECK(bpf_timer_init(&value->timer, &array, 1) == 0);
 	CHECK(bpf_map_update_elem(&array, &key, &zero, 0) == 0);
-	CHECK(bpf_timer_cancel(&value->timer) == 0);
+	CHECK(bpf_timer_cancel(&value->timer) == -EINVAL);
 	return 0;
 }
 

@@ -37,7 +37,9 @@ export class ArrayMap extends VmMap {
   override updateAt(key: number, value: number, flags: number): number {
     const error = this.checkUpdate(key, flags)
     if (error !== 0) return error
-    this.copyValue(this.lookupAt(key), value)
+    const at = this.lookupAt(key)
+    this.copyValue(at, value)
+    this.endFields(at)
     return 0
   }
 

@@ -271,9 +271,9 @@ export abstract class VmMap implements BackendMap {
   /** No more access by user space; programs and maps that use it may go on. */
   close(): void {
     if (this.#closed) return
-    this.#closed = true
-    // As in the kernel, timers end with the last reference of user space.
+    // As in the kernel, timers end with the last reference of user space. They may hold the last program of the map.
     this.host.cancelAsyncOf(this)
+    this.#closed = true
     if (this.#users === 0) this.#free()
   }
 
