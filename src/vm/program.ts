@@ -25,7 +25,7 @@ export class VmProgram implements RunningProgram {
   /** The program in the interpreter, made when first asked for. */
   readonly #interpreted: () => CompiledCode
   #detached: CompiledCode | null = null
-  readonly #attachType: number | null
+  readonly attachType: number | null
   readonly #maps: readonly VmMap[]
   #closed = false
   #users = 0
@@ -43,7 +43,7 @@ export class VmProgram implements RunningProgram {
     this.#runtime = runtime
     this.#code = code
     this.#maps = maps
-    this.#attachType = spec.attachType
+    this.attachType = spec.attachType
     this.name = spec.name
     this.type = spec.type
     this.id = runtime.nextId()
@@ -68,7 +68,7 @@ export class VmProgram implements RunningProgram {
         errno: 'EINVAL',
       })
     }
-    if (this.type === ProgType.XDP && XDP_TARGETS.has(this.#attachType ?? -1)) {
+    if (this.type === ProgType.XDP && XDP_TARGETS.has(this.attachType ?? -1)) {
       throw new BpfError('syscall', 'test run: EINVAL: programs of devmaps and cpumaps have no test run', {
         errno: 'EINVAL',
       })

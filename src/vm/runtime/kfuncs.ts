@@ -1,7 +1,11 @@
 import { Errno } from '../../uapi/index.ts'
 import type { Helper } from './helpers/helper.ts'
+import { ARENA_KFUNCS } from './kfuncs/arena.ts'
+import { CPUMASK_KFUNCS } from './kfuncs/cpumask.ts'
 import { DYNPTR_KFUNCS } from './kfuncs/dynptr.ts'
+import { ITERATOR_KFUNCS } from './kfuncs/iterators.ts'
 import { OBJECT_KFUNCS } from './kfuncs/objects.ts'
+import { TASK_KFUNCS } from './kfuncs/task.ts'
 import { WORKQUEUE_KFUNCS } from './kfuncs/workqueue.ts'
 
 const nothing: Helper = () => 0
@@ -52,6 +56,10 @@ const KFUNCS: Readonly<Record<string, Helper>> = {
   ...DYNPTR_KFUNCS,
   ...WORKQUEUE_KFUNCS,
   ...OBJECT_KFUNCS,
+  ...ARENA_KFUNCS,
+  ...CPUMASK_KFUNCS,
+  ...ITERATOR_KFUNCS,
+  ...TASK_KFUNCS,
 }
 
 const NAMES: readonly string[] = Object.keys(KFUNCS)

@@ -43,6 +43,7 @@ export interface RunningProgram extends SlotProgram {
   readonly name: string
   /** Types of the object that it comes from. */
   readonly btf: Btf | null
+  readonly attachType: number | null
   /** Runs function `index` of the program as a callback. */
   callback(index: number): void
 }

@@ -13,6 +13,7 @@ import { STORAGE_HELPERS } from './storage.ts'
 import { TASK_HELPERS } from './task.ts'
 import { TIME_HELPERS } from './time.ts'
 import { TIMER_HELPERS } from './timer.ts'
+import { TRAMPOLINE_HELPERS } from './trampoline.ts'
 import { VLAN_HELPERS } from './vlan.ts'
 import { XDP_HELPERS } from './xdp.ts'
 
@@ -21,6 +22,7 @@ const GROUPS: readonly HelperGroup[] = [
   MEMORY_HELPERS,
   TIME_HELPERS,
   TIMER_HELPERS,
+  TRAMPOLINE_HELPERS,
   TASK_HELPERS,
   STORAGE_HELPERS,
   EVENT_HELPERS,

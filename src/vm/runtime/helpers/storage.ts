@@ -1,5 +1,6 @@
 import { HelperId } from '../../../uapi/index.ts'
 import { Trap } from '../../trap.ts'
+import { CgroupStorageMap } from '../maps/cgroup-storage.ts'
 import { LocalStorageMap } from '../maps/local-storage.ts'
 import { orNoMemory } from '../maps/map.ts'
 import type { Runtime } from '../runtime.ts'
@@ -36,6 +37,14 @@ export const STORAGE_HELPERS: HelperGroup = {
   [HelperId.inode_storage_delete]: remove,
   [HelperId.cgrp_storage_get]: get,
   [HelperId.cgrp_storage_delete]: remove,
+  [HelperId.get_local_storage]: (rt) => {
+    const map = rt.map(1)
+    const context = rt.run?.context
+    if (!(map instanceof CgroupStorageMap) || context === undefined) {
+      throw new Trap('call', `map ${map.name} is no cgroup storage`)
+    }
+    return map.valueIn(context)
+  },
   [HelperId.kptr_xchg]: (rt, _slot) => {
     const slot = rt.pointer(1, 8, 'a kernel pointer')
     const next = rt.arg64(2)

@@ -1,7 +1,9 @@
 import { BpfError, isBpfError } from '../../../bytes/index.ts'
 import { MapType, mapTypeName } from '../../../uapi/index.ts'
+import { ArenaMap } from './arena.ts'
 import { ArrayMap } from './array.ts'
 import { BloomFilterMap } from './bloom-filter.ts'
+import { CgroupStorageMap } from './cgroup-storage.ts'
 import { HashMap } from './hash.ts'
 import { LocalStorageMap } from './local-storage.ts'
 import { LpmTrieMap } from './lpm-trie.ts'
@@ -39,6 +41,9 @@ const CONSTRUCTORS: ReadonlyMap<number, (host: MapHost, config: MapConfig) => Vm
   [MapType.STACK, (host, config) => new QueueStackMap(host, config)],
   [MapType.BLOOM_FILTER, (host, config) => new BloomFilterMap(host, config)],
   [MapType.USER_RINGBUF, (host, config) => new UserRingBufMap(host, config)],
+  [MapType.ARENA, (host, config) => new ArenaMap(host, config)],
+  [MapType.CGROUP_STORAGE, (host, config) => new CgroupStorageMap(host, config)],
+  [MapType.PERCPU_CGROUP_STORAGE, (host, config) => new CgroupStorageMap(host, config)],
   [MapType.STACK_TRACE, (host, config) => new StackTraceMap(host, config)],
   [MapType.DEVMAP, createRedirectMap],
   [MapType.DEVMAP_HASH, createRedirectMap],
