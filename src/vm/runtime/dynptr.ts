@@ -1,6 +1,5 @@
 import { Errno } from '../../uapi/index.ts'
-import type { SkbContext } from './context/skb.ts'
-import type { XdpContext } from './context/xdp.ts'
+import { skbOf, xdpOf } from './helpers/helper.ts'
 import type { Runtime } from './runtime.ts'
 
 /** sizeof(struct bpf_dynptr). */
@@ -64,15 +63,14 @@ export function inDynptr(dynptr: Dynptr, offset: number, size: number): boolean 
 /** Address of the bytes at `offset` where they lie in one piece in memory; 0 otherwise. */
 export function dynptrMemory(rt: Runtime, dynptr: Dynptr, offset: number, size: number): number {
   const at = dynptr.offset + offset
-  const context = rt.run?.context
   switch (dynptr.type) {
     case DynptrType.LOCAL:
     case DynptrType.RINGBUF:
       return dynptr.data + at
     case DynptrType.SKB:
-      return (context as SkbContext).at(at, size)
+      return skbOf(rt).at(at, size)
     case DynptrType.XDP:
-      return (context as XdpContext).linear(at, size)
+      return xdpOf(rt).linear(at, size)
     default:
       return 0
   }
@@ -81,7 +79,7 @@ export function dynptrMemory(rt: Runtime, dynptr: Dynptr, offset: number, size: 
 /** Bytes of a dynptr; null when a packet has become too short for them. */
 export function readDynptr(rt: Runtime, dynptr: Dynptr, offset: number, size: number): Uint8Array | null {
   if (dynptr.type === DynptrType.XDP) {
-    return (rt.run?.context as XdpContext).read(dynptr.offset + offset, size)
+    return xdpOf(rt).read(dynptr.offset + offset, size)
   }
   const at = dynptrMemory(rt, dynptr, offset, size)
   return at === 0 ? null : rt.memory.read(at, size)
@@ -90,7 +88,7 @@ export function readDynptr(rt: Runtime, dynptr: Dynptr, offset: number, size: nu
 /** Writes inside a dynptr that is not read-only: 0 or a negative errno. */
 export function storeDynptr(rt: Runtime, dynptr: Dynptr, offset: number, bytes: Uint8Array): number {
   if (dynptr.type === DynptrType.XDP) {
-    return (rt.run?.context as XdpContext).write(dynptr.offset + offset, bytes) ? 0 : -Errno.EINVAL
+    return xdpOf(rt).write(dynptr.offset + offset, bytes) ? 0 : -Errno.EINVAL
   }
   const at = dynptrMemory(rt, dynptr, offset, bytes.length)
   if (at === 0) return -Errno.EFAULT

@@ -126,7 +126,9 @@ export class Objects {
           held.push(this.containing(node))
         }
         break
-      default:
+      case 'lock':
+      case 'node':
+      case 'refcount':
     }
   }
 

@@ -18,7 +18,8 @@ SEC("syscall")
 int pages(void *ctx)
 {
 	__u64 __arena *first = bpf_arena_alloc_pages(&arena, 0, 1, -1, 0);
-	__u64 __arena *more, __arena *third;
+	__u64 __arena *more;
+	__u64 __arena *third;
 
 	if (!first)
 		return __LINE__;

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR MIT)
 #include "check.h"
 
-struct cpumask;
-struct bpf_cpumask;
+/* Opaque; the loader only compares that they are structures. */
+struct cpumask {
+	__u64 bits;
+};
+struct bpf_cpumask {
+	struct cpumask cpumask;
+};
 
 extern struct bpf_cpumask *bpf_cpumask_create(void) __ksym;
 extern void bpf_cpumask_release(struct bpf_cpumask *mask) __ksym;

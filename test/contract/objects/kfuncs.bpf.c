@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR MIT)
 #include "check.h"
 
-struct cpumask;
-struct bpf_cpumask;
-struct task_struct;
 struct bpf_iter_bits {
 	__u64 opaque[2];
 } __attribute__((aligned(8)));
@@ -18,12 +15,17 @@ struct {
 	__type(value, __u64);
 } storage SEC(".maps");
 
+/* Global, so that the verifier does not follow their values. */
+int sum, count;
+
 SEC("tc")
 int bits(struct __sk_buff *skb)
 {
 	__u64 words[2] = { 0x8000000000000005, 2 };
 	struct bpf_iter_bits it;
-	int *bit, sum = 0, count = 0;
+	int *bit;
+
+	sum = count = 0;
 
 	bpf_iter_bits_new(&it, words, 2);
 	while ((bit = bpf_iter_bits_next(&it))) {

@@ -39,40 +39,33 @@ export function specialFields(btf: Btf | null, typeId: number): readonly Special
 function walk(btf: Btf, typeId: number, offset: number, depth: number, found: SpecialField[]): void {
   if (depth > MAX_DEPTH || found.length > MAX_FIELDS) return
   const type = btf.type(btf.skipModifiersAndTypedefs(typeId))
-  switch (type.kind) {
-    case BtfKind.STRUCT: {
-      const kind = Object.hasOwn(STRUCTS, type.name) ? STRUCTS[type.name] : undefined
-      if (kind !== undefined) {
-        found.push({ kind, offset, size: type.size })
-        return
-      }
-      for (const member of type.members) {
-        if (member.bitSize === 0) walk(btf, member.type, offset + member.bitOffset / 8, depth + 1, found)
-      }
+  if (type.kind === BtfKind.STRUCT) {
+    const kind = Object.hasOwn(STRUCTS, type.name) ? STRUCTS[type.name] : undefined
+    if (kind !== undefined) {
+      found.push({ kind, offset, size: type.size })
       return
     }
-    case BtfKind.DATASEC:
-      for (const variable of type.vars) {
-        const target = btf.type(variable.type)
-        if (target.kind === BtfKind.VAR) walk(btf, target.type, offset + variable.offset, depth + 1, found)
-      }
-      return
-    case BtfKind.ARRAY: {
-      const before = found.length
-      walk(btf, type.elementType, offset, depth + 1, found)
-      if (found.length === before) return
-      const first = found.slice(before)
-      const size = btf.sizeOf(type.elementType)
-      for (let i = 1; i < type.length && found.length <= MAX_FIELDS; i++) {
-        for (const field of first) found.push({ ...field, offset: field.offset + i * size })
-      }
-      return
+    for (const member of type.members) {
+      if (member.bitSize === 0) walk(btf, member.type, offset + member.bitOffset / 8, depth + 1, found)
     }
-    case BtfKind.PTR: {
-      const target = btf.type(type.type)
-      if (target.kind === BtfKind.TYPE_TAG && POINTER_TAGS.has(target.name)) {
-        found.push({ kind: 'kptr', offset, size: 8 })
-      }
+  } else if (type.kind === BtfKind.DATASEC) {
+    for (const variable of type.vars) {
+      const target = btf.type(variable.type)
+      if (target.kind === BtfKind.VAR) walk(btf, target.type, offset + variable.offset, depth + 1, found)
+    }
+  } else if (type.kind === BtfKind.ARRAY) {
+    const before = found.length
+    walk(btf, type.elementType, offset, depth + 1, found)
+    if (found.length === before) return
+    const first = found.slice(before)
+    const size = btf.sizeOf(type.elementType)
+    for (let i = 1; i < type.length && found.length <= MAX_FIELDS; i++) {
+      for (const field of first) found.push({ ...field, offset: field.offset + i * size })
+    }
+  } else if (type.kind === BtfKind.PTR) {
+    const target = btf.type(type.type)
+    if (target.kind === BtfKind.TYPE_TAG && POINTER_TAGS.has(target.name)) {
+      found.push({ kind: 'kptr', offset, size: 8 })
     }
   }
 }
