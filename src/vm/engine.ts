@@ -48,6 +48,8 @@ export interface MapLayout {
   readonly kind: 'array' | 'hash' | 'lru' | 'ringbuf' | 'progArray'
   /** Whether values are handles of maps, which lookups give instead of the value's address. */
   readonly hasMaps: boolean
+  /** Whether values have locks, timers, kptrs and the like, which updates and deletes must not copy or forget. */
+  readonly hasFields: boolean
   readonly keySize: number
   readonly valueSize: number
   readonly maxEntries: number
@@ -158,7 +160,10 @@ export interface CompiledCode {
   /** Place in Machine.tails by which other programs may call this one, until there were as many releases. */
   retainTail?(): number
   releaseTail?(): void
-  /** Runs function `index` as a callback, arguments and result in the register area. Only during run(). */
+  /**
+   * Runs function `index` as a callback, arguments and result in the register area. Only during run(), except in
+   * the interpreter.
+   */
   call(index: number): void
 }
 

@@ -121,7 +121,7 @@ class VirtualKernel implements Vm {
         where: { map: spec.name },
       })
     }
-    return createVmMap(this.#runtime, { spec: this.#normalise(spec), name: spec.name, inner })
+    return createVmMap(this.#runtime, { spec: this.#normalise(spec), name: spec.name, inner, btf: request.btf })
   }
 
   loadProgram(request: ProgramRequest): VmProgram {
@@ -143,7 +143,8 @@ class VirtualKernel implements Vm {
         lines: program.lines,
         faultReadsZero: FAULTS_READ_ZERO.has(type),
       }
-      return new VmProgram(this.#runtime, program.spec, this.#compile(code), linked.maps)
+      const interpreted = (): CompiledCode => interpreterEngine.compile(code, this.#machine)
+      return new VmProgram(this.#runtime, program.spec, this.#compile(code), linked.maps, btf, interpreted)
     })
   }
 
@@ -171,6 +172,7 @@ class VirtualKernel implements Vm {
   #normalise(spec: MapConfig['spec']): MapConfig['spec'] {
     switch (spec.type) {
       case MapType.RINGBUF:
+      case MapType.USER_RINGBUF:
         return { ...spec, keySize: 0, valueSize: 0, maxEntries: ringSize(spec.maxEntries) }
       case MapType.PERF_EVENT_ARRAY:
         return { ...spec, keySize: 4, valueSize: 4, maxEntries: spec.maxEntries === 0 ? this.cpus : spec.maxEntries }

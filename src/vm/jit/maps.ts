@@ -210,7 +210,7 @@ function knownFlags(ctx: FunctionContext, register: number): number | null {
 function emitUpdate(ctx: FunctionContext, fast: FastPath): boolean {
   const map = knownMap(ctx, 1)
   const flags = knownFlags(ctx, 4)
-  if (map === null || flags === null || map.hasMaps || map.valueSize > MAX_VALUE_SIZE) return false
+  if (map === null || flags === null || map.hasMaps || map.hasFields || map.valueSize > MAX_VALUE_SIZE) return false
   const { module } = ctx
   let update: number
   if (map.kind === 'array') {
@@ -229,7 +229,8 @@ function emitUpdate(ctx: FunctionContext, fast: FastPath): boolean {
 
 function emitDelete(ctx: FunctionContext, fast: FastPath): boolean {
   const map = knownMap(ctx, 1)
-  if (map === null || map.kind !== 'hash' || map.hasMaps || map.keySize > MAX_KEY_SIZE || map.spare === 0) return false
+  if (map === null || map.kind !== 'hash' || map.hasMaps || map.hasFields) return false
+  if (map.keySize > MAX_KEY_SIZE || map.spare === 0) return false
   const remove = ctx.module.function(`delete_${map.handle}`, DELETE_FUNCTION, () => deleteBody(map))
   return fast.emit([[2, map.keySize]], [], callOf(ctx, remove, [2]), true)
 }

@@ -84,6 +84,7 @@ export class VmMachine implements Machine {
     return {
       kind,
       hasMaps: map.type === MapType.ARRAY_OF_MAPS || map.type === MapType.HASH_OF_MAPS,
+      hasFields: map.fields.length > 0,
       keySize: map.keySize,
       valueSize: map.valueSize,
       maxEntries: map.maxEntries,

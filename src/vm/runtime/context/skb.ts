@@ -85,6 +85,14 @@ const DIRECT: ReadonlySet<number> = new Set<number>([
   ProgType.CGROUP_SKB,
 ])
 
+/** Program types that may write to the packet (may_access_direct_pkt_data with BPF_WRITE). */
+const WRITABLE: ReadonlySet<number> = new Set<number>([
+  ProgType.SCHED_CLS,
+  ProgType.SCHED_ACT,
+  ProgType.LWT_XMIT,
+  ProgType.SK_SKB,
+])
+
 /** Program types that run on a socket buffer. */
 export const SKB_PROGRAMS: ReadonlySet<number> = new Set<number>([
   ...DIRECT,
@@ -103,6 +111,7 @@ export class SkbContext implements RunContext {
   readonly memory: LinearMemory
   readonly #linkLayer: boolean
   readonly #direct: boolean
+  readonly #writable: boolean
   readonly #given: Uint8Array | null
   /** Addresses: first byte, byte after the last, and headers. */
   data: number
@@ -124,6 +133,7 @@ export class SkbContext implements RunContext {
     this.memory = memory
     this.#linkLayer = LINK_LAYER.has(type)
     this.#direct = DIRECT.has(type)
+    this.#writable = WRITABLE.has(type)
     this.#given = contextBytes(input.ctx, SKB_SIZE)
     memory.fill(PACKET_DATA - HEADROOM, 0, PAGE_SIZE)
     memory.write(PACKET_DATA, packet)
@@ -142,6 +152,11 @@ export class SkbContext implements RunContext {
 
   get length(): number {
     return this.tail - this.data
+  }
+
+  /** Whether programs of this type may write to the packet by pointers. */
+  get writable(): boolean {
+    return this.#writable
   }
 
   /** Whether it stands for several segments (generic segmentation offload); test runs cannot say of which protocol. */

@@ -1,5 +1,6 @@
 import { ADJUST_ROOM_HELPERS } from './adjust-room.ts'
 import { CHECKSUM_HELPERS } from './checksum.ts'
+import { DYNPTR_HELPERS } from './dynptr.ts'
 import { EVENT_HELPERS } from './events.ts'
 import type { Helper, HelperGroup } from './helper.ts'
 import { MAP_HELPERS } from './maps.ts'
@@ -12,6 +13,8 @@ import { SOCKET_HELPERS } from './socket.ts'
 import { STORAGE_HELPERS } from './storage.ts'
 import { TASK_HELPERS } from './task.ts'
 import { TIME_HELPERS } from './time.ts'
+import { TIMER_HELPERS } from './timer.ts'
+import { TRAMPOLINE_HELPERS } from './trampoline.ts'
 import { VLAN_HELPERS } from './vlan.ts'
 import { XDP_HELPERS } from './xdp.ts'
 
@@ -19,9 +22,12 @@ const GROUPS: readonly HelperGroup[] = [
   MAP_HELPERS,
   MEMORY_HELPERS,
   TIME_HELPERS,
+  TIMER_HELPERS,
+  TRAMPOLINE_HELPERS,
   TASK_HELPERS,
   STORAGE_HELPERS,
   EVENT_HELPERS,
+  DYNPTR_HELPERS,
   PRINT_HELPERS,
   XDP_HELPERS,
   SKB_HELPERS,

@@ -1,3 +1,4 @@
+import { isBpfError } from '../../../bytes/index.ts'
 import type { LinearMemory } from '../memory.ts'
 import { Descriptor, Element } from './descriptor.ts'
 import { roundUp8 } from './map.ts'
@@ -160,8 +161,14 @@ export class HashTable {
     const memory = this.#memory
     const old = this.#buckets
     const oldMask = this.#mask
+    try {
+      this.#buckets = memory.allocate((oldMask + 1) * 8)
+    } catch (error) {
+      // Longer chains are better than no update.
+      if (isBpfError(error)) return
+      throw error
+    }
     this.#mask = oldMask * 2 + 1
-    this.#buckets = memory.allocate((this.#mask + 1) * 4)
     for (let bucket = 0; bucket <= oldMask; bucket++) {
       let element = memory.u32(old + bucket * 4)
       while (element !== 0) {

@@ -35,15 +35,30 @@ export class HashMap extends VmMap {
     return element === 0 ? 0 : element + this.table.valueOffset
   }
 
+  override keyOf(value: number): number {
+    return value - this.table.valueOffset + Element.KEY
+  }
+
   override updateAt(key: number, value: number, flags: number): number {
     if ((flags & ~UpdateFlag.LOCK) > UpdateFlag.EXIST) return -Errno.EINVAL
     const old = this.table.find(key)
     const error = checkFlags(old, flags)
     if (error !== 0) return error
+    if ((flags & UpdateFlag.LOCK) !== 0) {
+      if (!this.hasLock) return -Errno.EINVAL
+      if (old !== 0) {
+        this.copyValue(old + this.table.valueOffset, value)
+        return 0
+      }
+    }
     if (old === 0 && this.table.count >= this.maxEntries) return -Errno.E2BIG
     const element = old === 0 ? this.table.take() : this.#takeSpare()
-    this.memory.copy(element + this.table.valueOffset, value, this.valueSize)
-    if (old !== 0) this.table.remove(old)
+    this.clearFields(element + this.table.valueOffset)
+    this.copyValue(element + this.table.valueOffset, value)
+    if (old !== 0) {
+      this.endFields(old + this.table.valueOffset)
+      this.table.remove(old)
+    }
     this.table.insert(element, key)
     if (old !== 0) this.#keepSpare(old)
     return 0
@@ -90,6 +105,7 @@ export class HashMap extends VmMap {
 
   /** Takes an element out; its memory may be used again as the map's flags say. */
   protected removeElement(element: number): void {
+    this.endFields(element + this.table.valueOffset)
     this.table.remove(element)
     this.freeElement(element)
   }
@@ -100,6 +116,11 @@ export class HashMap extends VmMap {
   }
 
   protected override release(): void {
+    if (this.fields.length > 0) {
+      for (let element = this.table.next(0); element !== 0; element = this.table.next(element)) {
+        this.endFields(element + this.table.valueOffset)
+      }
+    }
     this.table.release()
     if (this.#spare !== 0) this.memory.free(this.#spare, this.host.cpus * 4)
   }
