@@ -5,9 +5,12 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
+#include <string>
 #include <vector>
 #include <unordered_map>
 
+#include <net/if.h>
+#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -149,9 +152,10 @@ Napi::Value Detach(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// (attr, pid, cpu, groupFd, flags)
+// (attr, pid, cpu, groupFd, flags, pointers?)
 Napi::Value PerfEventOpen(const Napi::CallbackInfo& info) {
   const Span attr = BytesOf(info[0]);
+  WritePointers(attr, info[5]);
   return Napi::Number::New(
       info.Env(), Result(syscall(SYS_perf_event_open, attr.data, Fd(info[1]), Fd(info[2]), Fd(info[3]), Fd(info[4]))));
 }
@@ -162,6 +166,18 @@ Napi::Value Ioctl(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), Result(ioctl(Fd(info[0]), request, Fd(info[2]))));
 }
 
+// (fd, namespaceType): moves the calling thread only.
+Napi::Value Setns(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), Result(setns(Fd(info[0]), Fd(info[1]))));
+}
+
+// (name) in the network namespace of the calling thread.
+Napi::Value IfNameToIndex(const Napi::CallbackInfo& info) {
+  const std::string name = info[0].As<Napi::String>();
+  const unsigned index = if_nametoindex(name.c_str());
+  return Napi::Number::New(info.Env(), index == 0 ? -errno : static_cast<int>(index));
+}
+
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports["bpf"] = Napi::Function::New(env, Bpf, "bpf");
   exports["bpfAsync"] = Napi::Function::New(env, BpfAsync, "bpfAsync");
@@ -170,6 +186,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports["detach"] = Napi::Function::New(env, Detach, "detach");
   exports["perfEventOpen"] = Napi::Function::New(env, PerfEventOpen, "perfEventOpen");
   exports["ioctl"] = Napi::Function::New(env, Ioctl, "ioctl");
+  exports["setns"] = Napi::Function::New(env, Setns, "setns");
+  exports["ifNameToIndex"] = Napi::Function::New(env, IfNameToIndex, "ifNameToIndex");
   exports["pageSize"] = Napi::Number::New(env, static_cast<double>(sysconf(_SC_PAGESIZE)));
   return InitPoller(env, exports);
 }

@@ -61,8 +61,8 @@ class Poller : public Napi::ObjectWrap<Poller> {
 
   static Napi::Function Class(Napi::Env env) {
     return DefineClass(env, "Poller",
-                       {InstanceMethod<&Poller::CloseWatch>("close"), InstanceMethod<&Poller::Ref>("ref"),
-                        InstanceMethod<&Poller::Unref>("unref")});
+                       {InstanceMethod<&Poller::CloseWatch>("close"), InstanceMethod<&Poller::Start>("start"),
+                        InstanceMethod<&Poller::Stop>("stop"), InstanceMethod<&Poller::Ref>("ref"), InstanceMethod<&Poller::Unref>("unref")});
   }
 
  private:
@@ -71,6 +71,15 @@ class Poller : public Napi::ObjectWrap<Poller> {
   Napi::Value CloseWatch(const Napi::CallbackInfo& info) {
     if (watch != nullptr) watch->Close();
     watch = nullptr;
+    return info.Env().Undefined();
+  }
+  // Watches again after Stop(); a descriptor that stays readable calls back in every turn of the loop.
+  Napi::Value Start(const Napi::CallbackInfo& info) {
+    if (watch != nullptr) uv_poll_start(&watch->handle, UV_READABLE, OnReadable);
+    return info.Env().Undefined();
+  }
+  Napi::Value Stop(const Napi::CallbackInfo& info) {
+    if (watch != nullptr) uv_poll_stop(&watch->handle);
     return info.Env().Undefined();
   }
   Napi::Value Ref(const Napi::CallbackInfo& info) {

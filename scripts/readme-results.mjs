@@ -13,8 +13,13 @@ const ROWS = [
   ['core-vs-libbpf', 'selftest programs relocated to the same instructions as by libbpf 1.5'],
   ['load-basic-vs-libbpf', 'selftest programs that libbpf loads into the kernel and elfbee loads too'],
   ['disasm-vs-bpftool', 'disassembly texts equal to llvm-objdump’s, the kernel’s and bpftool’s'],
+  ['linker-vs-bpftool', 'objects and pairs of objects linked, or refused, as by bpftool gen object'],
+  ['mincore-vs-bpftool', 'selftest objects with the same minimal BTF as from bpftool gen min_core_btf'],
   ['decode-vs-kernel', 'instructions valid or refused as by the kernel'],
   ['vm-vs-kernel', 'fixture programs with the same results in interpreter, JIT and kernel on 1,000 inputs each'],
+  ['isa-vs-kernel', 'instructions on edge values with the same results in interpreter, JIT and kernel'],
+  ['fuzz-programs', 'random programs, verified by the kernel, with the same results everywhere on 10 inputs each'],
+  ['selftest-retval', 'selftest programs that return in the vm what they say (`__retval`)'],
   [
     'bench-open-relocate',
     'time against libbpf: open vmlinux BTF, open and relocate an object (worse of the two, warm)',

@@ -25,14 +25,19 @@ export async function openBackend(name: 'auto' | 'kernel' | 'vm', btf?: Btf): Pr
 }
 
 export {
+  cloneSpec,
+  generateSkeleton,
+  linkObjects,
   load,
   LoadedMap,
   LoadedObject,
   LoadedProgram,
   LoadedVariable,
+  minCoreBtf,
   ObjectSpec,
   openObject,
   prepare,
+  readCoreObject,
 } from './loader/index.ts'
 export type * from './loader/index.ts'
 export { BpfError, formatError, isBpfError } from './errors.ts'

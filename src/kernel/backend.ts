@@ -1,17 +1,29 @@
 import { BpfError, within } from '../bytes/index.ts'
 import type { Btf } from '../btf/index.ts'
-import type { Backend, KconfigFacts, MapRequest, ModuleBtf, ProgramRequest } from '../loader/index.ts'
+import type {
+  AttachOptions,
+  Backend,
+  BackendProgram,
+  KconfigFacts,
+  Link,
+  MapRequest,
+  ModuleBtf,
+  ProgramRequest,
+  ProgramSpec,
+} from '../loader/index.ts'
 import { MapType } from '../uapi/index.ts'
+import { mapMemory } from './buffers/index.ts'
 import { possibleCpus } from './cpus.ts'
 import { moduleBtfs, vmlinuxBtf } from './kernel-btf.ts'
 import { kernelFacts } from './kernel-facts.ts'
 import { KernelMap } from './map.ts'
 import { createMapFd, normaliseShape } from './map-create.ts'
+import { attachProgram } from './links/attach.ts'
+import { KernelLink, programFd } from './links/link.ts'
 import { LoadedBtf } from './object-btf.ts'
 import { mapInfo, openById, getPinned, progInfo } from './objects.ts'
 import { loadProgramFd } from './prog-load.ts'
 import { KernelProgram } from './program.ts'
-import { mapMemory } from './ringbuf.ts'
 import { closeFd, native } from './syscall.ts'
 import { kernelStatus } from './status.ts'
 
@@ -81,6 +93,20 @@ export class KernelBackend implements Backend {
       const eventMaps = eventMapsOf(request)
       return new KernelProgram(fd, { name: spec.name, type: spec.type, log }, eventMaps, loaded?.retain())
     })
+  }
+
+  attach(program: BackendProgram, spec: ProgramSpec, options: AttachOptions = {}): Link {
+    return attachProgram(programFd(program), spec, options)
+  }
+
+  /** Opens a pinned link; close it when done. @throws BpfError `syscall` */
+  pinnedLink(path: string): KernelLink {
+    return new KernelLink(getPinned(path), `link ${path}`)
+  }
+
+  /** Opens a link of the system by id. @throws BpfError `syscall` */
+  linkById(id: number): KernelLink {
+    return new KernelLink(openById('link', id), `link ${id}`)
   }
 
   /** Opens a pinned map; close it when done. @throws BpfError `syscall` */

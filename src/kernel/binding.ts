@@ -7,6 +7,9 @@ export type Pointer = readonly [offset: number, buffer: Uint8Array, nested?: rea
 
 /** Calls back when a descriptor is readable. */
 export interface NativePoller {
+  /** Watches again after stop(); a new poller watches already. */
+  start(): void
+  stop(): void
   close(): void
   ref(): void
   unref(): void
@@ -48,8 +51,19 @@ export interface NativeBinding {
   ): ArrayBuffer | number
   /** Detaches the buffer of mmap() and unmaps its memory. */
   detach(buffer: ArrayBuffer): void
-  perfEventOpen(attr: Uint8Array, pid: number, cpu: number, groupFd: number, flags: number): number
+  perfEventOpen(
+    attr: Uint8Array,
+    pid: number,
+    cpu: number,
+    groupFd: number,
+    flags: number,
+    pointers?: readonly Pointer[],
+  ): number
   ioctl(fd: number, request: number, argument: number): number
+  /** setns(2) of the calling thread; every other thread stays where it is. */
+  setns(fd: number, namespaceType: number): number
+  /** Index of a network interface in the calling thread's network namespace. */
+  ifNameToIndex(name: string): number
   readonly pageSize: number
   readonly Poller: new (fd: number, callback: (status: number) => void) => NativePoller
 }

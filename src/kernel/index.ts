@@ -2,6 +2,15 @@ export { kernelStatus, type KernelStatus } from './status.ts'
 export { KernelBackend, openKernelBackend, type KernelBackendOptions } from './backend.ts'
 export { KernelMap, type MapBatch, type MapShape } from './map.ts'
 export { KernelProgram } from './program.ts'
+export {
+  attachProgram,
+  findBinary,
+  KernelIteratorLink,
+  KernelLink,
+  LegacyLink,
+  UserBinary,
+  type BinaryFunction,
+} from './links/index.ts'
 export { moduleBtf, readKernelBtf, vmlinuxBtf } from './kernel-btf.ts'
 export { btfFeatures } from './btf-features.ts'
 export { sanitizeBtf, type BtfFeatures } from './sanitize-btf.ts'

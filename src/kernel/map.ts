@@ -1,15 +1,13 @@
 import { BpfError } from '../bytes/index.ts'
-import type { BackendMap, BackendProgram } from '../loader/index.ts'
-import { Cmd, Errno, MapFlag, MapType, UpdateFlag, mapTypeName } from '../uapi/index.ts'
+import type { BackendMap, BackendProgram, EventCounters, EventWatch, RecordSink } from '../loader/index.ts'
+import { Cmd, Errno, MapFlag, MapType, UpdateFlag } from '../uapi/index.ts'
 import { Attr } from './attr.ts'
-import type { NativePoller } from './binding.ts'
+import { EventPort, mapMemory } from './buffers/index.ts'
 import { possibleCpus } from './cpus.ts'
 import { ElementCalls } from './element-call.ts'
 import { Handle } from './handle.ts'
 import { mapInfo, type MapInfo } from './objects.ts'
 import { pinAt, unpinAt } from './pins.ts'
-import { PerfReader } from './perf.ts'
-import { RingReader, mapMemory } from './ringbuf.ts'
 import { bpf, bpfError, native, tryBpf } from './syscall.ts'
 
 /** What a map handle knows without asking the kernel. */
@@ -54,9 +52,8 @@ export class KernelMap implements BackendMap {
   readonly #where: { readonly map: string }
   #calls: ElementCalls | null = null
   #id: number | undefined
-  #ring: RingReader | null = null
-  #perf: PerfReader | null = null
-  #slotsInUse = false
+  readonly #events: EventPort = new EventPort(this)
+  #memory: Uint8Array | null | undefined
   #onClose: (() => void) | null
 
   /** Takes over `fd`. */
@@ -87,7 +84,7 @@ export class KernelMap implements BackendMap {
 
   /** Records that could not be stored, as far as drained (perf event arrays). */
   get lost(): number {
-    return this.#perf?.lost ?? 0
+    return this.#events.lost
   }
 
   /** What the kernel says of this map. */
@@ -110,7 +107,7 @@ export class KernelMap implements BackendMap {
     calls.value.set(value)
     const result = calls.element(Cmd.MAP_UPDATE_ELEM, flags)
     if (result < 0) throw bpfError(Cmd.MAP_UPDATE_ELEM, result, this.#where)
-    if (this.type === MapType.PERF_EVENT_ARRAY) this.#slotsInUse = true
+    if (this.type === MapType.PERF_EVENT_ARRAY) this.#events.slotsInUse = true
   }
 
   delete(key: Uint8Array): boolean {
@@ -190,31 +187,29 @@ export class KernelMap implements BackendMap {
 
   /** Opens the rings of a perf event array, so that events are kept from now on. Does nothing for other maps. */
   listen(): void {
-    if (this.type !== MapType.PERF_EVENT_ARRAY || this.#perf !== null || this.#slotsInUse) return
-    const perf = new PerfReader(this.maxEntries)
-    try {
-      for (const ring of perf.rings) {
-        const pair = new Uint8Array(8)
-        const view = new DataView(pair.buffer)
-        view.setUint32(0, ring.cpu, true)
-        view.setUint32(4, ring.fd, true)
-        this.update(pair.subarray(0, 4), pair.subarray(4))
-      }
-    } catch (error) {
-      perf.close()
-      throw error
-    }
-    this.#perf = perf
+    this.#events.listen()
   }
 
-  drain(record: (data: Uint8Array, cpu: number) => void): number {
-    if (this.type === MapType.PERF_EVENT_ARRAY) {
-      this.listen()
-      return this.#perf?.drain(record) ?? 0
-    }
-    return this.#ringReader().drain((data) => {
-      record(data, -1)
-    })
+  drain(record: (data: Uint8Array, cpu: number) => void, limit?: number): number {
+    return this.consume((chunk, offset, length, cpu) => {
+      record(chunk.slice(offset, offset + length), cpu)
+    }, limit)
+  }
+
+  consume(sink: RecordSink, limit?: number): number {
+    return this.#events.consume(sink, limit)
+  }
+
+  produce(record: Uint8Array): boolean {
+    return this.#events.produce(record)
+  }
+
+  eventCounters(): EventCounters {
+    return this.#events.counters()
+  }
+
+  watch(ready: () => void, ended: () => void = () => {}): EventWatch {
+    return this.#events.watch(ready, ended)
   }
 
   /**
@@ -222,17 +217,26 @@ export class KernelMap implements BackendMap {
    * A producer wakes only readers that had drained everything.
    */
   onReadable(callback: () => void): () => void {
-    const { Poller } = native()
-    let pollers: NativePoller[]
-    if (this.type === MapType.PERF_EVENT_ARRAY) {
-      this.listen()
-      pollers = (this.#perf?.rings ?? []).map((ring) => new Poller(ring.fd, callback))
-    } else {
-      this.#ringReader()
-      pollers = [new Poller(this.fd, callback)]
-    }
-    return () => {
-      for (const poller of pollers.splice(0)) poller.close()
+    return this.#events.onReadable(callback)
+  }
+
+  /**
+   * All values as live memory, each rounded up to 8 bytes, for arrays with BPF_F_MMAPABLE that may be written; null for
+   * others. It is empty once the map is closed.
+   */
+  liveMemory(): Uint8Array | null {
+    if (this.#memory === undefined) this.#memory = this.#mapMemory()
+    return this.#memory
+  }
+
+  #mapMemory(): Uint8Array | null {
+    const writable = (this.flags & (MapFlag.RDONLY | MapFlag.RDONLY_PROG)) === 0
+    if (this.type !== MapType.ARRAY || (this.flags & MapFlag.MMAPABLE) === 0 || !writable) return null
+    try {
+      return this.mapValues(true).memory
+    } catch {
+      // Frozen, or opened read-only: it can be read by key.
+      return null
     }
   }
 
@@ -269,8 +273,9 @@ export class KernelMap implements BackendMap {
 
   close(): void {
     if (this.#handle.closed) return
-    this.#ring?.close()
-    this.#perf?.close()
+    if (this.#memory) native().detach(this.#memory.buffer as ArrayBuffer)
+    this.#memory = null
+    this.#events.close()
     this.#handle.close()
     this.#onClose?.()
     this.#onClose = null
@@ -278,16 +283,6 @@ export class KernelMap implements BackendMap {
 
   [Symbol.dispose](): void {
     this.close()
-  }
-
-  #ringReader(): RingReader {
-    if (this.type !== MapType.RINGBUF) {
-      throw new BpfError('usage', `map ${this.name} of type ${mapTypeName(this.type)} holds no events to drain`, {
-        where: this.#where,
-      })
-    }
-    this.#ring ??= new RingReader(this.fd, this.maxEntries)
-    return this.#ring
   }
 
   #take(

@@ -1,7 +1,8 @@
 import type { Btf } from '../btf/index.ts'
 import type { KconfigFacts } from './prepare/kconfig.ts'
 import type { ModuleBtf } from './prepare/ksyms.ts'
-import type { MapSpec, PreparedProgram, StructOpsAttach, StructOpsLayout } from './spec.ts'
+import type { AttachOptions, Link } from './link.ts'
+import type { MapSpec, PreparedProgram, ProgramSpec, StructOpsAttach, StructOpsLayout } from './spec.ts'
 
 /** What a backend needs to create one map. */
 export interface MapRequest {
@@ -64,14 +65,60 @@ export interface BackendMap {
   setSlot(key: Uint8Array, target: BackendMap | BackendProgram): void
   /** User space may not write any more. */
   freeze(): void
-  /** Takes what a ring buffer or perf event array holds; returns how many records were handed to `record`. */
-  drain(record: (data: Uint8Array, cpu: number) => void): number
+  /**
+   * Takes what a ring buffer or perf event array holds; returns how many records were handed to `record`. `limit` is
+   * the most to take, where the backend heeds it (the kernel does).
+   */
+  drain(record: (data: Uint8Array, cpu: number) => void, limit?: number): number
+  /** As drain(), without an object for each record; absent where that would be no faster. */
+  consume?(sink: RecordSink, limit?: number): number
   /** Records that a producer could not store, when known. */
   readonly lost: number
   /** Pins it at a path; absent where there are no pins. @throws BpfError `syscall` */
   pin?(path: string): void
   /** Removes a pin. @throws BpfError `syscall` */
   unpin?(path: string): void
+  /**
+   * Puts a record in a user ring buffer; false when there is no room now. Absent where no program could take it.
+   * @throws BpfError `usage` for other maps and for records that never fit
+   */
+  produce?(record: Uint8Array): boolean
+  /** What became of the events of this map; absent where nothing is counted. */
+  eventCounters?(): EventCounters
+  /**
+   * Waits for events; absent where they only come while a program is run. `ended` is called when the map is closed.
+   * Records that a limit leaves behind do not count as news: drain until there are none, then wait.
+   * @throws BpfError `usage` for other maps
+   */
+  watch?(ready: () => void, ended: () => void): EventWatch
+  /** Live memory of all values of an array that can be mapped, null for other maps; absent where nothing can. */
+  liveMemory?(): Uint8Array | null
+  close(): void
+}
+
+/**
+ * Takes one record: `length` bytes from `offset` of a chunk, which is only valid during the call. `cpu` is -1 for ring
+ * buffers.
+ */
+export type RecordSink = (chunk: Uint8Array, offset: number, length: number, cpu: number) => void
+
+/** What became of the events of a ring buffer or perf event array, as far as they were read. */
+export interface EventCounters {
+  /** Handed out. */
+  readonly consumed: number
+  /** Taken back by the program (bpf_ringbuf_discard). */
+  readonly discarded: number
+  /** Dropped by the kernel because a buffer was full; null where it does not count (ring buffers). */
+  readonly lost: number | null
+}
+
+/** A wait for events, which is quiet until it is armed, and again after each call. */
+export interface EventWatch {
+  /** Calls back once, in a later turn of the event loop, when there is something to drain; keeps the process alive. */
+  arm(): void
+  /** Calls back once in a later turn of the event loop, whatever there is. */
+  soon(): void
+  /** No more calls. May be called again. */
   close(): void
 }
 
@@ -137,5 +184,10 @@ export interface Backend {
   createMap(request: MapRequest): BackendMap
   /** @throws BpfError `verifier` with the full log, `syscall`, `unsupported` */
   loadProgram(request: ProgramRequest): BackendProgram | Promise<BackendProgram>
+  /**
+   * Attaches a program that this backend loaded; absent where nothing can be attached.
+   * @throws BpfError `usage`, `not-found`, `unsupported`, `syscall`
+   */
+  attach?(program: BackendProgram, spec: ProgramSpec, options: AttachOptions): Link
   close(): void
 }

@@ -2,6 +2,7 @@ import { BpfError, isBpfError } from '../bytes/index.ts'
 import { MapType, ProgType } from '../uapi/index.ts'
 import type { Backend, BackendMap, BackendProgram, ProgramRequest } from './backend.ts'
 import { CoreKind } from './core/kinds.ts'
+import { attachBySection, type AttachedPrograms } from './load/links.ts'
 import { LoadedMap } from './load/map.ts'
 import { createMaps, fillSlots, type MapReport } from './load/maps.ts'
 import { LoadedProgram } from './load/program.ts'
@@ -102,6 +103,16 @@ export class LoadedObject {
   #pins(directory: string): { readonly pins: Pins; readonly path: string }[] {
     const all = [...Object.values(this.maps), ...Object.values(this.programs)]
     return all.map(({ name, pins }) => ({ pins, path: pinPath(directory, name) }))
+  }
+
+  /**
+   * Attaches all programs whose section says where, as libbpf does: tracing, probes with a target, iterators. Those that
+   * need an interface, a cgroup or a socket map, and bare sections such as SEC("kprobe"), are left to
+   * {@link LoadedProgram.attach}. When one fails, those before it are detached.
+   * @throws BpfError of the first that fails
+   */
+  attach(): AttachedPrograms {
+    return attachBySection(Object.values(this.programs))
   }
 
   /** Closes programs, then maps; the backend stays open. May be called again. */
@@ -266,7 +277,7 @@ async function loadOne(
     }
     const raw = await backend.loadProgram(request)
     const report: ProgramReport = { name, section, status: 'loaded', log: raw.log, insns }
-    return { report, program: new LoadedProgram(result.program, raw) }
+    return { report, program: new LoadedProgram(result.program, raw, backend) }
   } catch (error) {
     if (!isBpfError(error)) throw error
     const located = error.within({ file: spec.file, program: name, section })

@@ -1,1 +1,2 @@
 export { isCapture, parseCapture, writePcap, type Capture, type CapturedPacket } from './pcap.ts'
+export * from './conformance/index.ts'

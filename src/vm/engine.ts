@@ -1,4 +1,5 @@
 import type { InsnBuffer } from '../isa/index.ts'
+import type { Facts } from './facts.ts'
 import type { LineRecord, ProgramFunction } from '../loader/index.ts'
 
 /**
@@ -12,6 +13,8 @@ export const GUARD_SIZE = 65536
 export const REGS_ADDRESS = 1024
 /** Frames of BPF stack in the memory: 512 bytes each, as the kernel counts them. */
 export const FRAME_SIZE = 512
+/** Stack that engines may use beside the frames of one run, for keys that they pass to callbacks. */
+export const STACK_SLACK = 64
 /** Most frames of one run, the entry's and those of callbacks included (MAX_CALL_FRAMES, include/linux/bpf_verifier.h). */
 export const MAX_FRAMES = 8
 /**
@@ -26,23 +29,51 @@ export const STACK_TOP_ADDRESS = 1016
 export const CPU_ADDRESS = 1012
 /** Inside the guard: u32 that the JIT keeps for itself. */
 export const JIT_ADDRESS = 1008
+/** Inside the guard: u32, tail calls that the run has made. The vm sets it to 0 before a run. */
+export const TAIL_CALLS_ADDRESS = 1004
+/** Inside the guard: u32, the entry in the table of tail calls of the program that the last one led to. */
+export const TAIL_PROGRAM_ADDRESS = 1000
+/** Inside the guard: u32 handles of maps, each at the place that mapSlot() gives; what is not there may be a map too. */
+export const MAP_SLOTS_ADDRESS = 8192
+export const MAP_SLOTS = 1024
 
-/** What an engine may know of a map, to look keys up by itself; see runtime/maps/descriptor.ts for what lies where. */
+/** Address of the word that holds the handle, when it is noted that it is a map's. */
+export function mapSlot(handle: number): number {
+  return MAP_SLOTS_ADDRESS + (((handle >>> 3) & (MAP_SLOTS - 1)) << 2)
+}
+
+/** What an engine may know of a map, to use it by itself; see runtime/maps/descriptor.ts for what lies where. */
 export interface MapLayout {
-  readonly kind: 'array' | 'hash'
+  /** `lru`: a hash whose lookups mark the element. */
+  readonly kind: 'array' | 'hash' | 'lru' | 'ringbuf' | 'progArray'
+  /** Whether values are handles of maps, which lookups give instead of the value's address. */
+  readonly hasMaps: boolean
+  /** Whether values have locks, timers, kptrs and the like, which updates and deletes must not copy or forget. */
+  readonly hasFields: boolean
   readonly keySize: number
+  readonly valueSize: number
   readonly maxEntries: number
   /** Address of the descriptor. */
   readonly handle: number
-  /** Arrays: address of value 0 (of CPU 0), which never changes. */
+  /**
+   * Arrays: address of value 0 (of CPU 0), which never changes. Ring buffers: address of the data. Prog arrays:
+   * address of one u32 an index, the entry in Machine.tailTable; 0 for none, NO_TAIL_ENTRY for a program without.
+   */
   readonly base: number
-  /** Arrays: bytes from one index to the next. */
+  /** Arrays: bytes from one index to the next. Ring buffers: size minus 1. */
   readonly stride: number
   /** Per-CPU maps: bytes from the value of one CPU to that of the next; otherwise 0. */
   readonly cpuStride: number
   /** Hashes: bytes from an element to its value. */
   readonly valueOffset: number
+  /** Preallocated hashes: where their spare elements are, otherwise 0. */
+  readonly spare: number
+  /** Ring buffers: address of the positions. */
+  readonly control: number
 }
+
+/** In a prog array: a program that only Machine.tailCall() can run. */
+export const NO_TAIL_ENTRY = 0xffffffff
 
 /** A program ready for an engine: every late reference is an address in linear memory by now. */
 export interface VmCode {
@@ -60,6 +91,8 @@ export interface VmCode {
   readonly lines: readonly LineRecord[]
   /** Loads that fault read zero (programs that follow kernel pointers, where the kernel would use probe reads). */
   readonly faultReadsZero: boolean
+  /** What is proved of the program. */
+  readonly facts?: Facts | null
 }
 
 /** What an engine needs of the machine that it runs on. The vm implements it; engines only call it. */
@@ -75,8 +108,12 @@ export interface Machine {
   callHelper(id: number): void
   /** callHelper() for one helper, with what can be looked up before. The helper exists. */
   helper?(id: number): () => void
-  /** The map with this handle, when a lookup is no more than finding the key; null for anything else. */
+  /** The map with this handle, when an engine can use it by itself; null for anything else. */
   mapAt?(handle: number): MapLayout | null
+  /** The time of bpf_ktime_get_ns as a number; null when that is not all it is. */
+  readonly clock?: (() => number) | null
+  /** Entries of programs that tail calls lead to; entry 0 is not used. Null where there is no WebAssembly. */
+  readonly tails?: TailTable | null
   /** Runs kernel function by BTF id; same passing of arguments as for helpers. */
   callKfunc(btfId: number): void
   /**
@@ -97,6 +134,14 @@ export interface Machine {
   readonly fuel: number
 }
 
+/** Functions that programs tail-call each other by: bottom of the frame, lowest frame, r1; result r0. */
+export interface TailTable {
+  readonly table: WebAssembly.Table
+  /** Puts a function that WebAssembly exports into the table and returns its place. */
+  add(entry: unknown): number
+  remove(index: number): void
+}
+
 /** Why a run was stopped. */
 export type TrapReason = 'memory' | 'fuel' | 'stack' | 'call' | 'instruction'
 
@@ -109,10 +154,16 @@ export interface CompiledCode {
   run(ctx: number): void
   /**
    * run() `times` times (at least once), one after the other without leaving the engine; what a run wrote stays for
-   * the next. False, and nothing was run, when the program makes tail calls: the machine counts them by run.
+   * the next. Counts the tail calls of each by itself.
    */
-  repeat?(ctx: number, times: number): boolean
-  /** Runs function `index` as a callback, arguments and result in the register area. Only during run(). */
+  repeat?(ctx: number, times: number): void
+  /** Place in Machine.tails by which other programs may call this one, until there were as many releases. */
+  retainTail?(): number
+  releaseTail?(): void
+  /**
+   * Runs function `index` as a callback, arguments and result in the register area. Only during run(), except in
+   * the interpreter.
+   */
   call(index: number): void
 }
 

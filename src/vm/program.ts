@@ -1,7 +1,8 @@
 import { BpfError } from '../bytes/index.ts'
+import type { Btf } from '../btf/index.ts'
 import type { ProgramSpec, RunInput, RunOutput } from '../loader/index.ts'
 import { AttachType, ProgType } from '../uapi/index.ts'
-import { STACK_TOP_ADDRESS, type CompiledCode } from './engine.ts'
+import { NO_TAIL_ENTRY, STACK_TOP_ADDRESS, TAIL_CALLS_ADDRESS, type CompiledCode } from './engine.ts'
 import { createContext } from './runtime/context/index.ts'
 import { PROGRAM_STACK_SIZE, STACK_END } from './runtime/layout.ts'
 import type { VmMap } from './runtime/maps/map.ts'
@@ -18,18 +19,31 @@ export class VmProgram implements RunningProgram {
   readonly id: number
   readonly fd: null = null
   readonly log: string = ''
+  readonly btf: Btf | null
   readonly #runtime: Runtime
   readonly #code: CompiledCode
-  readonly #attachType: number | null
+  /** The program in the interpreter, made when first asked for. */
+  readonly #interpreted: () => CompiledCode
+  #detached: CompiledCode | null = null
+  readonly attachType: number | null
   readonly #maps: readonly VmMap[]
   #closed = false
   #users = 0
 
-  constructor(runtime: Runtime, spec: ProgramSpec, code: CompiledCode, maps: readonly VmMap[]) {
+  constructor(
+    runtime: Runtime,
+    spec: ProgramSpec,
+    code: CompiledCode,
+    maps: readonly VmMap[],
+    btf: Btf | null,
+    interpreted: () => CompiledCode,
+  ) {
+    this.#interpreted = interpreted
+    this.btf = btf
     this.#runtime = runtime
     this.#code = code
     this.#maps = maps
-    this.#attachType = spec.attachType
+    this.attachType = spec.attachType
     this.name = spec.name
     this.type = spec.type
     this.id = runtime.nextId()
@@ -54,14 +68,15 @@ export class VmProgram implements RunningProgram {
         errno: 'EINVAL',
       })
     }
-    if (this.type === ProgType.XDP && XDP_TARGETS.has(this.#attachType ?? -1)) {
+    if (this.type === ProgType.XDP && XDP_TARGETS.has(this.attachType ?? -1)) {
       throw new BpfError('syscall', 'test run: EINVAL: programs of devmaps and cpumaps have no test run', {
         errno: 'EINVAL',
       })
     }
     const repeat = Math.max(1, input.repeat ?? 1)
+    runtime.runDue()
     const context = createContext(runtime.memory, this.type, input)
-    const trace: string[] = []
+    const trace = runtime.takeAsyncTrace()
     runtime.cpu = cpu
     let retval = 0
     let started = 0
@@ -71,12 +86,17 @@ export class VmProgram implements RunningProgram {
       const newRun = (): Run => ({
         context,
         trace,
-        tailCalls: 0,
         programs: [],
         stackLimit: STACK_END - PROGRAM_STACK_SIZE,
       })
-      if (repeat === 1 || !this.#repeat(newRun(), repeat)) {
-        for (let i = 0; i < repeat; i++) this.#once(newRun())
+      if (repeat > 1 && this.#code.repeat !== undefined) {
+        this.#start(newRun()).programs.push(this)
+        this.#code.repeat(context.address, repeat)
+      } else {
+        for (let i = 0; i < repeat; i++) {
+          this.#start(newRun())
+          this.enter(context.address)
+        }
       }
       retval = runtime.low(0)
       elapsed = performance.now() - started
@@ -85,6 +105,7 @@ export class VmProgram implements RunningProgram {
       runtime.cpu = 0
     }
     const { data, ctx } = context.output()
+    runtime.runDue()
     return { retval, data, ctx, durationNs: (elapsed * 1e6) / repeat, trace }
   }
 
@@ -100,6 +121,12 @@ export class VmProgram implements RunningProgram {
   }
 
   callback(index: number): void {
+    if (this.#runtime.run?.detached === true) {
+      // The JIT has callbacks inside of runs only; timers and work are rare enough for the interpreter.
+      this.#detached ??= this.#interpreted()
+      this.#detached.call(index)
+      return
+    }
     this.#code.call(index)
   }
 
@@ -123,20 +150,20 @@ export class VmProgram implements RunningProgram {
     for (const map of this.#maps) map.drop()
   }
 
-  #once(run: Run): void {
-    const runtime = this.#runtime
-    runtime.run = run
-    runtime.memory.setU32(STACK_TOP_ADDRESS, STACK_END)
-    this.enter(run.context.address)
+  retainTail(): number {
+    return this.#code.retainTail?.() ?? NO_TAIL_ENTRY
   }
 
-  /** All runs by one call of the engine; false when it cannot do that. */
-  #repeat(run: Run, times: number): boolean {
+  releaseTail(): void {
+    this.#code.releaseTail?.()
+  }
+
+  #start(run: Run): Run {
     const runtime = this.#runtime
     runtime.run = run
     runtime.memory.setU32(STACK_TOP_ADDRESS, STACK_END)
-    run.programs.push(this)
-    return this.#code.repeat?.(run.context.address, times) ?? false
+    runtime.memory.setU32(TAIL_CALLS_ADDRESS, 0)
+    return run
   }
 }
 

@@ -70,6 +70,7 @@ export function createVm(options: VmOptions = {}): Vm {
     memoryLimit: options.memoryLimit ?? DEFAULT_MEMORY_LIMIT,
     fuel: options.fuel ?? DEFAULT_FUEL,
     clock: options.clock ?? hostClock,
+    clockNumber: options.clock === undefined ? hostNanoseconds : null,
     random: options.random ?? seededRandom(options.seed ?? DEFAULT_SEED),
     task: { pid: 4242, tgid: 4242, uid: 0, gid: 0, comm: 'elfbee', cgroupId: 1n, ...options.task },
     taskBytes: options.taskBytes ?? null,
@@ -120,7 +121,7 @@ class VirtualKernel implements Vm {
         where: { map: spec.name },
       })
     }
-    return createVmMap(this.#runtime, { spec: this.#normalise(spec), name: spec.name, inner })
+    return createVmMap(this.#runtime, { spec: this.#normalise(spec), name: spec.name, inner, btf: request.btf })
   }
 
   loadProgram(request: ProgramRequest): VmProgram {
@@ -142,7 +143,8 @@ class VirtualKernel implements Vm {
         lines: program.lines,
         faultReadsZero: FAULTS_READ_ZERO.has(type),
       }
-      return new VmProgram(this.#runtime, program.spec, this.#compile(code), linked.maps)
+      const interpreted = (): CompiledCode => interpreterEngine.compile(code, this.#machine)
+      return new VmProgram(this.#runtime, program.spec, this.#compile(code), linked.maps, btf, interpreted)
     })
   }
 
@@ -170,6 +172,7 @@ class VirtualKernel implements Vm {
   #normalise(spec: MapConfig['spec']): MapConfig['spec'] {
     switch (spec.type) {
       case MapType.RINGBUF:
+      case MapType.USER_RINGBUF:
         return { ...spec, keySize: 0, valueSize: 0, maxEntries: ringSize(spec.maxEntries) }
       case MapType.PERF_EVENT_ARRAY:
         return { ...spec, keySize: 4, valueSize: 4, maxEntries: spec.maxEntries === 0 ? this.cpus : spec.maxEntries }
@@ -202,7 +205,11 @@ function opened(btf: Btf | null | (() => Btf | null)): () => Btf | null {
 }
 
 function hostClock(): bigint {
-  return BigInt(Math.round(performance.now() * 1e6))
+  return BigInt(hostNanoseconds())
+}
+
+function hostNanoseconds(): number {
+  return Math.round(performance.now() * 1e6)
 }
 
 /** xorshift32: small, seeded, and good enough for what BPF programs do with it. */

@@ -20,6 +20,8 @@ function randomSlot(r: Generator, insns: InsnBuffer, at: number): number {
     insns.dst[at] = r.below(11)
     insns.src[at] = r.below(11)
     insns.off[at] = 0
+    // callx runs in the interpreter only.
+    if (code === 0x8d) continue
     insns.imm[at] = r.chance(50) ? 0 : r.chance(80) ? r.below(64) - 16 : r.u32()
     if (cls === 5 || cls === 6) insns.off[at] = r.chance(85) ? Math.min(left, r.below(5)) : r.below(9) - 8
     if (cls >= 1 && cls <= 3) {

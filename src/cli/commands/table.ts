@@ -49,8 +49,23 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./map.ts'),
   },
   {
+    name: 'gen',
+    summary: 'make files from objects: gen skeleton, gen object (link), gen min_core_btf',
+    load: () => import('./gen.ts'),
+  },
+  {
     name: 'doctor',
     summary: 'say what this machine can do, and why not',
     load: () => import('./doctor.ts'),
+  },
+  {
+    name: 'conformance',
+    summary: 'run tests of the bpf_conformance suite in the vm',
+    load: () => import('./conformance.ts'),
+  },
+  {
+    name: 'conformance-plugin',
+    summary: "the vm as a plugin of that suite's runner",
+    load: () => import('./conformance-plugin.ts'),
   },
 ]

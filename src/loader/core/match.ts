@@ -54,6 +54,21 @@ export function matchSpec(
   return new FieldMatch(local, target, targetId, budget, why).run()
 }
 
+/**
+ * The indices by which a local field access goes through a target type: of members, those of anonymous structs and
+ * unions included, and of array elements (libbpf's raw spec). Null when the target does not have the field.
+ * @throws BpfError `core` for targets that cannot be compared
+ */
+export function matchPath(
+  local: CoreSpec,
+  target: Btf,
+  targetId: number,
+  budget: CoreBudget,
+): readonly number[] | null {
+  const match = new FieldMatch(local, target, targetId, budget, undefined)
+  return match.run() === null ? null : match.path
+}
+
 function matchEnumerator(
   local: CoreSpec,
   target: Btf,
@@ -93,9 +108,9 @@ class FieldMatch {
   readonly #budget: CoreBudget
   readonly #why: Why | undefined
   readonly #accessors: CoreAccessor[] = []
+  /** Index of each step taken, those into anonymous members included. */
+  readonly path: number[] = []
   #bitOffset = 0
-  /** Steps taken, those into anonymous members included. */
-  #steps = 0
   #nextId = 0
 
   constructor(local: CoreSpec, target: Btf, rootId: number, budget: CoreBudget, why: Why | undefined) {
@@ -134,7 +149,7 @@ class FieldMatch {
         }
         id = target.skipModifiersAndTypedefs(arrayElement(target, id))
       }
-      this.#step()
+      this.#step(accessor.index)
       this.#accessors.push({ typeId: id, index: accessor.index, nameOffset: 0 })
       this.#bitOffset += accessor.index * target.sizeOf(id) * 8
     }
@@ -156,10 +171,10 @@ class FieldMatch {
     for (let i = 0; i < count; i++) {
       const nameOffset = memberNameOffset(target, id, i)
       if (nameOffset !== 0 && !sameText(local, wanted.nameOffset, target, nameOffset)) {
-        if (this.#steps >= MAX_SPEC_LENGTH) this.#step()
+        if (this.path.length >= MAX_SPEC_LENGTH) this.#step(i)
         continue
       }
-      this.#step()
+      this.#step(i)
       const bitOffset = memberBitOffset(target, id, i)
       this.#bitOffset += bitOffset
       if (nameOffset === 0) {
@@ -180,16 +195,16 @@ class FieldMatch {
         return true
       }
       this.#bitOffset -= bitOffset
-      this.#steps--
+      this.path.pop()
     }
     return false
   }
 
-  #step(): void {
-    if (this.#steps >= MAX_SPEC_LENGTH) {
+  #step(index: number): void {
+    if (this.path.length >= MAX_SPEC_LENGTH) {
       throw new BpfError('core', `target type [${this.#rootId}] is nested deeper than ${MAX_SPEC_LENGTH} levels`)
     }
-    this.#steps++
+    this.path.push(index)
   }
 
   #explain(reason: () => string): void {

@@ -41,7 +41,7 @@ interface CandidateList {
 }
 
 /** Comparisons of names and types for one object: a hundred times what the largest real ones need, some seconds. */
-const MAX_COMPARISONS = 300_000_000
+export const MAX_COMPARISONS: number = 300_000_000
 
 /**
  * Resolves the CO-RE relocations of one object (libbpf, bpf_core_calc_relo_insn): looks for types of the same essential

@@ -1,10 +1,11 @@
-import { readValue, type Btf } from '../../btf/index.ts'
+import { writeValue, type Btf, type BtfValueInput } from '../../btf/index.ts'
 import { BpfError } from '../../bytes/index.ts'
 import { MapType } from '../../uapi/index.ts'
-import type { BackendMap, BackendProgram } from '../backend.ts'
+import type { BackendMap, BackendProgram, EventCounters } from '../backend.ts'
 import type { MapSpec } from '../spec.ts'
 import { Pins } from './pins.ts'
 import { Codec } from './codec.ts'
+import { consume, eventDecoder, EventReader, type EventOptions, type EventSource } from './events.ts'
 
 /** An entry that is added or changed while entries are walked may be met again; this many more ends it. */
 const WALK_SLACK = 64
@@ -101,10 +102,10 @@ export class LoadedMap {
    * its value, or `typeId` says one of the object's BTF; otherwise as bytes.
    */
   drain(options: { readonly typeId?: number } = {}): unknown[] {
-    const typeId = options.typeId ?? this.#eventTypeId
+    const decode = eventDecoder(this.#btf, options.typeId ?? this.#eventTypeId)
     const events: unknown[] = []
-    this.raw.drain((data) => {
-      events.push(this.#btf === null || typeId === 0 ? data.slice() : readValue(this.#btf, typeId, data))
+    consume(this.raw, (chunk, offset, length) => {
+      events.push(decode(chunk, offset, length))
     })
     return events
   }
@@ -117,6 +118,58 @@ export class LoadedMap {
   /** Removes one pin, or all that this object knows of. @throws BpfError `syscall`, `unsupported` */
   unpin(path?: string): void {
     this.pins.unpin(path)
+  }
+
+  /**
+   * A reader of the events of this ring buffer or perf event array; of several maps with {@link readEvents}.
+   * @throws BpfError `unsupported` in the vm, `usage` for other maps
+   */
+  events(options: EventOptions = {}): EventReader {
+    return new EventReader([this.eventSource()], options)
+  }
+
+  /** Events by their C type as they come; leaving the loop ends the reading. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<unknown, void, undefined> {
+    for await (const { value } of this.events()) yield value
+  }
+
+  /**
+   * Puts a record in a user ring buffer, for bpf_user_ringbuf_drain() in a program: bytes, or a value of the C type that
+   * the map declares or `typeId` says. False when there is no room now.
+   * @throws BpfError `usage` for other maps and records that never fit, `type-mismatch`, `unsupported` in the vm
+   */
+  send(value: unknown, options: { readonly typeId?: number } = {}): boolean {
+    const { raw, name } = this
+    const where = { map: name }
+    if (raw.produce === undefined) {
+      throw new BpfError('unsupported', `map ${name}: records can only be sent to programs in the kernel`, { where })
+    }
+    if (value instanceof Uint8Array) return raw.produce(value)
+    const typeId = options.typeId ?? this.#eventTypeId
+    if (this.#btf === null || typeId === 0) {
+      throw new BpfError('type-mismatch', `map ${name}: the type of its records is not known, give bytes`, { where })
+    }
+    const bytes = new Uint8Array(this.#btf.sizeOf(typeId))
+    writeValue(this.#btf, typeId, value as BtfValueInput, bytes)
+    return raw.produce(bytes)
+  }
+
+  /** What became of the events so far, null for maps that count none. */
+  get eventCounters(): EventCounters | null {
+    return EVENT_MAPS.has(this.raw.type) ? (this.raw.eventCounters?.() ?? null) : null
+  }
+
+  /**
+   * All values of an array map with BPF_F_MMAPABLE as live memory, each rounded up to 8 bytes, which programs read and
+   * write at the same time; null for other maps and in the vm. It is empty once the map is closed.
+   */
+  get memory(): Uint8Array | null {
+    return this.raw.liveMemory?.() ?? null
+  }
+
+  /** @internal */
+  eventSource(): EventSource {
+    return { name: this.name, raw: this.raw, btf: this.#btf, eventTypeId: this.#eventTypeId }
   }
 
   close(): void {
@@ -178,6 +231,17 @@ export class LoadedMap {
       this.#value.decode(bytes.subarray(cpu * stride, cpu * stride + this.raw.valueSize)),
     )
   }
+}
+
+/**
+ * One reader of the events of several maps, in turn: `for await (const { map, cpu, value } of readEvents([a, b]))`.
+ * @throws BpfError as {@link LoadedMap.events}
+ */
+export function readEvents(maps: readonly LoadedMap[], options: EventOptions = {}): EventReader {
+  return new EventReader(
+    maps.map((map) => map.eventSource()),
+    options,
+  )
 }
 
 const NO_KEY = new Uint8Array(0)

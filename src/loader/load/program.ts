@@ -1,6 +1,8 @@
+import { BpfError } from '../../bytes/index.ts'
 import { verdictName } from '../../uapi/index.ts'
-import type { BackendProgram, RunInput, RunOutput } from '../backend.ts'
 import { Pins } from './pins.ts'
+import type { Backend, BackendProgram, RunInput, RunOutput } from '../backend.ts'
+import type { AttachOptions, Link } from '../link.ts'
 import type { PreparedProgram, ProgramSpec } from '../spec.ts'
 
 /** Result of a test run, with the kernel's name for the return value where there is one ("XDP_DROP"). */
@@ -18,13 +20,15 @@ export class LoadedProgram {
   readonly raw: BackendProgram
   /** Where it is pinned, as far as this object knows. @internal */
   readonly pins: Pins
+  readonly #backend: Backend
 
-  constructor(prepared: PreparedProgram, raw: BackendProgram) {
+  constructor(prepared: PreparedProgram, raw: BackendProgram, backend: Backend) {
     this.name = prepared.spec.name
     this.spec = prepared.spec
     this.prepared = prepared
     this.raw = raw
     this.pins = new Pins(raw, `program ${prepared.spec.name}`)
+    this.#backend = backend
   }
 
   /** Runs it once, or `repeat` times, on the given packet or context. @throws BpfError `syscall`, `trap` */
@@ -41,6 +45,23 @@ export class LoadedProgram {
   /** Removes one pin, or all that this object knows of. @throws BpfError `syscall`, `unsupported` */
   unpin(path?: string): void {
     this.pins.unpin(path)
+  }
+
+  /**
+   * Attaches it where its section and the options say, in the kernel. It stays attached until the link is closed, also
+   * when the program is closed before. Links of iterators are {@link IteratorLink}s.
+   * @throws BpfError `unsupported` in the vm and for kinds that no link attaches; `usage`, `not-found`, `syscall`
+   */
+  attach(options: AttachOptions = {}): Link {
+    const { spec } = this
+    if (this.#backend.attach === undefined) {
+      throw new BpfError(
+        'unsupported',
+        `program ${this.name}: the ${this.#backend.name} has nothing to attach to; run() it, or load it into the kernel`,
+        { where: { program: this.name, section: spec.section } },
+      )
+    }
+    return this.#backend.attach(this.raw, spec, options)
   }
 
   close(): void {

@@ -20,17 +20,26 @@ export class LoadedVariable {
 
   /** Its value now, by its C type. @throws BpfError `syscall` */
   get(): unknown {
-    return readVariable(this.#btf, this.spec.typeId, this.#field(this.#section()))
+    return readVariable(this.#btf, this.spec.typeId, this.#field(this.#map.memory ?? this.#section()))
   }
 
   /**
-   * Changes it. The whole section is read and written back, so a program that runs meanwhile may lose what it writes
-   * to other variables of the section.
+   * Changes it, in place where the section can be mapped (the kernel does since Linux 5.5). Otherwise the whole section
+   * is read and written back, so a program that runs meanwhile may lose what it writes to other variables of it.
    * @throws BpfError `type-mismatch`, `syscall`; `usage` for constants
    */
   set(value: unknown): void {
     if (this.spec.readonly) {
       throw new BpfError('usage', `variable '${this.name}' is constant once the object is loaded; set it in the spec`)
+    }
+    const live = this.#map.memory
+    if (live !== null) {
+      // By way of a copy, as a value that does not fit must change nothing.
+      const field = this.#field(live)
+      const copy = field.slice()
+      writeVariable(this.#btf, this.spec.typeId, value, copy, this.name)
+      field.set(copy)
+      return
     }
     const section = this.#section()
     writeVariable(this.#btf, this.spec.typeId, value, this.#field(section), this.name)

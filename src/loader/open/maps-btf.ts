@@ -66,7 +66,8 @@ export function btfMaps(file: ObjectFile, btf: Btf | null, options: MapDefinitio
   })
 }
 
-function parseDefinition(
+/** A map from the struct type that defines it. @throws BpfError `malformed`, `unsupported` */
+export function parseDefinition(
   btf: Btf,
   name: string,
   definition: BtfComposite,

@@ -7,7 +7,7 @@ import type { PlacedMap } from './maps-btf.ts'
 import type { ObjectFile } from './symbols.ts'
 
 /** A variable of a data section; reads and writes the contents of the section's map. */
-class Variable implements VariableSpec {
+export class Variable implements VariableSpec {
   readonly name: string
   readonly map: string
   readonly offset: number

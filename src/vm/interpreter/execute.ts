@@ -1,3 +1,4 @@
+import { HelperId } from '../../uapi/index.ts'
 import { FRAME_SIZE, REGS_ADDRESS, STACK_TOP_ADDRESS } from '../engine.ts'
 import type { Machine } from '../engine.ts'
 import { Trap } from '../trap.ts'
@@ -76,12 +77,14 @@ export function execute(program: Decoded, machine: Machine, state: State, forgiv
             break
           case 103: // call of a helper
           case 122: // call of a kernel function
+          case 124: // callx
             if (--state.fuel < 0) throw outOfFuel(machine)
             passArguments(view, low, high)
             view.setUint32(STACK_TOP_ADDRESS, (low[10] as number) - FRAME_SIZE, true)
             state.pc = pc
             if (o === 103) machine.callHelper(extra[pc] as number)
-            else machine.callKfunc(extra[pc] as number)
+            else if (o === 122) machine.callKfunc(extra[pc] as number)
+            else callRegister(machine, low[s] as number, high[s] as number)
             view = currentView(state, machine)
             takeResult(view, low, high)
             break
@@ -182,6 +185,15 @@ function passArguments(view: DataView, low: Int32Array, high: Int32Array): void 
 function takeResult(view: DataView, low: Int32Array, high: Int32Array): void {
   low[0] = view.getInt32(REGS_ADDRESS, true)
   high[0] = view.getInt32(REGS_ADDRESS + 4, true)
+}
+
+/** Runs the helper whose id is in a register. */
+function callRegister(machine: Machine, id: number, upper: number): void {
+  if (upper !== 0 || id === HelperId.tail_call || !machine.hasHelper(id)) {
+    const value = (BigInt(upper) << 32n) | BigInt(id >>> 0)
+    throw new Trap('call', `callx of ${value}, which is no helper of the vm`)
+  }
+  machine.callHelper(id)
 }
 
 /** No room for another frame. */

@@ -48,9 +48,15 @@ class Interpreted implements CompiledCode {
   call(index: number): void {
     const start = this.#code.functions[index]?.start
     if (start === undefined) throw new Trap('call', `callback ${index} is no function of the program`)
-    const pc = this.#state.pc
+    const state = this.#state
+    const { pc } = state
+    // Timers call when no program runs.
+    if (this.#depth === 0) {
+      state.fuel = this.#machine.fuel
+      state.stackLimit = this.#machine.stackLimit()
+    }
     this.#enter(start, null)
-    this.#state.pc = pc
+    state.pc = pc
   }
 
   /** Runs a function in a frame of its own; r1 to r5 from the register area, or r1 = `ctx`. */

@@ -59,6 +59,8 @@ const ATOMIC64 = 116
 const CALL_KFUNC = 122
 /** The second slot of a 64-bit immediate, which control must not reach. */
 const NOTHING = 123
+/** Call of the helper whose id a register holds; Linux refuses it, other runtimes have it. */
+const CALL_REGISTER = 124
 
 /** Registers r0 to r10; constants follow in the register file, so that an immediate is read like a register. */
 export const REGISTERS = 11
@@ -206,7 +208,7 @@ export function predecode(code: VmCode, machine: Machine): Decoded {
             extra[at] = o.imm
             break
           case 'register':
-            fail(at, 'unsupported', `call of the address in r${o.src}; the kernel refuses it too`)
+            put(at, CALL_REGISTER, 0, o.src, 0)
             break
         }
         break

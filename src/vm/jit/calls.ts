@@ -1,6 +1,6 @@
 import { Errno, HelperId, Limit } from '../../uapi/index.ts'
-import type { Operation } from '../../isa/index.ts'
-import { FRAME_SIZE } from '../engine.ts'
+import type { HelperCall, Operation } from '../../isa/index.ts'
+import { FRAME_SIZE, NO_TAIL_ENTRY, TAIL_CALLS_ADDRESS, TAIL_PROGRAM_ADDRESS } from '../engine.ts'
 import {
   BASE_LOCAL,
   unsupported,
@@ -12,10 +12,15 @@ import {
   storeToArea,
   type FunctionContext,
 } from './context.ts'
+import { Element } from '../runtime/maps/descriptor.ts'
+import { cpu, NEXT_FUNCTION, nextBody } from './hash-code.ts'
 import { emitInlineHelper } from './maps.ts'
 import { refreshSpan } from './memory.ts'
 import { setPlace, trapIf } from './trap.ts'
-import { Op, type CodeSink } from './wasm/index.ts'
+import { Op, w, type Code, type CodeSink } from './wasm/index.ts'
+
+/** Stack below a frame for the key that a callback gets. */
+const KEY_SPACE = 8
 
 type Call = Extract<Operation, { kind: 'call' }>
 
@@ -26,8 +31,8 @@ export function emitCall(ctx: FunctionContext, op: Call, at: number): void {
     case 'helper':
       if (op.imm === HelperId.tail_call) return tailCall(ctx, at)
       if (op.imm === HelperId.loop && emitLoop(ctx, at)) return
-      if (emitInlineHelper(ctx, op, at)) return
-      return callMachine(ctx, at, () => ctx.code.call(ctx.module.helper(op.imm)))
+      if (op.imm === HelperId.for_each_map_elem && emitForEach(ctx, at)) return
+      return callHelper(ctx, op, at)
     case 'kfunc':
       return callMachine(ctx, at, () => {
         ctx.code.i32(op.imm)
@@ -36,6 +41,11 @@ export function emitCall(ctx: FunctionContext, op: Call, at: number): void {
     case 'register':
       return unsupported(at, 'call through a register (callx), which Linux refuses as well')
   }
+}
+
+function callHelper(ctx: FunctionContext, op: HelperCall, at: number): void {
+  const call = (): void => callMachine(ctx, at, () => ctx.code.call(ctx.module.helper(op.imm)))
+  if (!emitInlineHelper(ctx, op, at, call)) call()
 }
 
 /** Arguments go through the register area: 64-bit values would cost a BigInt each at the border to JavaScript. */
@@ -57,13 +67,57 @@ function storeArguments(ctx: FunctionContext, count: number): void {
 
 /** The target takes the frame's place; when it ran, its result is the caller's. */
 function tailCall(ctx: FunctionContext, at: number): void {
-  const { code, module } = ctx
+  const { code, module, locals } = ctx
+  const handle = ctx.values.constantAddress(2)
+  const map = handle === null ? null : module.mapAt(handle)
+  // Elsewhere the target must come back to this program, whose state it would have to restore.
+  if (map?.kind !== 'progArray' || module.tails === null || !ctx.isOnlyEntry) return machineTailCall(ctx, at)
+  const { tails } = module
+  const calls = w.load(w.i32(0), TAIL_CALLS_ADDRESS)
+  code.block()
+  pushRegister32(ctx, 3)
+  code.tee(locals.count)
+  code.i32(map.maxEntries)
+  code.op(Op.i32_ge_u)
+  code.brIf(0)
+  w.atLeast(calls, w.i32(Limit.TAIL_CALLS))(code)
+  code.brIf(0)
+  w.load(w.add(w.i32(map.base), w.shl(w.get(locals.count), w.i32(2))))(code)
+  code.tee(locals.index)
+  code.op(Op.i32_eqz)
+  code.brIf(0)
+  w.eq(w.get(locals.index), w.i32(NO_TAIL_ENTRY))(code)
+  code.if()
+  machineTailCall(ctx, at)
+  code.br(1)
+  code.end()
+  w.store(w.i32(0), w.add(calls, w.i32(1)), TAIL_CALLS_ADDRESS)(code)
+  w.store(w.i32(0), w.get(locals.index), TAIL_PROGRAM_ADDRESS)(code)
+  code.get(BASE_LOCAL)
+  code.getGlobal(module.limitGlobal)
+  code.get(registerLocal(1))
+  code.get(locals.index)
+  code.returnCallIndirect(tails.type, tails.table)
+  code.end()
+}
+
+function machineTailCall(ctx: FunctionContext, at: number): void {
+  const { code, module, locals } = ctx
   storeArguments(ctx, 3)
   saveFuel(ctx, true)
   storeStackTop(code, FRAME_SIZE)
   storeCallSite(code, at)
+  // The target may tail-call this program, which then starts anew.
+  code.getGlobal(module.limitGlobal)
+  code.set(locals.count)
+  code.getGlobal(module.fuelGlobal)
+  code.set(locals.scratch)
   code.call(module.tailCall)
   code.if()
+  code.get(locals.count)
+  code.setGlobal(module.limitGlobal)
+  code.get(locals.scratch)
+  code.setGlobal(module.fuelGlobal)
   pushFromArea(code, 0)
   code.op(Op.return)
   code.end()
@@ -80,26 +134,26 @@ function callLocal(ctx: FunctionContext, target: number, at: number): void {
   afterFunctions(ctx)
 }
 
-/** Traps when there is no stack for another frame. */
-function checkStack(ctx: FunctionContext, at: number): void {
+/** Traps when there is no stack for another frame, `below` so many bytes. */
+function checkStack(ctx: FunctionContext, at: number, below: number = 0): void {
   const { code } = ctx
   setPlace(ctx, at, 'operation')
-  pushNextFrame(code)
+  pushNextFrame(code, below)
   code.getGlobal(ctx.module.limitGlobal)
   code.op(Op.i32_lt_u)
   trapIf(ctx)
 }
 
-function pushNextFrame(code: CodeSink): void {
+function pushNextFrame(code: CodeSink, below: number): void {
   code.get(BASE_LOCAL)
-  code.i32(FRAME_SIZE)
+  code.i32(FRAME_SIZE + below)
   code.op(Op.i32_sub)
 }
 
 /** Calls a function of the program; r0 is its result. */
-function callFunction(ctx: FunctionContext, target: number, pushArguments: () => void): void {
+function callFunction(ctx: FunctionContext, target: number, pushArguments: () => void, below: number = 0): void {
   const { code, module, program } = ctx
-  pushNextFrame(code)
+  pushNextFrame(code, below)
   pushArguments()
   code.call(module.functions + (program.functionAt.get(target) as number))
   code.set(registerLocal(0))
@@ -160,6 +214,70 @@ function emitLoop(ctx: FunctionContext, at: number): boolean {
   code.op(Op.i64_extend_i32_u)
   code.set(registerLocal(0))
   code.end()
+  afterFunctions(ctx)
+  return true
+}
+
+/**
+ * bpf_for_each_map_elem of a known array or hash with a known callback and no flags. False: nothing was written. r0 is
+ * the number of elements that were visited, of which the last one may have returned something else than 0 to stop.
+ */
+function emitForEach(ctx: FunctionContext, at: number): boolean {
+  const { code, locals, module } = ctx
+  const handle = ctx.values.constantAddress(1)
+  const callback = ctx.values.get(2)
+  const map = handle === null ? null : module.mapAt(handle)
+  if (map === null || map.hasMaps || callback?.kind !== 'function' || ctx.values.constantAddress(4) !== 0) return false
+  if (map.kind !== 'array' && map.kind !== 'hash' && map.kind !== 'lru') return false
+  saveFuel(ctx, true)
+  let value = w.add(w.get(locals.index), w.i32(map.valueOffset))
+  if (map.kind === 'array') value = w.add(w.mul(w.get(locals.count), w.i32(map.stride)), w.i32(map.base))
+  if (map.cpuStride !== 0) value = w.add(value, w.mul(cpu, w.i32(map.cpuStride)))
+  const visit = (key: Code, below: number): void => {
+    const pushArguments = (): void => {
+      code.i64Number(map.handle)
+      w.extend(key)(code)
+      w.extend(value)(code)
+      code.get(registerLocal(3))
+      code.i64(0)
+    }
+    callFunction(ctx, callback.slot, pushArguments, below)
+    w.set(locals.count, w.add(w.get(locals.count), w.i32(1)))(code)
+  }
+  w.set(locals.count, w.i32(0))(code)
+  if (map.kind === 'array') {
+    checkStack(ctx, at, KEY_SPACE)
+    const key = w.sub(w.get(BASE_LOCAL), w.i32(KEY_SPACE))
+    code.loop()
+    w.store(key, w.get(locals.count))(code)
+    visit(key, KEY_SPACE)
+    w.below(w.get(locals.count), w.i32(map.maxEntries))(code)
+  } else {
+    const next = module.function('next', NEXT_FUNCTION, nextBody)
+    const nextOf = (element: Code): Code =>
+      w.all(w.i32(map.handle), element, (c) => {
+        c.call(next)
+      })
+    w.set(locals.next, nextOf(w.i32(0)))(code)
+    w.get(locals.next)(code)
+    code.if()
+    ctx.control.depth++
+    checkStack(ctx, at)
+    ctx.control.depth--
+    code.loop()
+    w.set(locals.index, w.get(locals.next))(code)
+    w.set(locals.next, nextOf(w.get(locals.index)))(code)
+    visit(w.add(w.get(locals.index), w.i32(Element.KEY)), 0)
+    w.ne(w.get(locals.next), w.i32(0))(code)
+  }
+  code.get(registerLocal(0))
+  code.op(Op.i64_eqz)
+  code.op(Op.i32_and)
+  code.brIf(0)
+  code.end()
+  if (map.kind !== 'array') code.end()
+  w.extend(w.get(locals.count))(code)
+  code.set(registerLocal(0))
   afterFunctions(ctx)
   return true
 }

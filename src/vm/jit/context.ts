@@ -1,5 +1,6 @@
 import { BpfError } from '../../bytes/index.ts'
 import { FRAME_SIZE, JIT_ADDRESS, REGS_ADDRESS, STACK_TOP_ADDRESS, type MapLayout } from '../engine.ts'
+import type { FunctionFacts } from './facts.ts'
 import type { ProgramCode } from './program.ts'
 import type { BlockValues } from './values.ts'
 import { Op, ValueType, type CodeSink, type FunctionType } from './wasm/index.ts'
@@ -27,8 +28,24 @@ export interface ModuleIndices {
   readonly limitGlobal: number
   /** What is known of the map with a handle. */
   mapAt(handle: number): MapLayout | null
-  /** Function that finds keys of this size in hashes, see maps.ts. */
+  /** Function that finds keys of this size in hashes, see hash-code.ts. */
   findFunction(keySize: number): number
+  /** The function with this name, made at the first call. */
+  function(name: string, type: FunctionType, body: () => CodeSink): number
+  /** Import that gives the time in ns as f64, -1 when there is none. */
+  readonly clock: number
+  /** Type and table of tail calls, null when they go through the machine. */
+  readonly tails: { readonly type: number; readonly table: number } | null
+  /** Whether the program uses a map of maps. */
+  readonly hasInnerMaps: boolean
+  /** The only ring buffer that the program uses, or null. */
+  readonly onlyRing: MapLayout | null
+}
+
+/** What other programs call by a tail call: bottom of the frame, lowest frame, r1; result r0. */
+export const TAIL_FUNCTION: FunctionType = {
+  params: [ValueType.I32, ValueType.I32, ValueType.I64],
+  results: [ValueType.I64],
 }
 
 /** What the translation of one BPF function needs. */
@@ -39,12 +56,17 @@ export interface FunctionContext {
   readonly locals: Locals
   /** What is known of the registers at this point. */
   readonly values: BlockValues
+  readonly facts: FunctionFacts
+  /** First slot of the function. */
+  readonly start: number
   /** Open levels around what is being written, inside of the block that traps leave. */
   readonly control: { depth: number }
   /** Whether calls of helpers must carry the fuel over: only when they can call back. */
   readonly sharesFuel: boolean
   readonly hasMachineCalls: boolean
   readonly faultReadsZero: boolean
+  /** Whether this is the entry, and nothing in the program calls it. */
+  readonly isOnlyEntry: boolean
 }
 
 /** Wasm locals of a BPF function beside the registers; -1 for what a function does not need. */
@@ -56,8 +78,10 @@ export interface Locals {
   readonly scratch: number
   /** i32: key or element of a lookup, iteration of a bpf_loop. */
   readonly index: number
-  /** i32: iterations of a bpf_loop. */
+  /** i32: iterations of a bpf_loop, elements that a bpf_for_each_map_elem has visited. */
   readonly count: number
+  /** i32: next element to visit. */
+  readonly next: number
   /** i32: where a trap happened, see trap.ts. */
   readonly place: number
   /** i64, in functions with loops. */

@@ -4,7 +4,10 @@ import {
   FRAME_SIZE,
   JIT_ADDRESS,
   MAX_FRAMES,
+  NO_TAIL_ENTRY,
+  STACK_SLACK,
   STACK_TOP_ADDRESS,
+  TAIL_PROGRAM_ADDRESS,
   type CompiledCode,
   type Engine,
   type Machine,
@@ -69,11 +72,23 @@ function checkHelpers(program: ProgramCode, machine: Machine): void {
   })
 }
 
+/** Programs that tail calls lead to, by their place in the machine's table. */
+const targets = new WeakMap<Machine, Map<number, ProgramCode>>()
+
+function targetsOf(machine: Machine): Map<number, ProgramCode> {
+  let known = targets.get(machine)
+  if (known === undefined) targets.set(machine, (known = new Map<number, ProgramCode>()))
+  return known
+}
+
 class JitCode implements CompiledCode {
   readonly #program: ProgramCode
   readonly #machine: Machine
   readonly #exports: JitExports
   #words: Uint32Array
+  /** Place in the table of tail calls, 0 for none, and how often it is in use. */
+  #tail = 0
+  #tailUses = 0
 
   constructor(program: ProgramCode, machine: Machine, module: WebAssembly.Module) {
     this.#program = program
@@ -86,34 +101,56 @@ class JitCode implements CompiledCode {
         const op = at === null ? null : (program.operations[at] ?? null)
         throw trapError(program.code, at, makeTrap(place, op, low, high, machine.fuel))
       },
+      clock: machine.clock ?? Date.now,
       callKfunc: (id) => machine.callKfunc(id),
       tailCall: () => (machine.tailCall() ? 1 : 0),
       loadPacket: (offset, size) => (machine.loadPacket(offset, size) ? 1 : 0),
     }
+    if (machine.tails) env.tails = machine.tails.table
     for (const id of program.helpers) {
       env[helperImport(id)] = machine.helper?.(id) ?? ((): void => machine.callHelper(id))
     }
-    this.#exports = new WebAssembly.Instance(module, { env: { ...env } }).exports as unknown as JitExports
+    this.#exports = new WebAssembly.Instance(module, { env: { ...env } as WebAssembly.ModuleImports })
+      .exports as unknown as JitExports
   }
 
   run(ctx: number): void {
     const top = this.#word(STACK_TOP_ADDRESS)
+    const tail = this.#word(TAIL_PROGRAM_ADDRESS)
+    if (tail !== 0) this.#words[TAIL_PROGRAM_ADDRESS / 4] = 0
     try {
       this.#exports.run(ctx, top, this.#limit(top))
     } catch (cause) {
       throw this.#stopped(cause, top)
     }
+    // What a program that was entered by a tail call goes on with.
+    if (tail !== 0) this.#setWord(TAIL_PROGRAM_ADDRESS, tail)
   }
 
-  repeat(ctx: number, times: number): boolean {
-    if (this.#program.hasTailCalls) return false
+  repeat(ctx: number, times: number): void {
     const top = this.#word(STACK_TOP_ADDRESS)
     try {
       this.#exports.repeat(ctx, top, this.#limit(top), times)
     } catch (cause) {
       throw this.#stopped(cause, top)
     }
-    return true
+  }
+
+  retainTail(): number {
+    const { tails } = this.#machine
+    // Helpers would call a callback of the program that began the run.
+    if (!tails || this.#program.hasCallbacks) return NO_TAIL_ENTRY
+    if (this.#tailUses++ === 0) {
+      this.#tail = tails.add(this.#exports.tail)
+      targetsOf(this.#machine).set(this.#tail, this.#program)
+    }
+    return this.#tail
+  }
+
+  releaseTail(): void {
+    if (this.#tailUses === 0 || --this.#tailUses > 0) return
+    this.#machine.tails?.remove(this.#tail)
+    targetsOf(this.#machine).delete(this.#tail)
   }
 
   call(index: number): void {
@@ -129,7 +166,7 @@ class JitCode implements CompiledCode {
   }
 
   #limit(top: number): number {
-    return Math.max(this.#machine.stackLimit(), top - MAX_FRAMES * FRAME_SIZE)
+    return Math.max(this.#machine.stackLimit(), top - MAX_FRAMES * FRAME_SIZE - STACK_SLACK)
   }
 
   /** A word of the guard; the view goes stale, with length 0, when the memory grows. */
@@ -138,10 +175,16 @@ class JitCode implements CompiledCode {
     return this.#words[address / 4] as number
   }
 
+  #setWord(address: number, value: number): void {
+    this.#word(address)
+    this.#words[address / 4] = value
+  }
+
   #stopped(cause: unknown, top: number): unknown {
     const site = this.#word(JIT_ADDRESS)
+    const tail = this.#word(TAIL_PROGRAM_ADDRESS)
     this.#words[STACK_TOP_ADDRESS / 4] = top
-    const { code } = this.#program
+    const { code } = (tail === 0 ? undefined : targetsOf(this.#machine).get(tail)) ?? this.#program
     // Nothing that the translator writes traps by itself, but a program may have overwritten a map's descriptor.
     if (cause instanceof WebAssembly.RuntimeError) return trapError(code, null, new Trap('memory', cause.message))
     return trapError(code, site, cause)

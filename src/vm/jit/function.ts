@@ -11,6 +11,7 @@ import {
   type FunctionContext,
   type ModuleIndices,
 } from './context.ts'
+import { analyseFunction } from './facts.ts'
 import { buildFlow, type Flow } from './flow.ts'
 import { emitAtomic, emitLoad, emitStore, refreshSpan } from './memory.ts'
 import type { FunctionCode, ProgramCode } from './program.ts'
@@ -39,6 +40,7 @@ export function translateFunction(program: ProgramCode, func: FunctionCode, modu
       scratch: code.addLocal(ValueType.I64),
       index: code.addLocal(ValueType.I32),
       count: code.addLocal(ValueType.I32),
+      next: code.addLocal(ValueType.I32),
       place: code.addLocal(ValueType.I32),
       fuel: flow.hasLoops ? code.addLocal(ValueType.I64) : -1,
       mayGoto: func.hasMayGoto ? code.addLocal(ValueType.I32) : -1,
@@ -46,9 +48,12 @@ export function translateFunction(program: ProgramCode, func: FunctionCode, modu
     },
     control: { depth: 0 },
     values: new BlockValues(),
+    facts: analyseFunction(program, func, module.memorySize),
+    start: cfg.start,
     sharesFuel: program.hasCallbacks,
     hasMachineCalls: func.hasMachineCalls,
     faultReadsZero: program.code.faultReadsZero,
+    isOnlyEntry: func.index === 0 && !program.isEntryCalled,
   }
   code.block()
   emitPrologue(ctx, func)
@@ -90,7 +95,7 @@ function emitBlocks(ctx: FunctionContext, func: FunctionCode, flow: Flow): void 
   const { insns } = ctx.program.code
   new StructuredWalk(ctx, func.cfg, flow, {
     emitBody(start, end) {
-      values.reset()
+      ctx.facts.enter(func.cfg.blockOf[start - func.cfg.start] as number, values)
       for (let at = start; at < end; at += slotsAt(insns, at)) {
         const op = ctx.program.operations[at] as Operation
         emitOperation(ctx, op, at)

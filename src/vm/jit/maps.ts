@@ -1,48 +1,156 @@
-import { HelperId } from '../../uapi/index.ts'
+import { HelperId, UpdateFlag } from '../../uapi/index.ts'
 import type { HelperCall } from '../../isa/index.ts'
-import { CPU_ADDRESS, type MapLayout } from '../engine.ts'
-import { Descriptor, Element } from '../runtime/maps/descriptor.ts'
-import { registerLocal, type FunctionContext } from './context.ts'
-import { checkAccess, pushAddress } from './memory.ts'
-import { CodeSink, Op, ValueType, type FunctionType } from './wasm/index.ts'
+import { GUARD_SIZE, type MapLayout } from '../engine.ts'
+import { Element } from '../runtime/maps/descriptor.ts'
+import { pushRegister, pushRegister32, registerLocal, type FunctionContext } from './context.ts'
+import { cpu, DELETE_FUNCTION, deleteBody, SLOW, UPDATE_FUNCTION, updateBody } from './hash-code.ts'
+import {
+  ARRAY_UPDATE_FUNCTION,
+  arrayUpdateBody,
+  COMMIT_FUNCTION,
+  commitBody,
+  CSUM_FUNCTION,
+  csumDiffBody,
+  LOOKUP_FUNCTION,
+  lookupBody,
+  RESERVE_FUNCTION,
+  reserveBody,
+} from './map-code.ts'
+import { checkAccess, pushAddress, pushOutside } from './memory.ts'
+import { Op, ValueType, w, type Code } from './wasm/index.ts'
 
 /** Keys that are longer are looked up by the helper. */
 const MAX_KEY_SIZE = 64
+/** Values that are longer are copied by the helper. */
+const MAX_VALUE_SIZE = 4096
 
 /**
- * Writes a helper call without leaving wasm, when that can be done: lookups in a map that is known, and the number of
- * the CPU. False: nothing was written.
+ * Writes a helper call without leaving wasm, when that can be done; `callHelper` writes the call for what turns out to
+ * be no such case when it runs. False: nothing was written.
  */
-export function emitInlineHelper(ctx: FunctionContext, op: HelperCall, at: number): boolean {
+export function emitInlineHelper(ctx: FunctionContext, op: HelperCall, at: number, callHelper: () => void): boolean {
+  const { code, module } = ctx
+  const fast = new FastPath(ctx, callHelper)
   switch (op.imm) {
     case HelperId.get_smp_processor_id:
-      pushCpu(ctx.code)
-      ctx.code.op(Op.i64_extend_i32_u)
-      ctx.code.set(registerLocal(0))
+      cpu(code)
+      code.op(Op.i64_extend_i32_u)
+      code.set(registerLocal(0))
+      return true
+    case HelperId.ktime_get_ns:
+    case HelperId.ktime_get_boot_ns:
+      if (module.clock === -1) return false
+      code.call(module.clock)
+      code.op(Op.i64_trunc_f64_u)
+      code.set(registerLocal(0))
       return true
     case HelperId.map_lookup_elem:
-      return emitLookup(ctx, at)
+      return emitLookup(ctx, at, fast)
+    case HelperId.map_update_elem:
+      return emitUpdate(ctx, fast)
+    case HelperId.map_delete_elem:
+      return emitDelete(ctx, fast)
+    case HelperId.ringbuf_reserve:
+      return emitReserve(ctx)
+    case HelperId.ringbuf_submit:
+    case HelperId.ringbuf_discard:
+      return emitCommit(ctx, fast, op.imm === HelperId.ringbuf_discard)
+    case HelperId.csum_diff:
+      return emitCsumDiff(ctx, fast)
     default:
       return false
   }
 }
 
-function pushCpu(code: CodeSink): void {
-  code.i32(0)
-  code.memory(Op.i32_load, CPU_ADDRESS)
+/** Code that leaves what it cannot do to the helper. */
+class FastPath {
+  readonly #ctx: FunctionContext
+  readonly #callHelper: () => void
+
+  constructor(ctx: FunctionContext, callHelper: () => void) {
+    this.#ctx = ctx
+    this.#callHelper = callHelper
+  }
+
+  /**
+   * r0 is the result of `call`, an i32 that is extended, unless it is SLOW or one of the memory ranges (register and
+   * size) or numbers (registers that have to be below 2^32) is none: then the helper decides.
+   */
+  emit(
+    ranges: readonly (readonly [register: number, size: number])[],
+    numbers: readonly number[],
+    call: Code,
+    signed: boolean,
+  ): true {
+    const { code, locals } = this.#ctx
+    code.block()
+    code.block()
+    for (const [register, size] of ranges) {
+      if (pushOutside(this.#ctx, register, size)) code.brIf(0)
+    }
+    for (const register of numbers) {
+      pushRegister(this.#ctx, register)
+      code.i64(32)
+      code.op(Op.i64_shr_u)
+      code.op(Op.i32_wrap_i64)
+      code.brIf(0)
+    }
+    call(code)
+    code.tee(locals.index)
+    code.i32(SLOW)
+    code.op(Op.i32_eq)
+    code.brIf(0)
+    code.get(locals.index)
+    code.op(signed ? Op.i64_extend_i32_s : Op.i64_extend_i32_u)
+    code.set(registerLocal(0))
+    code.br(1)
+    code.end()
+    this.#callHelper()
+    code.end()
+    return true
+  }
 }
 
+/** The map that r1 is known to be. */
+function knownMap(ctx: FunctionContext, register: number): MapLayout | null {
+  const handle = ctx.values.constantAddress(register)
+  return handle === null ? null : ctx.module.mapAt(handle)
+}
+
+const isHash = (map: MapLayout): boolean => map.kind === 'hash' || map.kind === 'lru'
+
 /** bpf_map_lookup_elem: r0 is the address of the value for the key at r2, or 0. */
-function emitLookup(ctx: FunctionContext, at: number): boolean {
-  const handle = ctx.values.constantAddress(1)
-  const map = handle === null ? null : ctx.module.mapAt(handle)
-  if (map === null || map.keySize > MAX_KEY_SIZE) return false
+function emitLookup(ctx: FunctionContext, at: number, fast: FastPath): boolean {
+  const map = knownMap(ctx, 1)
+  const { code, module } = ctx
+  if (map === null) {
+    if (ctx.values.constantAddress(1) !== null || !module.hasInnerMaps) return false
+    const find = module.findFunction(4)
+    const lookup = module.function('lookup', LOOKUP_FUNCTION, () => lookupBody(find))
+    return fast.emit([], [1, 2], callOf(ctx, lookup, [1, 2]), false)
+  }
+  if (map.keySize > MAX_KEY_SIZE || (map.kind !== 'array' && !isHash(map))) return false
   checkAccess(ctx, 2, 0, map.keySize, at)
   if (map.kind === 'array') arrayValue(ctx, map)
   else hashValue(ctx, map)
-  ctx.code.op(Op.i64_extend_i32_u)
-  ctx.code.set(registerLocal(0))
+  if (map.hasMaps) {
+    code.tee(ctx.locals.index)
+    code.if(ValueType.I32)
+    w.load(w.get(ctx.locals.index))(code)
+    code.else()
+    code.i32(0)
+    code.end()
+  }
+  code.op(Op.i64_extend_i32_u)
+  code.set(registerLocal(0))
   return true
+}
+
+function callOf(ctx: FunctionContext, target: number, registers: readonly number[]): Code {
+  return (code) => {
+    for (const register of registers) pushRegister32(ctx, register)
+    code.call(target)
+  }
 }
 
 function arrayValue(ctx: FunctionContext, map: MapLayout): void {
@@ -53,7 +161,7 @@ function arrayValue(ctx: FunctionContext, map: MapLayout): void {
   code.op(Op.i32_mul)
   code.i32(map.base)
   code.op(Op.i32_add)
-  addCpuOffset(code, map)
+  addCpuOffset(ctx, map)
   code.i32(0)
   code.get(locals.index)
   code.i32(map.maxEntries)
@@ -71,146 +179,103 @@ function hashValue(ctx: FunctionContext, map: MapLayout): void {
   code.i32(map.handle)
   code.call(ctx.module.findFunction(map.keySize))
   code.tee(locals.index)
+  if (map.kind === 'lru') {
+    code.if()
+    w.store(w.get(locals.index), w.i32(1), Element.REFERENCED)(code)
+    code.end()
+    code.get(locals.index)
+  }
   code.i32(map.valueOffset)
   code.op(Op.i32_add)
-  addCpuOffset(code, map)
+  addCpuOffset(ctx, map)
   code.i32(0)
   code.get(locals.index)
   code.op(Op.select)
 }
 
-function addCpuOffset(code: CodeSink, map: MapLayout): void {
+function addCpuOffset({ code }: FunctionContext, map: MapLayout): void {
   if (map.cpuStride === 0) return
-  pushCpu(code)
+  cpu(code)
   code.i32(map.cpuStride)
   code.op(Op.i32_mul)
   code.op(Op.i32_add)
 }
 
-/** Parameters of a find function: address of the key, handle of the map; result: the element or 0. */
-export const FIND_FUNCTION: FunctionType = { params: [ValueType.I32, ValueType.I32], results: [ValueType.I32] }
-
-/** HashTable.find() for keys of one size. */
-export function findBody(keySize: number): CodeSink {
-  const [key, handle] = [0, 1]
-  const code = new CodeSink(2)
-  const hash = code.addLocal(ValueType.I32)
-  const element = code.addLocal(ValueType.I32)
-  writeHash(code, keySize, key, hash)
-  code.get(handle)
-  code.memory(Op.i32_load, Descriptor.BASE)
-  code.get(hash)
-  code.get(handle)
-  code.memory(Op.i32_load, Descriptor.STRIDE)
-  code.op(Op.i32_and)
-  code.i32(2)
-  code.op(Op.i32_shl)
-  code.op(Op.i32_add)
-  code.memory(Op.i32_load, 0)
-  code.set(element)
-  code.loop()
-  code.get(element)
-  code.op(Op.i32_eqz)
-  code.if()
-  code.i32(0)
-  code.op(Op.return)
-  code.end()
-  code.get(element)
-  code.memory(Op.i32_load, Element.HASH)
-  code.get(hash)
-  code.op(Op.i32_eq)
-  code.if()
-  pushKeyDifference(code, keySize, key, element)
-  code.op(Op.i32_eqz)
-  code.if()
-  code.get(element)
-  code.op(Op.return)
-  code.end()
-  code.end()
-  code.get(element)
-  code.memory(Op.i32_load, Element.NEXT)
-  code.set(element)
-  code.br(0)
-  code.end()
-  code.op(Op.unreachable)
-  return code
+/** Flags of an update that are 0 to 2, or null. */
+function knownFlags(ctx: FunctionContext, register: number): number | null {
+  const flags = ctx.values.constantAddress(register)
+  return flags !== null && flags <= UpdateFlag.EXIST ? flags : null
 }
 
-/** HashTable.hashOf(): words, then what is left, then a final mix (MurmurHash3, 32 bits). */
-function writeHash(code: CodeSink, keySize: number, key: number, hash: number): void {
-  code.i32(keySize)
-  code.set(hash)
-  let at = 0
-  for (; at + 4 <= keySize; at += 4) {
-    code.get(key)
-    code.memory(Op.i32_load, at)
-    mixWord(code, hash)
+function emitUpdate(ctx: FunctionContext, fast: FastPath): boolean {
+  const map = knownMap(ctx, 1)
+  const flags = knownFlags(ctx, 4)
+  if (map === null || flags === null || map.hasMaps || map.hasFields || map.valueSize > MAX_VALUE_SIZE) return false
+  const { module } = ctx
+  let update: number
+  if (map.kind === 'array') {
+    const body = (): ReturnType<typeof arrayUpdateBody> => arrayUpdateBody(map, flags)
+    update = module.function(`update_${map.handle}_${flags}`, ARRAY_UPDATE_FUNCTION, body)
+  } else {
+    if (map.kind !== 'hash' || map.keySize > MAX_KEY_SIZE || (map.spare === 0 && map.cpuStride === 0)) return false
+    update = module.function(`update_${map.handle}_${flags}`, UPDATE_FUNCTION, () => updateBody(map, flags))
   }
-  if (at < keySize) {
-    for (let shift = 0; at < keySize; at++, shift += 8) {
-      code.get(key)
-      code.memory(Op.i32_load8_u, at)
-      if (shift === 0) continue
-      code.i32(shift)
-      code.op(Op.i32_shl)
-      code.op(Op.i32_or)
-    }
-    mixWord(code, hash)
+  const ranges = [
+    [2, map.keySize],
+    [3, map.valueSize],
+  ] as const
+  return fast.emit(ranges, [], callOf(ctx, update, [2, 3]), true)
+}
+
+function emitDelete(ctx: FunctionContext, fast: FastPath): boolean {
+  const map = knownMap(ctx, 1)
+  if (map === null || map.kind !== 'hash' || map.hasMaps || map.hasFields) return false
+  if (map.keySize > MAX_KEY_SIZE || map.spare === 0) return false
+  const remove = ctx.module.function(`delete_${map.handle}`, DELETE_FUNCTION, () => deleteBody(map))
+  return fast.emit([[2, map.keySize]], [], callOf(ctx, remove, [2]), true)
+}
+
+function emitReserve(ctx: FunctionContext): boolean {
+  const map = knownMap(ctx, 1)
+  const size = ctx.values.constantAddress(2)
+  const flags = ctx.values.constantAddress(3)
+  if (map?.kind !== 'ringbuf' || size === null || size > GUARD_SIZE || size + 8 > map.stride || flags !== 0)
+    return false
+  const reserve = ctx.module.function(`reserve_${map.handle}_${size}`, RESERVE_FUNCTION, () => reserveBody(map, size))
+  ctx.code.call(reserve)
+  ctx.code.op(Op.i64_extend_i32_u)
+  ctx.code.set(registerLocal(0))
+  return true
+}
+
+function emitCommit(ctx: FunctionContext, fast: FastPath, discard: boolean): boolean {
+  const { module } = ctx
+  // The record says nothing of its ring: most programs have one.
+  const map = module.onlyRing
+  if (map === null) return false
+  const commit = module.function(`commit_${map.handle}`, COMMIT_FUNCTION, () => commitBody(map))
+  const call: Code = (code) => {
+    pushRegister32(ctx, 1)
+    code.i32(discard ? 1 : 0)
+    code.call(commit)
   }
-  xorShift(code, hash, 16)
-  multiply(code, hash, 0x85ebca6b)
-  xorShift(code, hash, 13)
-  multiply(code, hash, 0xc2b2ae35)
-  xorShift(code, hash, 16)
+  return fast.emit([], [1], call, false)
 }
 
-/** Mixes the word on the stack into the hash. */
-function mixWord(code: CodeSink, hash: number): void {
-  code.i32(0xcc9e2d51)
-  code.op(Op.i32_mul)
-  code.i32(15)
-  code.op(Op.i32_rotl)
-  code.i32(0x1b873593)
-  code.op(Op.i32_mul)
-  code.get(hash)
-  code.op(Op.i32_xor)
-  code.i32(13)
-  code.op(Op.i32_rotl)
-  code.i32(5)
-  code.op(Op.i32_mul)
-  code.i32(0xe6546b64)
-  code.op(Op.i32_add)
-  code.set(hash)
+/** bpf_csum_diff of sizes that are known. */
+function emitCsumDiff(ctx: FunctionContext, fast: FastPath): boolean {
+  const fromSize = ctx.values.constantAddress(2)
+  const toSize = ctx.values.constantAddress(4)
+  if (fromSize === null || toSize === null || fromSize > GUARD_SIZE || toSize > GUARD_SIZE) return false
+  const diff = ctx.module.function('csum_diff', CSUM_FUNCTION, csumDiffBody)
+  const ranges = [[1, fromSize] as const, [3, toSize] as const].filter(([, size]) => size > 0)
+  return fast.emit(ranges, [], callOf(ctx, diff, [1, 2, 3, 4, 5]), false)
 }
 
-function xorShift(code: CodeSink, hash: number, by: number): void {
-  code.get(hash)
-  code.get(hash)
-  code.i32(by)
-  code.op(Op.i32_shr_u)
-  code.op(Op.i32_xor)
-  code.set(hash)
-}
-
-function multiply(code: CodeSink, hash: number, by: number): void {
-  code.get(hash)
-  code.i32(by)
-  code.op(Op.i32_mul)
-  code.set(hash)
-}
-
-/** Pushes 0 when the element's key is the one at `key`. Words of 4 bytes, as keys are mostly written. */
-function pushKeyDifference(code: CodeSink, keySize: number, key: number, element: number): void {
-  let at = 0
-  while (at < keySize) {
-    const isWord = at + 4 <= keySize
-    const load = isWord ? Op.i32_load : Op.i32_load8_u
-    code.get(key)
-    code.memory(load, at)
-    code.get(element)
-    code.memory(load, Element.KEY + at)
-    code.op(Op.i32_xor)
-    if (at > 0) code.op(Op.i32_or)
-    at += isWord ? 4 : 1
-  }
-}
+/** Helpers above that read memory through registers. */
+export const INLINE_MEMORY_HELPERS: ReadonlySet<number> = new Set<number>([
+  HelperId.map_lookup_elem,
+  HelperId.map_update_elem,
+  HelperId.map_delete_elem,
+  HelperId.csum_diff,
+])

@@ -1,7 +1,16 @@
-import { HelperId } from '../../uapi/index.ts'
 import type { AccessSize, AtomicOp, Operation } from '../../isa/index.ts'
 import { FRAME_SIZE, GUARD_SIZE } from '../engine.ts'
-import { BASE_LOCAL, pushRegister, registerLocal, setRegister, type FunctionContext } from './context.ts'
+import {
+  BASE_LOCAL,
+  pushRegister,
+  pushRegister32,
+  registerLocal,
+  setRegister,
+  type FunctionContext,
+} from './context.ts'
+import { INLINE_MEMORY_HELPERS } from './maps.ts'
+import { Check } from './facts.ts'
+import { placeOf, type Place } from './places.ts'
 import { setPlace, trapIf } from './trap.ts'
 import { Op, ValueType } from './wasm/index.ts'
 
@@ -14,26 +23,8 @@ const SIGNED_LOADS: Record<AccessSize, Op> = {
 }
 const STORES: Record<AccessSize, Op> = { 1: Op.i64_store8, 2: Op.i64_store16, 4: Op.i64_store32, 8: Op.i64_store }
 
-/** Where an access goes, as far as it is known when the program is compiled. */
-type Place =
-  /** In the function's own frame, this far above its bottom. */
-  | { readonly kind: 'frame'; readonly offset: number }
-  /** At this address, which is memory. */
-  | { readonly kind: 'constant'; readonly address: number }
-  /** Anywhere. */
-  | null
-
-/** Accesses whose place is known need no check. */
-function placeOf(ctx: FunctionContext, register: number, off: number, size: number): Place {
-  const value = ctx.values.get(register)
-  if (value?.kind === 'frame') {
-    const offset = FRAME_SIZE + value.offset + off
-    return offset >= 0 && offset + size <= FRAME_SIZE ? { kind: 'frame', offset } : null
-  }
-  if (value?.kind !== 'constant' || value.high !== 0) return null
-  const address = (value.low >>> 0) + off
-  // Memory never gets smaller.
-  return address >= GUARD_SIZE && address + size <= ctx.module.memorySize ? { kind: 'constant', address } : null
+function placeAt(ctx: FunctionContext, register: number, off: number, size: number): Place {
+  return placeOf(ctx.values, { register, off, size }, ctx.module.memorySize)
 }
 
 /**
@@ -52,16 +43,49 @@ function pushOutOfBounds(ctx: FunctionContext, register: number, off: number, si
 
 /** Checks an access; a bad one traps. Afterwards pushAddress() may be used, more than once. */
 export function checkAccess(ctx: FunctionContext, register: number, off: number, size: number, at: number): void {
-  if (placeOf(ctx, register, off, size) !== null) return
+  if (placeAt(ctx, register, off, size) !== null) return
   setPlace(ctx, at, 'operation')
   pushOutOfBounds(ctx, register, off, size)
   trapIf(ctx)
 }
 
+/** Checks what an instruction accesses, unless it is known to be good, and what else its check covers. */
+function checkInsn(ctx: FunctionContext, register: number, off: number, size: number, at: number): void {
+  const how = ctx.facts.checks[at - ctx.start]
+  if (how === Check.NONE) return
+  const group = how === Check.GROUP ? ctx.facts.groups.get(at) : undefined
+  if (group === undefined) return checkAccess(ctx, register, off, size, at)
+  const { code, locals } = ctx
+  pushRegister(ctx, register)
+  code.i64(group.low - GUARD_SIZE)
+  code.op(Op.i64_add)
+  code.get(locals.span)
+  code.i64(group.high - group.low)
+  code.op(Op.i64_sub)
+  code.op(Op.i64_gt_u)
+  code.if()
+  ctx.control.depth++
+  // One of them is bad: the first one in the program's order traps.
+  for (const { at: slot, access } of group.members) {
+    setPlace(ctx, slot, 'operation')
+    pushOutOfBounds(ctx, access.register, access.off, access.size)
+    trapIf(ctx)
+  }
+  ctx.control.depth--
+  code.end()
+}
+
+/** Pushes whether `size` bytes at a register are not all memory; false, and nothing is pushed, when they are known. */
+export function pushOutside(ctx: FunctionContext, register: number, size: number): boolean {
+  if (placeAt(ctx, register, 0, size) !== null) return false
+  pushOutOfBounds(ctx, register, 0, size)
+  return true
+}
+
 /** Pushes the i32 address of the access checked last; returns the constant offset that belongs to it. */
 export function pushAddress(ctx: FunctionContext, register: number, off: number, size: number): number {
-  const { code, locals } = ctx
-  const place = placeOf(ctx, register, off, size)
+  const { code } = ctx
+  const place = placeAt(ctx, register, off, size)
   if (place?.kind === 'frame') {
     code.get(BASE_LOCAL)
     return place.offset
@@ -70,9 +94,11 @@ export function pushAddress(ctx: FunctionContext, register: number, off: number,
     code.i32(0)
     return place.address
   }
-  code.get(locals.address)
-  code.op(Op.i32_wrap_i64)
-  return GUARD_SIZE - size
+  pushRegister32(ctx, register)
+  if (off >= 0) return off
+  code.i32(off)
+  code.op(Op.i32_add)
+  return 0
 }
 
 type Load = Extract<Operation, { kind: 'load' | 'loadAcquire' }>
@@ -81,14 +107,18 @@ export function emitLoad(ctx: FunctionContext, op: Load, at: number): void {
   const { code } = ctx
   const signed = op.kind === 'load' && op.signed
   const opcode = (signed ? SIGNED_LOADS : LOADS)[op.size]
-  const zeroes = ctx.faultReadsZero && op.kind === 'load' && placeOf(ctx, op.src, op.off, op.size) === null
+  const zeroes =
+    ctx.faultReadsZero &&
+    op.kind === 'load' &&
+    ctx.facts.checks[at - ctx.start] !== Check.NONE &&
+    placeAt(ctx, op.src, op.off, op.size) === null
   if (zeroes) {
     pushOutOfBounds(ctx, op.src, op.off, op.size)
     code.if(ValueType.I64)
     code.i64(0)
     code.else()
   } else {
-    checkAccess(ctx, op.src, op.off, op.size, at)
+    checkInsn(ctx, op.src, op.off, op.size, at)
   }
   const offset = pushAddress(ctx, op.src, op.off, op.size)
   code.memory(opcode, offset)
@@ -99,7 +129,7 @@ export function emitLoad(ctx: FunctionContext, op: Load, at: number): void {
 type Store = Extract<Operation, { kind: 'store' | 'storeRelease' }>
 
 export function emitStore(ctx: FunctionContext, op: Store, at: number): void {
-  checkAccess(ctx, op.dst, op.off, op.size, at)
+  checkInsn(ctx, op.dst, op.off, op.size, at)
   const offset = pushAddress(ctx, op.dst, op.off, op.size)
   if (op.kind === 'store' && op.src === null) ctx.code.i64(op.imm)
   else pushRegister(ctx, op.src as number)
@@ -117,7 +147,7 @@ const ATOMICS: Record<Exclude<AtomicOp, 'xchg' | 'cmpxchg'>, Op> = {
 export function emitAtomic(ctx: FunctionContext, op: Extract<Operation, { kind: 'atomic' }>, at: number): void {
   const { code, locals } = ctx
   const { dst, src, off, size } = op
-  checkAccess(ctx, dst, off, size, at)
+  checkInsn(ctx, dst, off, size, at)
   if (op.fetch) {
     const offset = pushAddress(ctx, dst, off, size)
     code.memory(LOADS[size], offset)
@@ -157,8 +187,7 @@ export function mayNeedCheck(op: Operation): boolean {
   if (op.kind === 'store' || op.kind === 'storeRelease' || op.kind === 'atomic') {
     return !inFrame(op.dst, op.off, op.size)
   }
-  // The key of a lookup.
-  return op.kind === 'call' && op.call === 'helper' && op.imm === HelperId.map_lookup_elem
+  return op.kind === 'call' && op.call === 'helper' && INLINE_MEMORY_HELPERS.has(op.imm)
 }
 
 /** Sets the span local from the memory's size, which calls may have changed. */

@@ -1,11 +1,21 @@
-import { helperName } from '../../uapi/index.ts'
-import { FRAME_SIZE, JIT_ADDRESS, REGS_ADDRESS, STACK_TOP_ADDRESS, type Machine } from '../engine.ts'
-import { BPF_FUNCTION, pushFromArea, type ModuleIndices } from './context.ts'
+import { HelperId, helperName } from '../../uapi/index.ts'
+import {
+  FRAME_SIZE,
+  JIT_ADDRESS,
+  REGS_ADDRESS,
+  STACK_TOP_ADDRESS,
+  TAIL_CALLS_ADDRESS,
+  TAIL_PROGRAM_ADDRESS,
+  type Machine,
+  type MapLayout,
+} from '../engine.ts'
+import { LdImm64Pseudo } from '../../isa/index.ts'
+import { BPF_FUNCTION, TAIL_FUNCTION, pushFromArea, type ModuleIndices } from './context.ts'
 import { translateFunction } from './function.ts'
-import { FIND_FUNCTION, findBody } from './maps.ts'
+import { FIND_FUNCTION, findBody } from './hash-code.ts'
 import type { ProgramCode } from './program.ts'
 import { NO_PLACE } from './trap.ts'
-import { CodeSink, ModuleBuilder, Op, ValueType, type FunctionType } from './wasm/index.ts'
+import { CodeSink, ModuleBuilder, Op, ValueType, w, type FunctionType } from './wasm/index.ts'
 
 const { I32, I64 } = ValueType
 
@@ -20,9 +30,11 @@ export interface JitImports {
   callKfunc(id: number): void
   tailCall(): number
   loadPacket(offset: number, size: number): number
+  clock(): number
+  tails?: WebAssembly.Table
   memory: WebAssembly.Memory
   /** One for each helper, by helperImport(). */
-  [helper: string]: WebAssembly.ImportValue
+  [helper: string]: WebAssembly.ImportValue | undefined
 }
 
 /** What an instance exports. */
@@ -31,6 +43,8 @@ export interface JitExports {
   run(ctx: number, top: number, limit: number): void
   /** run() `times` times. */
   repeat(ctx: number, top: number, limit: number, times: number): void
+  /** For tail calls from other programs: TAIL_FUNCTION. */
+  readonly tail: unknown
   /** Runs function `index` with arguments and result in the register area, its frame below `top`. */
   call(index: number, top: number): void
 }
@@ -49,14 +63,31 @@ export function buildModule(program: ProgramCode, machine: Machine): Uint8Array<
   const tailCall = builder.importFunction('env', 'tailCall', signature([], [I32]))
   const loadPacket = builder.importFunction('env', 'loadPacket', signature([I32, I32], [I32]))
   const helpers = new Map<number, number>()
+  const usesClock =
+    machine.clock && (program.helpers.has(HelperId.ktime_get_ns) || program.helpers.has(HelperId.ktime_get_boot_ns))
+  const maps = usedMaps(program, machine)
+  const usesTails = machine.tails && hasTailCallInstructions() && maps.some(({ kind }) => kind === 'progArray')
+  const tailTable = usesTails ? builder.importTable('env', 'tails') : -1
+  const clock = usesClock ? builder.importFunction('env', 'clock', signature([], [ValueType.F64])) : -1
   for (const id of program.helpers) {
     helpers.set(id, builder.importFunction('env', helperImport(id), signature([])))
   }
   const run = builder.declareFunction(signature([I32, I32, I32]), 'run')
   const repeat = builder.declareFunction(signature([I32, I32, I32, I32]), 'repeat')
   const call = builder.declareFunction(signature([I32, I32]), 'call')
+  const tail = builder.declareFunction(TAIL_FUNCTION, 'tail')
   const indices = program.functions.map((f) => builder.declareFunction(BPF_FUNCTION, f.name))
-  const finds = new Map<number, number>()
+  const made = new Map<string, number>()
+  const rings = maps.filter(({ kind }) => kind === 'ringbuf')
+  const makeFunction = (name: string, type: FunctionType, body: () => CodeSink): number => {
+    let index = made.get(name)
+    if (index === undefined) {
+      index = builder.declareFunction(type, name)
+      made.set(name, index)
+      builder.defineFunction(index, body())
+    }
+    return index
+  }
   const module: ModuleIndices = {
     trap,
     helper: (id) => helpers.get(id) as number,
@@ -68,27 +99,52 @@ export function buildModule(program: ProgramCode, machine: Machine): Uint8Array<
     limitGlobal: builder.addGlobal(I32),
     memorySize: machine.memory.buffer.byteLength,
     mapAt: (handle) => machine.mapAt?.(handle) ?? null,
-    findFunction(keySize) {
-      let index = finds.get(keySize)
-      if (index === undefined) {
-        index = builder.declareFunction(FIND_FUNCTION, `find_${keySize}`)
-        builder.defineFunction(index, findBody(keySize))
-        finds.set(keySize, index)
-      }
-      return index
-    },
+    findFunction: (keySize) => makeFunction(`find_${keySize}`, FIND_FUNCTION, () => findBody(keySize)),
+    function: makeFunction,
+    clock,
+    tails: usesTails ? { type: builder.type(TAIL_FUNCTION), table: tailTable } : null,
+    hasInnerMaps: maps.some(({ hasMaps }) => hasMaps),
+    onlyRing: rings.length === 1 ? (rings[0] ?? null) : null,
   }
-  builder.setTable(indices)
+  const table = builder.setTable(indices)
+  builder.exportFunction('tail', tail)
+  builder.defineFunction(tail, tailBody(module, machine.fuel))
   builder.exportFunction('run', run)
   builder.exportFunction('repeat', repeat)
   builder.exportFunction('call', call)
   builder.defineFunction(run, runBody(module, machine.fuel))
   builder.defineFunction(repeat, repeatBody(run))
-  builder.defineFunction(call, callBody(module, builder.type(BPF_FUNCTION)))
+  builder.defineFunction(call, callBody(module, builder.type(BPF_FUNCTION), table))
   program.functions.forEach((f, i) => {
     builder.defineFunction(indices[i] as number, translateFunction(program, f, module))
   })
   return builder.encode()
+}
+
+/** The maps whose handles the program has as constants. */
+function usedMaps(program: ProgramCode, machine: Machine): MapLayout[] {
+  const handles = new Set<number>()
+  for (const op of program.operations) {
+    if (op?.kind === 'loadImm64' && op.pseudo === LdImm64Pseudo.NONE && op.high === 0) handles.add(op.low >>> 0)
+  }
+  return Array.from(handles, (handle) => machine.mapAt?.(handle) ?? null).filter((map) => map !== null)
+}
+
+let tailCallInstructions: boolean | null = null
+
+/** Whether the host knows the tail call instructions (Node does; Safari before 18.2 does not). */
+function hasTailCallInstructions(): boolean {
+  if (tailCallInstructions === null) {
+    const builder = new ModuleBuilder()
+    const index = builder.declareFunction(signature([]), 'probe')
+    const table = builder.setTable([index])
+    const code = new CodeSink(0)
+    code.i32(0)
+    code.returnCallIndirect(builder.type(signature([])), table)
+    builder.defineFunction(index, code)
+    tailCallInstructions = WebAssembly.validate(builder.encode())
+  }
+  return tailCallInstructions
 }
 
 const MAX_FUEL = Number.MAX_SAFE_INTEGER
@@ -104,8 +160,7 @@ function runBody(module: ModuleIndices, fuel: number): CodeSink {
   code.set(savedFuel)
   code.getGlobal(module.limitGlobal)
   code.set(savedLimit)
-  code.i64Number(Math.min(MAX_FUEL, Math.max(0, Math.floor(fuel))))
-  code.setGlobal(module.fuelGlobal)
+  setFuel(code, module, fuel)
   code.get(limit)
   code.setGlobal(module.limitGlobal)
   code.i32(0)
@@ -123,11 +178,32 @@ function runBody(module: ModuleIndices, fuel: number): CodeSink {
   return code
 }
 
+function setFuel(code: CodeSink, module: ModuleIndices, fuel: number): void {
+  code.i64Number(Math.min(MAX_FUEL, Math.max(0, Math.floor(fuel))))
+  code.setGlobal(module.fuelGlobal)
+}
+
+/** Takes over from another program, whose run() restores what is set here when that is this program too. */
+function tailBody(module: ModuleIndices, fuel: number): CodeSink {
+  const [base, limit, ctx] = [0, 1, 2]
+  const code = new CodeSink(3)
+  setFuel(code, module, fuel)
+  code.get(limit)
+  code.setGlobal(module.limitGlobal)
+  code.get(base)
+  code.get(ctx)
+  for (let r = 2; r <= 5; r++) code.i64(0)
+  if (hasTailCallInstructions()) code.returnCall(module.functions)
+  else code.call(module.functions)
+  return code
+}
+
 /** A loop that calls: a function that loops by itself would stay in V8's baseline code until it returns. */
 function repeatBody(run: number): CodeSink {
   const times = 3
   const code = new CodeSink(4)
   code.loop()
+  for (const word of [TAIL_CALLS_ADDRESS, TAIL_PROGRAM_ADDRESS]) w.store(w.i32(0), w.i32(0), word)(code)
   for (const parameter of [0, 1, 2]) code.get(parameter)
   code.call(run)
   code.get(times)
@@ -139,7 +215,7 @@ function repeatBody(run: number): CodeSink {
   return code
 }
 
-function callBody(module: ModuleIndices, type: number): CodeSink {
+function callBody(module: ModuleIndices, type: number, table: number): CodeSink {
   const [index, top] = [0, 1]
   const code = new CodeSink(2)
   const site = code.addLocal(I32)
@@ -151,7 +227,7 @@ function callBody(module: ModuleIndices, type: number): CodeSink {
   pushFrame(code, top)
   for (let r = 1; r <= 5; r++) pushFromArea(code, r)
   code.get(index)
-  code.callIndirect(type)
+  code.callIndirect(type, table)
   code.memory(Op.i64_store, REGS_ADDRESS)
   code.i32(0)
   code.get(site)

@@ -2,6 +2,7 @@ import type { Operation } from '../../isa/index.ts'
 import { GUARD_SIZE } from '../engine.ts'
 import { Trap } from '../trap.ts'
 import type { FunctionContext } from './context.ts'
+import { accessOf } from './places.ts'
 import { Op } from './wasm/index.ts'
 
 /**
@@ -62,21 +63,4 @@ function describeAccess(op: Operation, low: number, high: number): string {
   const via = `r${access.register} ${access.off < 0 ? '-' : '+'} ${Math.abs(access.off)}`
   const what = `${access.verb} of ${access.size} bytes at address 0x${address.toString(16)} (${via})`
   return `${what} is outside of the program's memory`
-}
-
-interface Access {
-  readonly verb: 'read' | 'write'
-  readonly size: number
-  readonly register: number
-  readonly off: number
-}
-
-function accessOf(op: Operation): Access | null {
-  if (op.kind === 'load' || op.kind === 'loadAcquire') {
-    return { verb: 'read', size: op.size, register: op.src, off: op.off }
-  }
-  if (op.kind === 'store' || op.kind === 'storeRelease' || op.kind === 'atomic') {
-    return { verb: 'write', size: op.size, register: op.dst, off: op.off }
-  }
-  return null
 }

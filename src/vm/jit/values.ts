@@ -16,9 +16,14 @@ const FRAME: Value = { kind: 'frame', offset: 0 }
 export class BlockValues {
   readonly #values: (Value | null)[] = Array<Value | null>(10).fill(null)
 
-  /** At the start of a block nothing is known. */
-  reset(): void {
-    this.#values.fill(null)
+  /** Sets what is known of r0 to r9: nothing when null. */
+  reset(known: readonly (Value | null)[] | null): void {
+    for (let r = 0; r < 10; r++) this.#values[r] = known?.[r] ?? null
+  }
+
+  /** What is known of r0 to r9. */
+  snapshot(): readonly (Value | null)[] {
+    return [...this.#values]
   }
 
   get(register: number): Value | null {

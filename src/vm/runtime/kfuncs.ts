@@ -1,5 +1,12 @@
 import { Errno } from '../../uapi/index.ts'
 import type { Helper } from './helpers/helper.ts'
+import { ARENA_KFUNCS } from './kfuncs/arena.ts'
+import { CPUMASK_KFUNCS } from './kfuncs/cpumask.ts'
+import { DYNPTR_KFUNCS } from './kfuncs/dynptr.ts'
+import { ITERATOR_KFUNCS } from './kfuncs/iterators.ts'
+import { OBJECT_KFUNCS } from './kfuncs/objects.ts'
+import { TASK_KFUNCS } from './kfuncs/task.ts'
+import { WORKQUEUE_KFUNCS } from './kfuncs/workqueue.ts'
 
 const nothing: Helper = () => 0
 const same: Helper = (rt) => rt.arg64(1)
@@ -46,13 +53,21 @@ const KFUNCS: Readonly<Record<string, Helper>> = {
   bpf_iter_num_new: iterNumNew,
   bpf_iter_num_next: iterNumNext,
   bpf_iter_num_destroy: iterNumDestroy,
+  ...DYNPTR_KFUNCS,
+  ...WORKQUEUE_KFUNCS,
+  ...OBJECT_KFUNCS,
+  ...ARENA_KFUNCS,
+  ...CPUMASK_KFUNCS,
+  ...ITERATOR_KFUNCS,
+  ...TASK_KFUNCS,
 }
 
 const NAMES: readonly string[] = Object.keys(KFUNCS)
 
 /** The number that stands for a kernel function in a call of the vm, above 0; 0 when the vm lacks it. */
 export function kfuncNumber(name: string): number {
-  return NAMES.indexOf(name) + 1
+  // bpf_obj_new___v2 and the like are versions of one function.
+  return NAMES.indexOf(name.split('___')[0] as string) + 1
 }
 
 export function kfuncOf(number: number): Helper | undefined {

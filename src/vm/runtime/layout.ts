@@ -1,4 +1,4 @@
-import { FRAME_SIZE, GUARD_SIZE } from '../engine.ts'
+import { FRAME_SIZE, GUARD_SIZE, STACK_SLACK } from '../engine.ts'
 
 /**
  * Fixed part of the linear memory, in bytes. Maps and everything else that is allocated lie above HEAP_START.
@@ -12,7 +12,7 @@ export const MAX_CALL_FRAMES = 8
 /** Tail calls in one chain (MAX_TAIL_CALL_CNT). */
 export const MAX_TAIL_CALLS = 33
 /** Stack of one program of a tail call chain. */
-export const PROGRAM_STACK_SIZE: number = MAX_CALL_FRAMES * FRAME_SIZE
+export const PROGRAM_STACK_SIZE: number = MAX_CALL_FRAMES * FRAME_SIZE + STACK_SLACK
 
 export const STACK_START: number = GUARD_SIZE
 /** End of the first program's stack; the next one of the chain ends PROGRAM_STACK_SIZE below. */

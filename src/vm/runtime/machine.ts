@@ -1,5 +1,5 @@
 import { MapType } from '../../uapi/index.ts'
-import { STACK_TOP_ADDRESS, type Machine, type MapLayout } from '../engine.ts'
+import { STACK_TOP_ADDRESS, TAIL_CALLS_ADDRESS, type Machine, type MapLayout, type TailTable } from '../engine.ts'
 import { Trap } from '../trap.ts'
 import { helperOf } from './helpers/index.ts'
 import { kfuncOf } from './kfuncs.ts'
@@ -8,12 +8,17 @@ import { Descriptor } from './maps/descriptor.ts'
 import { ProgArrayMap } from './maps/prog-array.ts'
 import type { Runtime } from './runtime.ts'
 
-/** Maps whose lookup does nothing but find the value. */
-const LOOKUPS: Readonly<Record<number, MapLayout['kind']>> = {
+/** Maps that engines can use by themselves. */
+const LAYOUTS: Readonly<Record<number, MapLayout['kind']>> = {
   [MapType.ARRAY]: 'array',
   [MapType.PERCPU_ARRAY]: 'array',
+  [MapType.ARRAY_OF_MAPS]: 'array',
   [MapType.HASH]: 'hash',
   [MapType.PERCPU_HASH]: 'hash',
+  [MapType.HASH_OF_MAPS]: 'hash',
+  [MapType.LRU_HASH]: 'lru',
+  [MapType.RINGBUF]: 'ringbuf',
+  [MapType.PROG_ARRAY]: 'progArray',
 }
 
 /**
@@ -32,12 +37,19 @@ function isPoison(id: number): boolean {
 export class VmMachine implements Machine {
   readonly #runtime: Runtime
 
+  readonly tails: TailTable | null
+
   constructor(runtime: Runtime) {
     this.#runtime = runtime
+    this.tails = typeof WebAssembly === 'undefined' ? null : new FunctionTable()
   }
 
   get memory(): WebAssembly.Memory {
     return this.#runtime.memory.wasm
+  }
+
+  get clock(): (() => number) | null {
+    return this.#runtime.options.clockNumber ?? null
   }
 
   get fuel(): number {
@@ -66,18 +78,23 @@ export class VmMachine implements Machine {
 
   mapAt(handle: number): MapLayout | null {
     const map = this.#runtime.mapAt(handle)
-    const kind = map === undefined ? undefined : LOOKUPS[map.type]
+    const kind = map === undefined ? undefined : LAYOUTS[map.type]
     if (map === undefined || kind === undefined) return null
     const { memory } = this.#runtime
     return {
       kind,
+      hasMaps: map.type === MapType.ARRAY_OF_MAPS || map.type === MapType.HASH_OF_MAPS,
+      hasFields: map.fields.length > 0,
       keySize: map.keySize,
+      valueSize: map.valueSize,
       maxEntries: map.maxEntries,
       handle,
       base: memory.u32(handle + Descriptor.BASE),
       stride: memory.u32(handle + Descriptor.STRIDE),
       cpuStride: memory.u32(handle + Descriptor.CPU_STRIDE),
       valueOffset: memory.u32(handle + Descriptor.VALUE_OFFSET),
+      spare: memory.u32(handle + Descriptor.SPARE),
+      control: memory.u32(handle + Descriptor.CONTROL),
     }
   }
 
@@ -93,13 +110,14 @@ export class VmMachine implements Machine {
     const rt = this.#runtime
     const run = rt.run
     const map = rt.map(2)
+    const calls = rt.memory.u32(TAIL_CALLS_ADDRESS)
     if (run === null || !(map instanceof ProgArrayMap)) throw new Trap('call', 'r2 of the tail call is no prog array')
     const index = rt.low(3)
-    if (index >= map.maxEntries || run.tailCalls >= MAX_TAIL_CALLS) return false
+    if (index >= map.maxEntries || calls >= MAX_TAIL_CALLS) return false
     const program = map.program(index)
     // An empty slot does not count.
     if (program === undefined) return false
-    run.tailCalls++
+    rt.memory.setU32(TAIL_CALLS_ADDRESS, calls + 1)
     const limit = run.stackLimit
     run.stackLimit = Math.max(STACK_START, this.stackTop() - PROGRAM_STACK_SIZE)
     try {
@@ -124,5 +142,22 @@ export class VmMachine implements Machine {
 
   stackLimit(): number {
     return this.#runtime.run?.stackLimit ?? STACK_START
+  }
+}
+
+/** A table of functions that grows, whose places are used again. */
+class FunctionTable implements TailTable {
+  readonly table: WebAssembly.Table = new WebAssembly.Table({ element: 'anyfunc', initial: 1 })
+  readonly #free: number[] = []
+
+  add(entry: unknown): number {
+    const index = this.#free.pop() ?? this.table.grow(1)
+    this.table.set(index, entry)
+    return index
+  }
+
+  remove(index: number): void {
+    this.table.set(index, null)
+    this.#free.push(index)
   }
 }

@@ -1,9 +1,15 @@
 import type { Btf } from '../../btf/index.ts'
-import { CPU_ADDRESS, GUARD_SIZE, REGS_ADDRESS } from '../engine.ts'
+import { CPU_ADDRESS, GUARD_SIZE, mapSlot, REGS_ADDRESS, STACK_TOP_ADDRESS, TAIL_CALLS_ADDRESS } from '../engine.ts'
 import { Trap } from '../trap.ts'
+import { AsyncQueue } from './async.ts'
 import type { RunContext } from './context/context.ts'
+import { RawContext } from './context/raw.ts'
 import { taskStruct, taskStructSize } from './fake-task.ts'
+import { PROGRAM_STACK_SIZE, STACK_END } from './layout.ts'
 import { LinearMemory } from './memory.ts'
+import { Objects } from './objects.ts'
+import { Trees } from './trees.ts'
+import type { FieldKind } from './maps/fields.ts'
 import type { MapHost, VmMap } from './maps/map.ts'
 import type { SlotProgram } from './maps/prog-array.ts'
 
@@ -24,6 +30,8 @@ export interface RuntimeOptions {
   readonly fuel: number
   /** Monotonic time in ns. */
   readonly clock: () => bigint
+  /** The same as a number, when that is exact. */
+  readonly clockNumber?: (() => number) | null
   /** Next random 32 bits. */
   readonly random: () => number
   readonly task: FakeTask
@@ -35,6 +43,9 @@ export interface RuntimeOptions {
 /** A program as the runtime sees it while it runs. */
 export interface RunningProgram extends SlotProgram {
   readonly name: string
+  /** Types of the object that it comes from. */
+  readonly btf: Btf | null
+  readonly attachType: number | null
   /** Runs function `index` of the program as a callback. */
   callback(index: number): void
 }
@@ -43,11 +54,11 @@ export interface RunningProgram extends SlotProgram {
 export interface Run {
   readonly context: RunContext
   readonly trace: string[]
-  /** Tail calls that were made. */
-  tailCalls: number
   /** Programs that are under way, the innermost last. */
   readonly programs: RunningProgram[]
   stackLimit: number
+  /** No test run, but a timer or work that is due. */
+  readonly detached?: boolean
 }
 
 /** Everything that the programs of one vm share: memory, maps, clock, the fake task, and the run that is under way. */
@@ -56,6 +67,13 @@ export class Runtime implements MapHost {
   readonly options: RuntimeOptions
   readonly cpus: number
   run: Run | null = null
+  /** Timers and work queues. */
+  readonly async: AsyncQueue = new AsyncQueue(this)
+  /** Objects that programs have made, and trees of them. */
+  readonly trees: Trees
+  readonly objects: Objects
+  /** Where bpf_trace_printk of timers goes: the next run shows it. */
+  #asyncTrace: string[] = []
   /** Address of the fake task_struct, made when first asked for. */
   #task = 0
   #nextId = 1
@@ -66,6 +84,8 @@ export class Runtime implements MapHost {
     this.options = options
     this.cpus = options.cpus
     this.memory = new LinearMemory(options.memoryLimit)
+    this.trees = new Trees(this.memory)
+    this.objects = new Objects(this)
   }
 
   /** The CPU that programs run on; in memory, where the JIT reads it. */
@@ -94,11 +114,14 @@ export class Runtime implements MapHost {
 
   register(map: VmMap): number {
     this.#maps.set(map.handle, map)
+    this.memory.setU32(mapSlot(map.handle), map.handle)
     return this.nextId()
   }
 
   unregister(map: VmMap): void {
     this.#maps.delete(map.handle)
+    const slot = mapSlot(map.handle)
+    if (this.memory.u32(slot) === map.handle) this.memory.setU32(slot, 0)
   }
 
   /** Ids of maps and programs. */
@@ -116,6 +139,59 @@ export class Runtime implements MapHost {
     const deferred = this.#deferred
     this.#deferred = []
     for (const work of deferred) work()
+  }
+
+  // Timers and work queues.
+
+  now(): bigint {
+    return this.options.clock()
+  }
+
+  cancelAsync(address: number): void {
+    this.async.free(address)
+  }
+
+  freeField(kind: FieldKind, address: number): void {
+    this.objects.free(kind, address)
+  }
+
+  cancelAsyncOf(map: VmMap): void {
+    this.async.freeOf(map)
+  }
+
+  runDue(): void {
+    if (this.run === null) this.async.runDue()
+  }
+
+  /** What timers have printed since it was last asked for. */
+  takeAsyncTrace(): string[] {
+    const trace = this.#asyncTrace
+    this.#asyncTrace = []
+    return trace
+  }
+
+  runCallback(program: RunningProgram, index: number, map: VmMap, value: number): void {
+    let key = map.keyOf(value)
+    const copied = key === 0 ? this.memory.allocate(4) : 0
+    if (copied !== 0) {
+      key = copied
+      this.memory.setU32(copied, map.indexOf(value))
+    }
+    this.run = {
+      context: new RawContext(this.memory, undefined, false),
+      trace: this.#asyncTrace,
+      programs: [program],
+      stackLimit: STACK_END - PROGRAM_STACK_SIZE,
+      detached: true,
+    }
+    this.memory.setU32(STACK_TOP_ADDRESS, STACK_END)
+    this.memory.setU32(TAIL_CALLS_ADDRESS, 0)
+    try {
+      this.callback(index, map.handle, key, value)
+    } finally {
+      if (copied !== 0) this.memory.free(copied, 4)
+      this.endRun()
+    }
   }
 
   // Arguments and memory, for helpers. Registers are counted as in BPF: r1 to r5.

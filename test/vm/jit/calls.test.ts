@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { isBpfError } from '../../../src/bytes/index.ts'
 import type { Operation } from '../../../src/isa/index.ts'
-import { FRAME_SIZE, STACK_TOP_ADDRESS, type CompiledCode } from '../../../src/vm/engine.ts'
+import { FRAME_SIZE, STACK_TOP_ADDRESS, TAIL_CALLS_ADDRESS, type CompiledCode } from '../../../src/vm/engine.ts'
 import { jit } from '../../../src/vm/jit/index.ts'
 import { Trap } from '../../../src/vm/trap.ts'
 import {
@@ -365,7 +365,7 @@ describe('repeat', () => {
   test('runs again on what the run before left', () => {
     const machine = new TestMachine(0)
     const code = jit.compile(assemble(count), machine)
-    expect(code.repeat?.(DATA, 1000)).toBe(true)
+    code.repeat?.(DATA, 1000)
     expect(machine.reg(0)).toBe(1000n)
     expect(machine.stackTop()).toBe(STACK_TOP)
   })
@@ -381,9 +381,12 @@ describe('repeat', () => {
     expect(trapOf(() => code.repeat?.(DATA, 10))).toEqual({ insn: 4, text: 'enough' })
   })
 
-  test('is left to the caller for programs with tail calls', () => {
-    const code = jit.compile(assemble([mov(3, 0), callHelper(12), mov(0, 0), exit]), new TestMachine())
-    expect(code.repeat?.(DATA, 10)).toBe(false)
+  test('counts the tail calls of each run by itself', () => {
+    const machine = new TestMachine()
+    machine.view.setUint32(TAIL_CALLS_ADDRESS, 33, true)
+    const code = jit.compile(assemble([mov(3, 0), callHelper(12), mov(0, 0), exit]), machine)
+    code.repeat?.(DATA, 10)
+    expect(machine.view.getUint32(TAIL_CALLS_ADDRESS, true)).toBe(0)
   })
 })
 

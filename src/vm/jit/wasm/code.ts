@@ -75,10 +75,10 @@ export class CodeSink {
     this.#indexed(Op.call, functionIndex)
   }
 
-  /** Calls the function of table 0 whose index is on the stack. */
-  callIndirect(typeIndex: number): void {
+  /** Calls the function of a table whose index is on the stack. */
+  callIndirect(typeIndex: number, table: number): void {
     this.#indexed(Op.call_indirect, typeIndex)
-    this.#sink.byte(0)
+    this.#sink.unsigned(table)
   }
 
   /** A load or store: `offset` (u32) is added to the address. Alignment hints are left at one byte. */
@@ -86,6 +86,22 @@ export class CodeSink {
     this.#sink.byte(opcode)
     this.#sink.byte(0)
     this.#sink.unsigned(offset)
+  }
+
+  /** Copies bytes in the memory: to, from and size are on the stack. */
+  memoryCopy(): void {
+    for (const byte of [0xfc, 10, 0, 0]) this.#sink.byte(byte)
+  }
+
+  /** A tail call of a function. */
+  returnCall(functionIndex: number): void {
+    this.#indexed(Op.return_call, functionIndex)
+  }
+
+  /** A tail call of the function of a table whose index is on the stack. */
+  returnCallIndirect(typeIndex: number, table: number): void {
+    this.#indexed(Op.return_call_indirect, typeIndex)
+    this.#sink.unsigned(table)
   }
 
   memorySize(): void {

@@ -1,5 +1,7 @@
 export { ByteSink } from './bytes.ts'
 export { CodeSink } from './code.ts'
+export * as w from './expr.ts'
+export { type Code } from './expr.ts'
 export { ModuleBuilder, type MemoryLimits } from './module.ts'
 export { Op } from './opcodes.ts'
 export { EMPTY_BLOCK, ValueType, type BlockType, type FunctionType } from './types.ts'

@@ -45,6 +45,7 @@ export class ModuleBuilder {
   readonly #names: { index: number; name: string }[] = []
   #importedFunctions = 0
   #table: readonly number[] = []
+  #importedTables: number = 0
 
   /** Index of a function type; equal types share one. */
   type(type: FunctionType): number {
@@ -75,6 +76,16 @@ export class ModuleBuilder {
     this.#import(module, name, ExternKind.MEMORY)
     this.#imports.sink.byte(0)
     this.#imports.sink.unsigned(limits.minimum)
+  }
+
+  /** Imports a table of functions, before setTable(); returns its index. */
+  importTable(module: string, name: string): number {
+    this.#import(module, name, ExternKind.TABLE)
+    const { sink } = this.#imports
+    sink.byte(FUNCREF)
+    sink.byte(0)
+    sink.unsigned(0)
+    return this.#importedTables++
   }
 
   /** Declares a function, whose body defineFunction() brings, and returns its index. */
@@ -108,9 +119,10 @@ export class ModuleBuilder {
     this.#exports.count++
   }
 
-  /** Table 0 with these functions. */
-  setTable(functions: readonly number[]): void {
+  /** The module's own table with these functions; returns its index. */
+  setTable(functions: readonly number[]): number {
     this.#table = functions
+    return this.#importedTables
   }
 
   /** The binary. */
@@ -123,7 +135,7 @@ export class ModuleBuilder {
     if (this.#table.length > 0) writeEntries(out, Section.TABLE, tableSection(this.#table.length))
     writeEntries(out, Section.GLOBAL, this.#globals)
     writeEntries(out, Section.EXPORT, this.#exports)
-    if (this.#table.length > 0) writeEntries(out, Section.ELEMENT, elementSection(this.#table))
+    if (this.#table.length > 0) writeEntries(out, Section.ELEMENT, elementSection(this.#importedTables, this.#table))
     writeEntries(out, Section.CODE, this.#code())
     writeCustom(out, 'name', this.#nameSection())
     return out.view()
@@ -171,12 +183,15 @@ function tableSection(size: number): Entries {
   return table
 }
 
-function elementSection(functions: readonly number[]): Entries {
+function elementSection(table: number, functions: readonly number[]): Entries {
   const elements = new Entries()
-  elements.sink.unsigned(0)
+  // Active; tables other than the first are named.
+  elements.sink.unsigned(table === 0 ? 0 : 2)
+  if (table !== 0) elements.sink.unsigned(table)
   elements.sink.byte(Op.i32_const)
   elements.sink.signed32(0)
   elements.sink.byte(Op.end)
+  if (table !== 0) elements.sink.byte(0)
   elements.sink.unsigned(functions.length)
   for (const index of functions) elements.sink.unsigned(index)
   elements.count = 1

@@ -10,7 +10,8 @@ export class RawContext implements RunContext {
   readonly kind: 'raw' = 'raw' as const
   readonly address: number = CONTEXT_ADDRESS
   readonly #memory: LinearMemory
-  readonly #size: number
+  /** Bytes that were given. */
+  readonly size: number
   readonly #returned: boolean
 
   /** @param returned whether the context is copied out after the run (syscall programs, and those of the vm only) */
@@ -22,7 +23,7 @@ export class RawContext implements RunContext {
     memory.fill(CONTEXT_ADDRESS, 0, CONTEXT_SIZE)
     if (ctx !== undefined) memory.write(CONTEXT_ADDRESS, ctx)
     this.#memory = memory
-    this.#size = size
+    this.size = size
     this.#returned = returned && ctx !== undefined
   }
 
@@ -31,6 +32,6 @@ export class RawContext implements RunContext {
   }
 
   output(): ContextOutput {
-    return { data: null, ctx: this.#returned ? this.#memory.read(CONTEXT_ADDRESS, this.#size) : null }
+    return { data: null, ctx: this.#returned ? this.#memory.read(CONTEXT_ADDRESS, this.size) : null }
   }
 }

@@ -3,6 +3,7 @@ import { ProgType } from '../../../uapi/index.ts'
 import { CONTEXT_ADDRESS, PACKET_DATA, PACKET_START } from '../layout.ts'
 import type { LinearMemory } from '../memory.ts'
 import { contextBytes, readBigEndian, testRunError, type ContextOutput, type RunContext } from './context.ts'
+import { publishSocket } from './socket.ts'
 
 /** Byte offsets in struct __sk_buff (include/uapi/linux/bpf.h). */
 export const SkbField = {
@@ -30,6 +31,7 @@ export const SkbField = {
   TSTAMP: 152,
   WIRE_LEN: 160,
   GSO_SEGS: 164,
+  SK: 168,
   GSO_SIZE: 176,
   HWTSTAMP: 184,
 } as const
@@ -83,6 +85,14 @@ const DIRECT: ReadonlySet<number> = new Set<number>([
   ProgType.CGROUP_SKB,
 ])
 
+/** Program types that may write to the packet (may_access_direct_pkt_data with BPF_WRITE). */
+const WRITABLE: ReadonlySet<number> = new Set<number>([
+  ProgType.SCHED_CLS,
+  ProgType.SCHED_ACT,
+  ProgType.LWT_XMIT,
+  ProgType.SK_SKB,
+])
+
 /** Program types that run on a socket buffer. */
 export const SKB_PROGRAMS: ReadonlySet<number> = new Set<number>([
   ...DIRECT,
@@ -101,6 +111,7 @@ export class SkbContext implements RunContext {
   readonly memory: LinearMemory
   readonly #linkLayer: boolean
   readonly #direct: boolean
+  readonly #writable: boolean
   readonly #given: Uint8Array | null
   /** Addresses: first byte, byte after the last, and headers. */
   data: number
@@ -122,6 +133,7 @@ export class SkbContext implements RunContext {
     this.memory = memory
     this.#linkLayer = LINK_LAYER.has(type)
     this.#direct = DIRECT.has(type)
+    this.#writable = WRITABLE.has(type)
     this.#given = contextBytes(input.ctx, SKB_SIZE)
     memory.fill(PACKET_DATA - HEADROOM, 0, PAGE_SIZE)
     memory.write(PACKET_DATA, packet)
@@ -134,11 +146,17 @@ export class SkbContext implements RunContext {
     if (ifindex > 1) throw testRunError('ENODEV', `there is no device ${ifindex}; the vm has the loopback device 1`)
     this.#classify()
     this.#take()
+    this.setField(SkbField.SK, publishSocket(memory, this.protocol, this.net, this.tail))
     this.publish()
   }
 
   get length(): number {
     return this.tail - this.data
+  }
+
+  /** Whether programs of this type may write to the packet by pointers. */
+  get writable(): boolean {
+    return this.#writable
   }
 
   /** Whether it stands for several segments (generic segmentation offload); test runs cannot say of which protocol. */

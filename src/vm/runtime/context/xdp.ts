@@ -117,6 +117,13 @@ export class XdpContext implements RunContext {
     return bytes
   }
 
+  /** Address of packet bytes that lie in one piece; 0 when they do not. */
+  linear(offset: number, size: number): number {
+    const end = offset + size
+    if (end <= this.linearLength) return this.#data + offset
+    return offset >= this.linearLength && end <= this.length ? this.#fragmentStart + offset - this.linearLength : 0
+  }
+
   write(offset: number, bytes: Uint8Array): boolean {
     if (offset + bytes.length > this.length) return false
     this.#pieces(offset, bytes.length, (at, from, count) => {

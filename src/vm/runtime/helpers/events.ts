@@ -1,25 +1,58 @@
 import { Errno, HelperId } from '../../../uapi/index.ts'
 import { Trap } from '../../trap.ts'
+import { DYNPTR_SIZE, DynptrType, writeDynptr } from '../dynptr.ts'
 import { PerfEventArrayMap } from '../maps/perf-event-array.ts'
 import { RingBufMap } from '../maps/ringbuf.ts'
+import { UserRingBufMap } from '../maps/user-ringbuf.ts'
 import type { Runtime } from '../runtime.ts'
-import type { HelperGroup } from './helper.ts'
+import type { Helper, HelperGroup } from './helper.ts'
 
 /** BPF_RB_NO_WAKEUP and BPF_RB_FORCE_WAKEUP: user space is not asleep in the vm. */
 const WAKEUP_FLAGS = 3
 
-function ring(rt: Runtime, register: number): RingBufMap {
+/** The ring buffer in a register. */
+export function ring(rt: Runtime, register: number): RingBufMap {
   const map = rt.map(register)
   if (!(map instanceof RingBufMap)) throw new Trap('call', `map ${map.name} is no ring buffer`)
   return map
 }
 
 /** The ring buffer that a reserved record belongs to. */
-function ringOf(rt: Runtime, sample: number): RingBufMap {
+export function ringOf(rt: Runtime, sample: number): RingBufMap {
   for (const map of rt.maps()) {
     if (map instanceof RingBufMap && map.isReserved(sample)) return map
   }
   throw new Trap('call', `0x${sample.toString(16)} is no reserved ring buffer record`)
+}
+
+/** Records that one bpf_user_ringbuf_drain takes at most (BPF_MAX_USER_RINGBUF_SAMPLES). */
+const MAX_DRAINED = 128 * 1024
+
+/** bpf_user_ringbuf_drain(map, callback, context, flags): how many records the callback got. */
+const drainUserRing: Helper = (rt, _map, callback, context) => {
+  const map = rt.map(1)
+  if (!(map instanceof UserRingBufMap)) throw new Trap('call', `map ${map.name} is no user ring buffer`)
+  if ((rt.flags(4) & ~WAKEUP_FLAGS) !== 0) return -Errno.EINVAL
+  if (map.busy) return -Errno.EBUSY
+  const address = rt.memory.allocate(DYNPTR_SIZE)
+  map.busy = true
+  try {
+    let count = 0
+    let stop = false
+    while (count < MAX_DRAINED && !stop) {
+      const record = map.peek()
+      if (record === null) break
+      const { address: data, size } = record
+      writeDynptr(rt, { address, data, type: DynptrType.LOCAL, readOnly: false, size, offset: 0 })
+      stop = rt.callback(callback, address, context) !== 0n
+      map.consume(size)
+      count++
+    }
+    return count
+  } finally {
+    map.busy = false
+    rt.memory.free(address, DYNPTR_SIZE)
+  }
 }
 
 /** Events for user space: ring buffers and perf buffers. */
@@ -46,6 +79,7 @@ export const EVENT_HELPERS: HelperGroup = {
     map.commit(sample, false)
     return 0
   },
+  [HelperId.user_ringbuf_drain]: drainUserRing,
   [HelperId.ringbuf_query]: (rt) => ring(rt, 1).query(rt.flags(2)),
   [HelperId.perf_event_output]: (rt) => perfOutput(rt),
   [HelperId.skb_output]: (rt) => perfOutput(rt),

@@ -1,5 +1,6 @@
 import { ADJUST_ROOM_HELPERS } from './adjust-room.ts'
 import { CHECKSUM_HELPERS } from './checksum.ts'
+import { DYNPTR_HELPERS } from './dynptr.ts'
 import { EVENT_HELPERS } from './events.ts'
 import type { Helper, HelperGroup } from './helper.ts'
 import { MAP_HELPERS } from './maps.ts'
@@ -8,9 +9,12 @@ import { MTU_HELPERS } from './mtu.ts'
 import { PRINT_HELPERS } from './print.ts'
 import { REDIRECT_HELPERS } from './redirect.ts'
 import { SKB_HELPERS } from './skb.ts'
+import { SOCKET_HELPERS } from './socket.ts'
 import { STORAGE_HELPERS } from './storage.ts'
 import { TASK_HELPERS } from './task.ts'
 import { TIME_HELPERS } from './time.ts'
+import { TIMER_HELPERS } from './timer.ts'
+import { TRAMPOLINE_HELPERS } from './trampoline.ts'
 import { VLAN_HELPERS } from './vlan.ts'
 import { XDP_HELPERS } from './xdp.ts'
 
@@ -18,9 +22,12 @@ const GROUPS: readonly HelperGroup[] = [
   MAP_HELPERS,
   MEMORY_HELPERS,
   TIME_HELPERS,
+  TIMER_HELPERS,
+  TRAMPOLINE_HELPERS,
   TASK_HELPERS,
   STORAGE_HELPERS,
   EVENT_HELPERS,
+  DYNPTR_HELPERS,
   PRINT_HELPERS,
   XDP_HELPERS,
   SKB_HELPERS,
@@ -28,6 +35,7 @@ const GROUPS: readonly HelperGroup[] = [
   VLAN_HELPERS,
   CHECKSUM_HELPERS,
   REDIRECT_HELPERS,
+  SOCKET_HELPERS,
   MTU_HELPERS,
 ]
 

@@ -1,5 +1,6 @@
 import { Errno, HelperId, Limit } from '../../../uapi/index.ts'
 import { Trap } from '../../trap.ts'
+import { orNoMemory } from '../maps/map.ts'
 import type { HelperGroup } from './helper.ts'
 
 /** Maps: lookup, update, delete, queues, and loops with callbacks. */
@@ -11,7 +12,9 @@ export const MAP_HELPERS: HelperGroup = {
   [HelperId.map_update_elem]: (rt) => {
     const map = rt.map(1)
     const key = rt.pointer(2, map.keySize, 'a key')
-    return map.updateAt(key, rt.pointer(3, map.valueSize, 'a value'), rt.flags(4))
+    const value = rt.pointer(3, map.valueSize, 'a value')
+    const flags = rt.flags(4)
+    return orNoMemory(() => map.updateAt(key, value, flags))
   },
   [HelperId.map_delete_elem]: (rt) => {
     const map = rt.map(1)

@@ -59,6 +59,6 @@ export const MEMORY_HELPERS: HelperGroup = {
     rt.memory.copy(to, from, size)
     return 0
   },
-  [HelperId.per_cpu_ptr]: (rt, address, cpu) => (cpu < rt.cpus ? address : 0),
-  [HelperId.this_cpu_ptr]: (_rt, address) => address,
+  [HelperId.per_cpu_ptr]: (rt, address, cpu) => (cpu < rt.cpus ? rt.objects.perCpu(address, cpu) : 0),
+  [HelperId.this_cpu_ptr]: (rt, address) => rt.objects.perCpu(address, rt.cpu),
 }

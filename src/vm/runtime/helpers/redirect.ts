@@ -30,20 +30,11 @@ export const REDIRECT_HELPERS: HelperGroup = {
     if (size < FIB_LOOKUP_SIZE || (rt.flags(4) & ~FIB_FLAGS) !== 0) return -Errno.EINVAL
     return FIB_NOT_FORWARDED
   },
-  // There are no sockets in the vm.
+  // No socket is bound in the vm; for the one of a packet see socket.ts.
   [HelperId.sk_lookup_tcp]: () => 0,
   [HelperId.sk_lookup_udp]: () => 0,
   [HelperId.skc_lookup_tcp]: () => 0,
   [HelperId.sk_release]: () => 0,
-  [HelperId.sk_fullsock]: () => 0,
-  [HelperId.tcp_sock]: () => 0,
-  [HelperId.get_listener_sock]: () => 0,
-  [HelperId.skc_to_tcp_sock]: () => 0,
-  [HelperId.skc_to_tcp6_sock]: () => 0,
-  [HelperId.skc_to_tcp_timewait_sock]: () => 0,
-  [HelperId.skc_to_tcp_request_sock]: () => 0,
-  [HelperId.skc_to_udp6_sock]: () => 0,
-  [HelperId.skc_to_unix_sock]: () => 0,
   [HelperId.sock_from_file]: () => 0,
   [HelperId.get_netns_cookie]: () => 1,
   [HelperId.sk_assign]: (rt) => (rt.run?.programs[0]?.type === ProgType.SK_LOOKUP ? 0 : -Errno.ENOENT),

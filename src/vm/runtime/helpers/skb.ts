@@ -100,6 +100,17 @@ const changeProto: Helper = (rt, _skb, proto) => {
   return 0
 }
 
+/** bpf_skb_set_tstamp(skb, time, clock): clock 0 is real time, 1 monotonic, 2 TAI; only real time may be 0. */
+const setTimestamp: Helper = (rt) => {
+  const skb = skbOf(rt)
+  const time = rt.arg64(2)
+  const clock = rt.low(3)
+  if (skb.protocol !== ETH_P_IP && skb.protocol !== ETH_P_IPV6) return -Errno.EOPNOTSUPP
+  if (clock > 2 || (clock !== 0 && time === 0n)) return -Errno.EINVAL
+  rt.memory.setU64(skb.address + SkbField.TSTAMP, time)
+  return 0
+}
+
 /** Socket buffers: reading, writing and resizing. */
 export const SKB_HELPERS: HelperGroup = {
   [HelperId.skb_load_bytes]: loadBytes,
@@ -128,6 +139,7 @@ export const SKB_HELPERS: HelperGroup = {
     skbOf(rt).setField(SkbField.HASH, hash)
     return 0
   },
+  [HelperId.skb_set_tstamp]: setTimestamp,
   [HelperId.get_cgroup_classid]: () => 0,
   [HelperId.get_route_realm]: () => 0,
   [HelperId.skb_cgroup_classid]: () => 0,

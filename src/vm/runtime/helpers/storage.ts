@@ -1,6 +1,8 @@
 import { HelperId } from '../../../uapi/index.ts'
 import { Trap } from '../../trap.ts'
+import { CgroupStorageMap } from '../maps/cgroup-storage.ts'
 import { LocalStorageMap } from '../maps/local-storage.ts'
+import { orNoMemory } from '../maps/map.ts'
 import type { Runtime } from '../runtime.ts'
 import type { Helper, HelperGroup } from './helper.ts'
 
@@ -19,7 +21,8 @@ const get: Helper = (rt, _map, owner) => {
   const flags = rt.flags(4)
   if ((flags & ~CREATE) !== 0) return 0
   const initial = rt.low(3) === 0 ? 0 : rt.pointer(3, map.valueSize, 'a value')
-  return map.get(owner, initial, flags === CREATE)
+  const address = orNoMemory(() => map.get(owner, initial, flags === CREATE))
+  return Math.max(0, address)
 }
 
 const remove: Helper = (rt, _map, owner) => storage(rt).remove(owner)
@@ -34,6 +37,14 @@ export const STORAGE_HELPERS: HelperGroup = {
   [HelperId.inode_storage_delete]: remove,
   [HelperId.cgrp_storage_get]: get,
   [HelperId.cgrp_storage_delete]: remove,
+  [HelperId.get_local_storage]: (rt) => {
+    const map = rt.map(1)
+    const context = rt.run?.context
+    if (!(map instanceof CgroupStorageMap) || context === undefined) {
+      throw new Trap('call', `map ${map.name} is no cgroup storage`)
+    }
+    return map.valueIn(context)
+  },
   [HelperId.kptr_xchg]: (rt, _slot) => {
     const slot = rt.pointer(1, 8, 'a kernel pointer')
     const next = rt.arg64(2)

@@ -30,10 +30,16 @@ export class ArrayMap extends VmMap {
     return index < this.maxEntries ? this.base + index * this.stride : 0
   }
 
+  override indexOf(value: number): number {
+    return Math.floor((value - this.base) / this.stride)
+  }
+
   override updateAt(key: number, value: number, flags: number): number {
     const error = this.checkUpdate(key, flags)
     if (error !== 0) return error
-    this.memory.copy(this.lookupAt(key), value, this.valueSize)
+    const at = this.lookupAt(key)
+    this.copyValue(at, value)
+    this.endFields(at)
     return 0
   }
 
@@ -66,10 +72,14 @@ export class ArrayMap extends VmMap {
     if ((flags & ~UpdateFlag.LOCK) > UpdateFlag.EXIST) return -Errno.EINVAL
     if (this.memory.u32(key) >= this.maxEntries) return -Errno.E2BIG
     if ((flags & UpdateFlag.NOEXIST) !== 0) return -Errno.EEXIST
+    if ((flags & UpdateFlag.LOCK) !== 0 && !this.hasLock) return -Errno.EINVAL
     return 0
   }
 
   protected override release(): void {
+    if (this.fields.length > 0) {
+      for (let index = 0; index < this.maxEntries; index++) this.endFields(this.base + index * this.stride)
+    }
     this.memory.free(this.base, this.stride * this.maxEntries)
   }
 }

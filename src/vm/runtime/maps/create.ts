@@ -1,6 +1,9 @@
 import { BpfError, isBpfError } from '../../../bytes/index.ts'
 import { MapType, mapTypeName } from '../../../uapi/index.ts'
+import { ArenaMap } from './arena.ts'
 import { ArrayMap } from './array.ts'
+import { BloomFilterMap } from './bloom-filter.ts'
+import { CgroupStorageMap } from './cgroup-storage.ts'
 import { HashMap } from './hash.ts'
 import { LocalStorageMap } from './local-storage.ts'
 import { LpmTrieMap } from './lpm-trie.ts'
@@ -16,6 +19,7 @@ import { QueueStackMap } from './queue-stack.ts'
 import { createRedirectMap } from './redirect-map.ts'
 import { RingBufMap } from './ringbuf.ts'
 import { StackTraceMap } from './stack-trace.ts'
+import { UserRingBufMap } from './user-ringbuf.ts'
 
 const CONSTRUCTORS: ReadonlyMap<number, (host: MapHost, config: MapConfig) => VmMap> = new Map<
   number,
@@ -35,6 +39,11 @@ const CONSTRUCTORS: ReadonlyMap<number, (host: MapHost, config: MapConfig) => Vm
   [MapType.HASH_OF_MAPS, (host, config) => new HashOfMaps(host, config)],
   [MapType.QUEUE, (host, config) => new QueueStackMap(host, config)],
   [MapType.STACK, (host, config) => new QueueStackMap(host, config)],
+  [MapType.BLOOM_FILTER, (host, config) => new BloomFilterMap(host, config)],
+  [MapType.USER_RINGBUF, (host, config) => new UserRingBufMap(host, config)],
+  [MapType.ARENA, (host, config) => new ArenaMap(host, config)],
+  [MapType.CGROUP_STORAGE, (host, config) => new CgroupStorageMap(host, config)],
+  [MapType.PERCPU_CGROUP_STORAGE, (host, config) => new CgroupStorageMap(host, config)],
   [MapType.STACK_TRACE, (host, config) => new StackTraceMap(host, config)],
   [MapType.DEVMAP, createRedirectMap],
   [MapType.DEVMAP_HASH, createRedirectMap],

@@ -22,6 +22,12 @@ export const Descriptor = {
   VALUE_OFFSET: 36,
   /** Hashes: elements in the map. */
   COUNT: 40,
+  /** Hashes: first of the free elements, linked by Element.FREE; 0 for none. */
+  FREE: 44,
+  /** Preallocated hashes: address of one u32 a CPU, the element that the next update of a known key takes, or 0. */
+  SPARE: 48,
+  /** Ring buffers: address of RingControl. */
+  CONTROL: 52,
 } as const
 
 export const DESCRIPTOR_SIZE = 64
@@ -33,5 +39,11 @@ export const Element = {
   HASH: 4,
   /** LRU maps: not 0 once the element was looked up. */
   REFERENCED: 8,
+  /** Free elements: the next free one. */
+  FREE: 12,
   KEY: 16,
 } as const
+
+/** State of a ring buffer, u64 each: positions of producer and consumer, and records that found no room. */
+export const RingControl = { PRODUCER: 0, CONSUMER: 8, LOST: 16 } as const
+export const RING_CONTROL_SIZE = 24

@@ -1,3 +1,4 @@
+import { isBpfError } from '../../../bytes/index.ts'
 import type { LinearMemory } from '../memory.ts'
 import { Descriptor, Element } from './descriptor.ts'
 import { roundUp8 } from './map.ts'
@@ -18,9 +19,6 @@ export class HashTable {
   readonly elementSize: number
   #buckets: number
   #mask: number
-  #count = 0
-  /** Elements that are free, last freed first. */
-  readonly #free: number[] = []
   readonly #slabs: { readonly address: number; readonly size: number }[] = []
 
   constructor(memory: LinearMemory, handle: number, keySize: number, valueBytes: number) {
@@ -35,8 +33,9 @@ export class HashTable {
     this.#publish()
   }
 
+  /** Elements in the table. In memory, because compiled programs add and remove elements too. */
   get count(): number {
-    return this.#count
+    return this.#memory.u32(this.#handle + Descriptor.COUNT)
   }
 
   /** Address of the element with the key at `key`, 0 for none. */
@@ -55,33 +54,39 @@ export class HashTable {
 
   /** A free element, its header and contents undefined. */
   take(): number {
-    const element = this.#free.pop()
-    if (element !== undefined) return element
+    const memory = this.#memory
+    const element = memory.u32(this.#handle + Descriptor.FREE)
+    if (element !== 0) {
+      memory.setU32(this.#handle + Descriptor.FREE, memory.u32(element + Element.FREE))
+      return element
+    }
     const count = Math.max(1, Math.min(1024, Math.floor(SLAB_BYTES / this.elementSize)))
     const size = count * this.elementSize
-    const slab = this.#memory.allocate(size)
+    const slab = memory.allocate(size)
     this.#slabs.push({ address: slab, size })
-    for (let i = count - 1; i > 0; i--) this.#free.push(slab + i * this.elementSize)
+    for (let i = count - 1; i > 0; i--) this.give(slab + i * this.elementSize)
     return slab
   }
 
   /** Puts an element, that no bucket holds any more, back. */
   give(element: number): void {
-    this.#free.push(element)
+    const memory = this.#memory
+    memory.setU32(element + Element.FREE, memory.u32(this.#handle + Descriptor.FREE))
+    memory.setU32(this.#handle + Descriptor.FREE, element)
   }
 
   /** Adds an element with the key at `key`, which must not be in the table. */
   insert(element: number, key: number): void {
-    if (this.#count > this.#mask) this.#double()
     const memory = this.#memory
+    const { count } = this
+    if (count > this.#mask) this.#double()
     const hash = this.hashOf(key)
     const bucket = this.#buckets + (hash & this.#mask) * 4
     memory.copy(element + Element.KEY, key, this.keySize)
     memory.view.setInt32(element + Element.HASH, hash, true)
     memory.setU32(element + Element.NEXT, memory.u32(bucket))
     memory.setU32(bucket, element)
-    this.#count++
-    memory.setU32(this.#handle + Descriptor.COUNT, this.#count)
+    memory.setU32(this.#handle + Descriptor.COUNT, count + 1)
   }
 
   /** Takes an element out of its bucket; its contents stay for those who hold a pointer. */
@@ -95,8 +100,7 @@ export class HashTable {
       at = next + Element.NEXT
     }
     memory.setU32(at, memory.u32(element + Element.NEXT))
-    this.#count--
-    memory.setU32(this.#handle + Descriptor.COUNT, this.#count)
+    memory.setU32(this.#handle + Descriptor.COUNT, this.count - 1)
   }
 
   /** The element after `element` in the order of the table, the first one for 0; 0 at the end. */
@@ -157,8 +161,14 @@ export class HashTable {
     const memory = this.#memory
     const old = this.#buckets
     const oldMask = this.#mask
+    try {
+      this.#buckets = memory.allocate((oldMask + 1) * 8)
+    } catch (error) {
+      // Longer chains are better than no update.
+      if (isBpfError(error)) return
+      throw error
+    }
     this.#mask = oldMask * 2 + 1
-    this.#buckets = memory.allocate((this.#mask + 1) * 4)
     for (let bucket = 0; bucket <= oldMask; bucket++) {
       let element = memory.u32(old + bucket * 4)
       while (element !== 0) {

@@ -13,8 +13,8 @@ const HASH_FLAGS: number = MapFlag.NO_PREALLOC | MapFlag.NO_COMMON_LRU | MapFlag
 export class HashMap extends VmMap {
   protected readonly table: HashTable
   protected readonly preallocated: boolean
-  /** The element that the next update of an existing key takes, one a CPU (preallocated maps). */
-  readonly #spare: Map<number, number> = new Map()
+  /** Preallocated maps: address of the elements that the next update of an existing key takes, one a CPU. */
+  readonly #spare: number
 
   constructor(host: MapHost, config: MapConfig, perCpu: boolean = false) {
     const { spec } = config
@@ -25,6 +25,8 @@ export class HashMap extends VmMap {
     )
     super(host, config, perCpu)
     this.preallocated = (spec.flags & MapFlag.NO_PREALLOC) === 0
+    this.#spare = this.preallocated ? this.memory.allocate(host.cpus * 4) : 0
+    this.memory.setU32(this.handle + Descriptor.SPARE, this.#spare)
     this.table = new HashTable(this.memory, this.handle, spec.keySize, this.valueStride * this.valueCount)
   }
 
@@ -33,15 +35,30 @@ export class HashMap extends VmMap {
     return element === 0 ? 0 : element + this.table.valueOffset
   }
 
+  override keyOf(value: number): number {
+    return value - this.table.valueOffset + Element.KEY
+  }
+
   override updateAt(key: number, value: number, flags: number): number {
     if ((flags & ~UpdateFlag.LOCK) > UpdateFlag.EXIST) return -Errno.EINVAL
     const old = this.table.find(key)
     const error = checkFlags(old, flags)
     if (error !== 0) return error
+    if ((flags & UpdateFlag.LOCK) !== 0) {
+      if (!this.hasLock) return -Errno.EINVAL
+      if (old !== 0) {
+        this.copyValue(old + this.table.valueOffset, value)
+        return 0
+      }
+    }
     if (old === 0 && this.table.count >= this.maxEntries) return -Errno.E2BIG
     const element = old === 0 ? this.table.take() : this.#takeSpare()
-    this.memory.copy(element + this.table.valueOffset, value, this.valueSize)
-    if (old !== 0) this.table.remove(old)
+    this.clearFields(element + this.table.valueOffset)
+    this.copyValue(element + this.table.valueOffset, value)
+    if (old !== 0) {
+      this.endFields(old + this.table.valueOffset)
+      this.table.remove(old)
+    }
     this.table.insert(element, key)
     if (old !== 0) this.#keepSpare(old)
     return 0
@@ -88,6 +105,7 @@ export class HashMap extends VmMap {
 
   /** Takes an element out; its memory may be used again as the map's flags say. */
   protected removeElement(element: number): void {
+    this.endFields(element + this.table.valueOffset)
     this.table.remove(element)
     this.freeElement(element)
   }
@@ -98,20 +116,26 @@ export class HashMap extends VmMap {
   }
 
   protected override release(): void {
+    if (this.fields.length > 0) {
+      for (let element = this.table.next(0); element !== 0; element = this.table.next(element)) {
+        this.endFields(element + this.table.valueOffset)
+      }
+    }
     this.table.release()
+    if (this.#spare !== 0) this.memory.free(this.#spare, this.host.cpus * 4)
   }
 
   #takeSpare(): number {
     if (!this.preallocated) return this.table.take()
-    const cpu = this.host.currentCpu()
-    const spare = this.#spare.get(cpu)
-    if (spare === undefined) return this.table.take()
-    this.#spare.delete(cpu)
+    const at = this.#spare + this.host.currentCpu() * 4
+    const spare = this.memory.u32(at)
+    if (spare === 0) return this.table.take()
+    this.memory.setU32(at, 0)
     return spare
   }
 
   #keepSpare(element: number): void {
-    if (this.preallocated) this.#spare.set(this.host.currentCpu(), element)
+    if (this.preallocated) this.memory.setU32(this.#spare + this.host.currentCpu() * 4, element)
     else this.freeElement(element)
   }
 }

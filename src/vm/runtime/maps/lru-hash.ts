@@ -32,7 +32,8 @@ export class LruHashMap extends HashMap {
       super.removeElement(victim)
     }
     const element = this.table.take()
-    this.memory.copy(element + this.table.valueOffset, value, this.valueSize)
+    this.clearFields(element + this.table.valueOffset)
+    this.copyValue(element + this.table.valueOffset, value)
     if (old !== 0) this.removeElement(old)
     this.table.insert(element, key)
     this.#order.add(element, old !== 0)

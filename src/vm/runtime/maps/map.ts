@@ -1,8 +1,10 @@
-import { BpfError } from '../../../bytes/index.ts'
+import { BpfError, isBpfError } from '../../../bytes/index.ts'
+import type { Btf } from '../../../btf/index.ts'
 import type { BackendMap, BackendProgram, MapSpec } from '../../../loader/index.ts'
 import { Errno, MapFlag, UpdateFlag, errnoName, mapTypeName } from '../../../uapi/index.ts'
 import type { LinearMemory } from '../memory.ts'
 import { DESCRIPTOR_SIZE, Descriptor } from './descriptor.ts'
+import { specialFields, type FieldKind, type SpecialField } from './fields.ts'
 
 /** What maps need of the vm. */
 export interface MapHost {
@@ -17,6 +19,12 @@ export interface MapHost {
   /** Takes a new map into the registry and gives it an id. */
   register(map: VmMap): number
   unregister(map: VmMap): void
+  /** Frees what a special field of a value holds: timers, work, objects of programs. */
+  freeField(kind: FieldKind, address: number): void
+  /** Ends all timers and work of a map. */
+  cancelAsyncOf(map: VmMap): void
+  /** Runs timers and work that are due. */
+  runDue(): void
 }
 
 /** What one map is made from. */
@@ -24,6 +32,8 @@ export interface MapConfig {
   readonly spec: MapSpec
   readonly name: string
   readonly inner: VmMap | null
+  /** What the type ids of the spec refer to. */
+  readonly btf?: Btf | null
 }
 
 const ACCESS_FLAGS: number =
@@ -45,6 +55,8 @@ export abstract class VmMap implements BackendMap {
   readonly name: string
   /** Address of the descriptor: what a register holds for the map. */
   readonly handle: number
+  /** Parts of a value that updates leave alone. */
+  readonly fields: readonly SpecialField[]
   /** Bytes from one value to the next. */
   readonly valueStride: number
   protected readonly host: MapHost
@@ -66,6 +78,9 @@ export abstract class VmMap implements BackendMap {
     this.maxEntries = spec.maxEntries
     this.flags = spec.flags
     this.name = config.name
+    this.fields = specialFields(config.btf ?? null, spec.valueTypeId).filter(
+      ({ offset, size }) => offset + size <= spec.valueSize,
+    )
     this.valueCount = perCpu ? host.cpus : 1
     this.valueStride = roundUp8(spec.valueSize)
     this.handle = this.memory.allocate(DESCRIPTOR_SIZE)
@@ -120,6 +135,16 @@ export abstract class VmMap implements BackendMap {
     return -Errno.ENOTSUPP
   }
 
+  /** Address of the key of a value, for callbacks of timers; 0 when it lies nowhere (arrays). */
+  keyOf(_value: number): number {
+    return 0
+  }
+
+  /** Index of a value in an array. */
+  indexOf(_value: number): number {
+    return 0
+  }
+
   /** bpf_for_each_map_elem: addresses of key and value; stops when `visit` returns true. -EINVAL when not possible. */
   forEachAt(_visit: (key: number, value: number) => boolean): number {
     return -Errno.EINVAL
@@ -155,21 +180,24 @@ export abstract class VmMap implements BackendMap {
   lookup(key: Uint8Array, flags: number = 0): Uint8Array | null {
     this.#open('lookup')
     if ((this.flags & MapFlag.WRONLY) !== 0) this.#fail('lookup', -Errno.EPERM)
-    if ((flags & ~UpdateFlag.LOCK) !== 0) this.#fail('lookup', -Errno.EINVAL)
+    if ((flags & ~UpdateFlag.LOCK) !== 0 || this.#lacksLock(flags)) this.#fail('lookup', -Errno.EINVAL)
+    this.host.runDue()
     const at = this.#key(key, 'lookup')
     const value = at + roundUp8(this.keySize)
     const error = this.userLookup(at, value)
     if (error === -Errno.ENOENT) return null
     if (error !== 0) this.#fail('lookup', error)
+    this.clearFields(value)
     return this.memory.read(value, this.userValueSize)
   }
 
   update(key: Uint8Array, value: Uint8Array, flags: number = 0): void {
     this.#open('update')
     this.#writable('update')
+    if (this.#lacksLock(flags)) this.#fail('update', -Errno.EINVAL)
     const at = this.#key(key, 'update')
     const to = this.#value(at, value, 'update')
-    const error = this.userUpdate(at, to, flags)
+    const error = orNoMemory(() => this.userUpdate(at, to, flags))
     if (error !== 0) this.#fail('update', error)
   }
 
@@ -201,12 +229,15 @@ export abstract class VmMap implements BackendMap {
   lookupAndDelete(key: Uint8Array, flags: number = 0): Uint8Array | null {
     this.#open('lookup and delete')
     this.#writable('lookup and delete')
-    if ((flags & ~UpdateFlag.LOCK) !== 0) this.#fail('lookup and delete', -Errno.EINVAL)
+    if ((flags & ~UpdateFlag.LOCK) !== 0 || this.#lacksLock(flags)) {
+      this.#fail('lookup and delete', -Errno.EINVAL)
+    }
     const at = this.#key(key, 'lookup and delete')
     const value = at + roundUp8(this.keySize)
     const error = this.userLookupAndDelete(at, value)
     if (error === -Errno.ENOENT) return null
     if (error !== 0) this.#fail('lookup and delete', error)
+    this.clearFields(value)
     return this.memory.read(value, this.userValueSize)
   }
 
@@ -240,6 +271,8 @@ export abstract class VmMap implements BackendMap {
   /** No more access by user space; programs and maps that use it may go on. */
   close(): void {
     if (this.#closed) return
+    // As in the kernel, timers end with the last reference of user space. They may hold the last program of the map.
+    this.host.cancelAsyncOf(this)
     this.#closed = true
     if (this.#users === 0) this.#free()
   }
@@ -266,6 +299,47 @@ export abstract class VmMap implements BackendMap {
   /** Whether user space sees one value a CPU. */
   protected get perCpu(): boolean {
     return false
+  }
+
+  /** Copies a value without its special fields. */
+  protected copyValue(to: number, from: number): void {
+    const { memory, fields } = this
+    if (fields.length === 0) {
+      memory.copy(to, from, this.valueSize)
+      return
+    }
+    let at = 0
+    for (const { offset, size } of fields) {
+      if (offset > at) memory.copy(to + at, from + at, offset - at)
+      at = Math.max(at, offset + size)
+    }
+    memory.copy(to + at, from + at, this.valueSize - at)
+  }
+
+  /** Zeros in the special fields of a value (of all CPUs). */
+  protected clearFields(value: number): void {
+    for (const { offset, size } of this.fields) {
+      for (let cpu = 0; cpu < this.valueCount; cpu++) {
+        this.memory.fill(value + cpu * this.valueStride + offset, 0, size)
+      }
+    }
+  }
+
+  /** Frees what the special fields of a value (of all CPUs) hold, as the value goes away. */
+  protected endFields(value: number): void {
+    for (const { kind, offset } of this.fields) {
+      for (let cpu = 0; cpu < this.valueCount; cpu++) this.host.freeField(kind, value + cpu * this.valueStride + offset)
+    }
+  }
+
+  /** Whether values have a bpf_spin_lock. */
+  get hasLock(): boolean {
+    return this.fields.some(({ kind }) => kind === 'lock')
+  }
+
+  /** BPF_F_LOCK for values without a lock. */
+  #lacksLock(flags: number): boolean {
+    return (flags & UpdateFlag.LOCK) !== 0 && !this.hasLock
   }
 
   /** Throws what the system call would fail with. */
@@ -317,6 +391,16 @@ export abstract class VmMap implements BackendMap {
     const to = key + roundUp8(this.keySize)
     this.memory.write(to, value)
     return to
+  }
+}
+
+/** Result of `work`, or -ENOMEM when the vm's memory is used up. */
+export function orNoMemory(work: () => number): number {
+  try {
+    return work()
+  } catch (error) {
+    if (isBpfError(error) && error.code === 'limit' && error.errno === 'ENOMEM') return -Errno.ENOMEM
+    throw error
   }
 }
 

@@ -1,5 +1,6 @@
 import type { BackendMap, BackendProgram } from '../../../loader/index.ts'
 import { Errno } from '../../../uapi/index.ts'
+import { Descriptor } from './descriptor.ts'
 import { VmMap, onlyFlags, requireAttributes, type MapConfig, type MapHost } from './map.ts'
 
 /** A program of this vm, as far as a slot is concerned. */
@@ -10,11 +11,16 @@ export interface SlotProgram extends BackendProgram {
   retain(): void
   /** The opposite of retain(). */
   drop(): void
+  /** Place in the table of tail calls, or NO_TAIL_ENTRY; the program keeps it until it was released as often. */
+  retainTail(): number
+  releaseTail(): void
 }
 
 /** BPF_MAP_TYPE_PROG_ARRAY: targets of tail calls. User space reads program ids. */
 export class ProgArrayMap extends VmMap {
   readonly #slots: Map<number, SlotProgram> = new Map()
+  /** Address of one u32 an index: place in the table of tail calls, 0 for an empty slot. */
+  readonly #places: number
 
   constructor(host: MapHost, config: MapConfig) {
     const { spec } = config
@@ -24,6 +30,8 @@ export class ProgArrayMap extends VmMap {
       'a key and a value of 4 bytes and entries',
     )
     super(host, config)
+    this.#places = this.memory.allocate(this.maxEntries * 4)
+    this.memory.setU32(this.handle + Descriptor.BASE, this.#places)
   }
 
   /** The program in a slot. */
@@ -41,8 +49,11 @@ export class ProgArrayMap extends VmMap {
       if (other.type !== program.type) this.fail('update', -Errno.EINVAL)
     }
     program.retain()
-    this.#slots.get(index)?.drop()
+    const old = this.#slots.get(index)
+    old?.releaseTail()
+    old?.drop()
     this.#slots.set(index, program)
+    this.memory.setU32(this.#places + index * 4, program.retainTail())
   }
 
   protected override userLookup(key: number, value: number): number {
@@ -64,6 +75,8 @@ export class ProgArrayMap extends VmMap {
     const program = this.#slots.get(index)
     if (program === undefined) return -Errno.ENOENT
     this.#slots.delete(index)
+    this.memory.setU32(this.#places + index * 4, 0)
+    program.releaseTail()
     program.drop()
     return 0
   }
@@ -83,10 +96,15 @@ export class ProgArrayMap extends VmMap {
 
   protected override release(): void {
     this.#clear()
+    this.memory.free(this.#places, this.maxEntries * 4)
   }
 
   #clear(): void {
-    for (const program of this.#slots.values()) program.drop()
+    this.memory.fill(this.#places, 0, this.maxEntries * 4)
+    for (const program of this.#slots.values()) {
+      program.releaseTail()
+      program.drop()
+    }
     this.#slots.clear()
   }
 }

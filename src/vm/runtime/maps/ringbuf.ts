@@ -1,4 +1,5 @@
 import { Errno } from '../../../uapi/index.ts'
+import { Descriptor, RING_CONTROL_SIZE, RingControl } from './descriptor.ts'
 import { VmMap, onlyFlags, requireAttributes, type MapConfig, type MapHost } from './map.ts'
 
 /** A record starts with its length (with two flag bits) and a page offset that only the kernel uses. */
@@ -16,9 +17,8 @@ const MAX_RECORD = 0x3fffffff
 export class RingBufMap extends VmMap {
   readonly #data: number
   readonly #mask: number
-  #producer = 0
-  #consumer = 0
-  #lost = 0
+  /** Address of the positions; in memory, because compiled programs reserve records too. */
+  readonly #control: number
 
   constructor(host: MapHost, config: MapConfig) {
     const { spec } = config
@@ -35,23 +35,47 @@ export class RingBufMap extends VmMap {
     super(host, config)
     this.#mask = size - 1
     this.#data = this.memory.allocate(size * 2)
+    this.#control = this.memory.allocate(RING_CONTROL_SIZE)
+    this.memory.setU32(this.handle + Descriptor.BASE, this.#data)
+    this.memory.setU32(this.handle + Descriptor.STRIDE, this.#mask)
+    this.memory.setU32(this.handle + Descriptor.CONTROL, this.#control)
   }
 
   override get lost(): number {
-    return this.#lost
+    return this.#counter(RingControl.LOST)
+  }
+
+  get #producer(): number {
+    return this.#counter(RingControl.PRODUCER)
+  }
+
+  get #consumer(): number {
+    return this.#counter(RingControl.CONSUMER)
+  }
+
+  #counter(field: number): number {
+    const at = this.#control + field
+    return this.memory.u32(at + 4) * 4294967296 + this.memory.u32(at)
+  }
+
+  #setCounter(field: number, value: number): void {
+    const at = this.#control + field
+    this.memory.setU32(at, value % 4294967296)
+    this.memory.setU32(at + 4, Math.floor(value / 4294967296))
   }
 
   /** bpf_ringbuf_reserve: address for `size` bytes, or 0. */
   reserve(size: number): number {
     const length = Math.ceil((size + HEADER_SIZE) / 8) * 8
-    if (size > MAX_RECORD || length > this.#mask + 1 || this.#producer + length - this.#consumer > this.#mask) {
-      this.#lost++
+    const producer = this.#producer
+    if (size > MAX_RECORD || length > this.#mask + 1 || producer + length - this.#consumer > this.#mask) {
+      this.#setCounter(RingControl.LOST, this.lost + 1)
       return 0
     }
-    const header = this.#data + (this.#producer & this.#mask)
+    const header = this.#data + ((producer % 4294967296) & this.#mask)
     this.memory.setU32(header, (size | BUSY) >>> 0)
     this.memory.setU32(header + 4, 0)
-    this.#producer += length
+    this.#setCounter(RingControl.PRODUCER, producer + length)
     return header + HEADER_SIZE
   }
 
@@ -100,13 +124,14 @@ export class RingBufMap extends VmMap {
   override drain(record: (data: Uint8Array, cpu: number) => void): number {
     let count = 0
     while (this.#consumer < this.#producer) {
-      const header = this.#data + (this.#consumer & this.#mask)
+      const consumer = this.#consumer
+      const header = this.#data + ((consumer % 4294967296) & this.#mask)
       const word = this.memory.u32(header)
       if ((word & BUSY) !== 0) break
       const length = (word & ~DISCARDED) >>> 0
       const data = (word & DISCARDED) === 0 ? this.memory.read(header + HEADER_SIZE, length) : null
       // Before the callback, which may run a program or drain again.
-      this.#consumer += Math.ceil((length + HEADER_SIZE) / 8) * 8
+      this.#setCounter(RingControl.CONSUMER, consumer + Math.ceil((length + HEADER_SIZE) / 8) * 8)
       if (data === null) continue
       count++
       record(data, 0)
@@ -116,5 +141,6 @@ export class RingBufMap extends VmMap {
 
   protected override release(): void {
     this.memory.free(this.#data, (this.#mask + 1) * 2)
+    this.memory.free(this.#control, RING_CONTROL_SIZE)
   }
 }

@@ -58,7 +58,7 @@ describe('modules', () => {
     code.i32(0)
     code.memory(Op.i32_load, 65532)
     code.get(0)
-    code.callIndirect(builder.type(type))
+    code.callIndirect(builder.type(type), 0)
     builder.defineFunction(main, code)
     builder.setTable(functions)
     builder.exportFunction('main', main)

@@ -1,6 +1,7 @@
-import { native, syscallError, closeFd } from './syscall.ts'
-import { onlineCpus } from './cpus.ts'
-import { mapMemory } from './ringbuf.ts'
+import type { RecordSink } from '../../loader/index.ts'
+import { onlineCpus } from '../cpus.ts'
+import { closeFd, native, syscallError } from '../syscall.ts'
+import { mapMemory } from './memory.ts'
 
 /** Facts of include/uapi/linux/perf_event.h. */
 const PERF_TYPE_SOFTWARE = 1
@@ -19,9 +20,13 @@ const DATA_PAGES = 64
 class CpuRing {
   readonly cpu: number
   readonly fd: number
+  consumed = 0
+  /** Records that the kernel dropped because the ring was full, as far as read. */
+  lost = 0
   readonly #memory: ArrayBuffer
   readonly #positions: BigUint64Array
   readonly #data: Uint8Array
+  readonly #view: DataView
 
   constructor(cpu: number, pages: number) {
     const attr = new DataView(new ArrayBuffer(ATTR.bytes))
@@ -44,6 +49,7 @@ class CpuRing {
     }
     this.#positions = new BigUint64Array(this.#memory, PAGE.dataHead, 2)
     this.#data = new Uint8Array(this.#memory, binding.pageSize)
+    this.#view = new DataView(this.#memory, binding.pageSize)
     const enabled = binding.ioctl(fd, PERF_EVENT_IOC_ENABLE, 0)
     if (enabled < 0) {
       this.close()
@@ -51,30 +57,32 @@ class CpuRing {
     }
   }
 
-  /** Hands out the raw samples; returns their number and how many the kernel had to drop. */
-  drain(record: (data: Uint8Array, cpu: number) => void): { count: number; lost: number } {
+  /** Hands out raw samples, at most `limit`; returns their number. */
+  consume(sink: RecordSink, limit: number): number {
+    if (this.#memory.byteLength === 0) return 0
     let count = 0
-    let lost = 0
     let tail = Number(Atomics.load(this.#positions, 1))
     const head = Number(Atomics.load(this.#positions, 0))
-    while (tail < head) {
-      const header = new DataView(this.#copy(tail, 8).buffer)
-      const type = header.getUint32(0, true)
-      const size = header.getUint16(6, true)
+    while (tail < head && count < limit) {
+      const at = tail % this.#data.length
+      // Records are multiples of 8 bytes, so a header is never split.
+      const type = this.#view.getUint32(at, true)
+      const size = this.#view.getUint16(at + 6, true)
       if (size < 8) break
       const body = this.#copy(tail + 8, size - 8)
       tail += size
       Atomics.store(this.#positions, 1, BigInt(tail))
-      const view = new DataView(body.buffer)
       if (type === PERF_RECORD_SAMPLE && body.length >= 4) {
         count++
-        record(body.slice(4, 4 + view.getUint32(0, true)), this.cpu)
+        this.consumed++
+        const length = new DataView(body.buffer).getUint32(0, true)
+        sink(body, 4, Math.min(length, body.length - 4), this.cpu)
       } else if (type === PERF_RECORD_LOST && body.length >= 16) {
-        lost += Number(view.getBigUint64(8, true))
+        this.lost += Number(new DataView(body.buffer).getBigUint64(8, true))
       }
       if (this.#memory.byteLength === 0) break
     }
-    return { count, lost }
+    return count
   }
 
   close(): void {
@@ -96,7 +104,7 @@ class CpuRing {
 /** Reader of a perf event array: one ring for each online CPU, which bpf_perf_event_output() writes to. */
 export class PerfReader {
   readonly rings: readonly CpuRing[]
-  #lost = 0
+  #next = 0
 
   /** @throws BpfError `syscall` */
   constructor(maxCpus: number, pages: number = DATA_PAGES) {
@@ -112,15 +120,22 @@ export class PerfReader {
 
   /** Records that the kernel dropped because a ring was full, as far as drained. */
   get lost(): number {
-    return this.#lost
+    return this.rings.reduce((sum, ring) => sum + ring.lost, 0)
   }
 
-  drain(record: (data: Uint8Array, cpu: number) => void): number {
+  /** Records handed out so far. */
+  get consumed(): number {
+    return this.rings.reduce((sum, ring) => sum + ring.consumed, 0)
+  }
+
+  /** Hands out records of all CPUs in turn, at most `limit`; returns their number. */
+  consume(sink: RecordSink, limit: number = Number.POSITIVE_INFINITY): number {
     let total = 0
-    for (const ring of this.rings) {
-      const { count, lost } = ring.drain(record)
-      total += count
-      this.#lost += lost
+    // Another CPU comes first each time, so that a busy one does not starve the others.
+    const first = this.#next++
+    for (let i = 0; i < this.rings.length && total < limit; i++) {
+      const ring = this.rings[(first + i) % this.rings.length] as CpuRing
+      total += ring.consume(sink, limit - total)
     }
     return total
   }

@@ -1,0 +1,2 @@
+export { EventPort, type PortMap } from './event-port.ts'
+export { mapMemory } from './memory.ts'

@@ -1,0 +1,323 @@
+import { slotsAt, type Block, type Operation } from '../../isa/index.ts'
+import { placeOf, type Access, accessOf } from './places.ts'
+import type { FunctionCode, ProgramCode } from './program.ts'
+import { BlockValues, type Value } from './values.ts'
+
+const REGISTERS = 10
+
+/** How an access is checked. */
+export const Check = { OWN: 0, NONE: 1, GROUP: 2 } as const
+
+/**
+ * Accesses through one address, of which the first one's check covers all. Only loads come before the last one, so when
+ * the check fails, it makes no difference that those which are good have not been done.
+ */
+export interface Group {
+  readonly members: readonly { readonly at: number; readonly access: Access }[]
+  /** Lowest and highest address of all, counted from the register of the first. */
+  readonly low: number
+  readonly high: number
+}
+
+/** What is known of a function before it is translated. */
+export interface FunctionFacts {
+  /** Sets what is known where a block starts. */
+  enter(block: number, values: BlockValues): void
+  /** By slot from the function's start. */
+  readonly checks: Uint8Array
+  /** By the slot of the first member. */
+  readonly groups: ReadonlyMap<number, Group>
+}
+
+/** Numbers further away from an address than this are not followed. */
+const FAR = 1 << 20
+
+/**
+ * Registers at one point: which values are equal but for an offset, and how much memory around them was accessed.
+ * Memory is one piece that only grows, so all between two good accesses is good.
+ */
+class Registers {
+  readonly id: Int32Array
+  readonly offset: Int32Array
+  /** Good addresses counted from the register, none when `high` is not above `low`. */
+  readonly low: Int32Array
+  readonly high: Int32Array
+
+  constructor() {
+    this.id = new Int32Array(REGISTERS)
+    this.offset = new Int32Array(REGISTERS)
+    this.low = new Int32Array(REGISTERS)
+    this.high = new Int32Array(REGISTERS)
+  }
+
+  set(register: number, id: number): void {
+    this.id[register] = id
+    this.offset[register] = 0
+    this.low[register] = 0
+    this.high[register] = 0
+  }
+
+  copy(to: number, from: number): void {
+    for (const column of [this.id, this.offset, this.low, this.high]) column[to] = column[from] as number
+  }
+
+  /** False when the sum is too far away. */
+  add(register: number, by: number): boolean {
+    const offset = (this.offset[register] as number) + by
+    if (Math.abs(offset) > FAR) return false
+    this.offset[register] = offset
+    this.low[register] = (this.low[register] as number) - by
+    this.high[register] = (this.high[register] as number) - by
+    return true
+  }
+
+  covers({ register, off, size }: Access): boolean {
+    return off >= (this.low[register] as number) && off + size <= (this.high[register] as number)
+  }
+
+  /** Takes in that an access was good, for all registers with that address. */
+  accessed({ register, off, size }: Access): void {
+    const id = this.id[register] as number
+    for (let r = 0; r < REGISTERS; r++) {
+      if (this.id[r] !== id) continue
+      const start = off + (this.offset[register] as number) - (this.offset[r] as number)
+      const low = this.low[r] as number
+      const high = this.high[r] as number
+      this.low[r] = high > low ? Math.min(low, start) : start
+      this.high[r] = high > low ? Math.max(high, start + size) : start + size
+    }
+  }
+
+  assign(from: Registers): void {
+    this.id.set(from.id)
+    this.offset.set(from.offset)
+    this.low.set(from.low)
+    this.high.set(from.high)
+  }
+}
+
+/** What reaches a block's end. */
+interface Exit {
+  readonly registers: Registers
+  readonly values: readonly (Value | null)[]
+}
+
+class Analysis implements FunctionFacts {
+  readonly checks: Uint8Array
+  readonly groups: Map<number, Group> = new Map()
+  readonly #program: ProgramCode
+  readonly #func: FunctionCode
+  readonly #memorySize: number
+  readonly #entries: ((Value | null)[] | null)[]
+  readonly #exits: (Exit | null)[]
+  readonly #registers: Registers = new Registers()
+  readonly #values: BlockValues = new BlockValues()
+  #ids = 1
+  /** The group that is being collected. */
+  #group: { at: number; access: Access; delta: number }[] = []
+  #groupId = 0
+
+  constructor(program: ProgramCode, func: FunctionCode, memorySize: number) {
+    this.#program = program
+    this.#func = func
+    this.#memorySize = memorySize
+    const { cfg } = func
+    this.checks = new Uint8Array(cfg.end - cfg.start)
+    this.#entries = Array<null>(cfg.blocks.length).fill(null)
+    this.#exits = Array<null>(cfg.blocks.length).fill(null)
+    // With several entries to a cycle, nothing holds where it starts.
+    if (!cfg.reducible) return
+    const changed = this.#changedInLoops()
+    for (const block of cfg.reversePostorder) this.#block(block, changed)
+  }
+
+  enter(block: number, values: BlockValues): void {
+    values.reset(this.#entries[block] ?? null)
+  }
+
+  /** For each loop header, bits of the registers that the loop may change. */
+  #changedInLoops(): Uint16Array {
+    const { blocks, reversePostorder, loopOf, outerLoop, isLoopHeader } = this.#func.cfg
+    const changed = new Uint16Array(blocks.length)
+    for (const b of reversePostorder) {
+      const header = loopOf[b] as number
+      if (header === -1) continue
+      const { start, end } = blocks[b] as Block
+      let bits = changed[header] as number
+      for (let at = start; at < end; at++) {
+        const op = this.#program.operations[at]
+        if (op) bits |= writes(op)
+      }
+      changed[header] = bits
+    }
+    // Inner headers come later than those around them.
+    for (let i = reversePostorder.length - 1; i >= 0; i--) {
+      const header = reversePostorder[i] as number
+      const outer = isLoopHeader[header] === 1 ? (outerLoop[header] as number) : -1
+      if (outer !== -1) changed[outer] = (changed[outer] as number) | (changed[header] as number)
+    }
+    return changed
+  }
+
+  #block(block: number, changed: Uint16Array): void {
+    const { cfg } = this.#func
+    const { start, end } = cfg.blocks[block] as Block
+    const { insns } = this.#program.code
+    this.#enterBlock(block, changed)
+    for (let at = start; at < end; at += slotsAt(insns, at)) {
+      const op = this.#program.operations[at] as Operation
+      this.#access(op, at)
+      this.#step(op)
+      this.#values.step(op, at)
+    }
+    this.#closeGroup()
+    const registers = new Registers()
+    registers.assign(this.#registers)
+    this.#exits[block] = { registers, values: this.#values.snapshot() }
+  }
+
+  /** Joins what comes in; what a loop changes is unknown at its header. */
+  #enterBlock(block: number, changed: Uint16Array): void {
+    const { cfg } = this.#func
+    const registers = this.#registers
+    const { preds } = cfg.blocks[block] as Block
+    const reaching = preds.filter((p) => cfg.order[p] !== -1)
+    const exits = reaching.map((p) => this.#exits[p] ?? null)
+    const first = exits.find((exit) => exit !== null)
+    const values: (Value | null)[] =
+      first === undefined || first === null ? Array<null>(REGISTERS).fill(null) : [...first.values]
+    if (first === undefined || first === null || block === 0) {
+      // The entry, which a jump may lead to as well.
+      values.fill(null)
+      for (let r = 0; r < REGISTERS; r++) registers.set(r, this.#ids++)
+    } else {
+      registers.assign(first.registers)
+      for (const exit of exits) {
+        if (exit === null || exit === first) continue
+        for (let r = 0; r < REGISTERS; r++) this.#join(r, exit, values)
+      }
+      const loop = cfg.isLoopHeader[block] === 1 ? (changed[block] as number) : 0
+      for (let r = 0; r < REGISTERS; r++) {
+        if (((loop >> r) & 1) === 0) continue
+        registers.set(r, this.#ids++)
+        values[r] = null
+      }
+    }
+    this.#entries[block] = values
+    this.#values.reset(values)
+  }
+
+  #join(r: number, exit: Exit, values: (Value | null)[]): void {
+    const registers = this.#registers
+    const other = exit.registers
+    if (registers.id[r] !== other.id[r] || registers.offset[r] !== other.offset[r]) {
+      registers.id[r] = this.#ids++
+      registers.offset[r] = 0
+    }
+    registers.low[r] = Math.max(registers.low[r] as number, other.low[r] as number)
+    registers.high[r] = Math.min(registers.high[r] as number, other.high[r] as number)
+    if (registers.high[r] <= registers.low[r]) registers.low[r] = registers.high[r] = 0
+    if (!sameValue(values[r] ?? null, exit.values[r] ?? null)) values[r] = null
+  }
+
+  #access(op: Operation, at: number): void {
+    if (op.kind === 'call' || op.kind === 'loadAbs' || op.kind === 'loadInd') return this.#closeGroup()
+    const access = accessOf(op)
+    if (access === null) return
+    const place = placeOf(this.#values, access, this.#memorySize)
+    // The frame is gone when a later access traps.
+    if (place?.kind === 'frame') return
+    if (place === null && access.register !== 10) this.#checked(access, at)
+    // What a write did must be there when a later access traps.
+    if (access.verb === 'write') this.#closeGroup()
+  }
+
+  /** An access whose place is not known. */
+  #checked(access: Access, at: number): void {
+    const registers = this.#registers
+    const slot = at - this.#func.cfg.start
+    if (this.#program.code.facts?.goodAccess[at] === 1) {
+      this.checks[slot] = Check.NONE
+      return registers.accessed(access)
+    }
+    // A read that faults gives 0 and says nothing of the address.
+    if (this.#program.code.faultReadsZero) return
+    if (registers.covers(access)) {
+      this.checks[slot] = Check.NONE
+      return
+    }
+    const id = registers.id[access.register] as number
+    if (this.#group.length > 0 && id !== this.#groupId) this.#closeGroup()
+    this.#groupId = id
+    this.#group.push({ at, access, delta: registers.offset[access.register] as number })
+    registers.accessed(access)
+  }
+
+  #closeGroup(): void {
+    const group = this.#group
+    const first = group[0]
+    this.#group = []
+    if (first === undefined || group.length < 2) return
+    const members = group.map(({ at, access, delta }) => ({
+      at,
+      access: { ...access, register: first.access.register, off: access.off + delta - first.delta },
+    }))
+    members.forEach(({ at }, i) => {
+      this.checks[at - this.#func.cfg.start] = i === 0 ? Check.GROUP : Check.NONE
+    })
+    const low = Math.min(...members.map(({ access }) => access.off))
+    const high = Math.max(...members.map(({ access }) => access.off + access.size))
+    this.groups.set(first.at, { members, low, high })
+  }
+
+  #step(op: Operation): void {
+    const registers = this.#registers
+    if (op.kind === 'alu' && op.wide && op.dst < REGISTERS) {
+      if (op.op === 'mov' && op.src !== null && op.src < REGISTERS) return registers.copy(op.dst, op.src)
+      if (op.op === 'add' && op.src === null && registers.add(op.dst, op.imm)) return
+    }
+    const bits = writes(op)
+    if (bits === 0) return
+    for (let r = 0; r < REGISTERS; r++) if (((bits >> r) & 1) === 1) registers.set(r, this.#ids++)
+  }
+}
+
+/** Bits of the registers that an operation may change. Calls leave r1 to r5 as they were. */
+function writes(op: Operation): number {
+  switch (op.kind) {
+    case 'alu':
+    case 'endian':
+    case 'addrSpaceCast':
+    case 'loadImm64':
+    case 'load':
+    case 'loadAcquire':
+      return 1 << op.dst
+    case 'atomic':
+      if (!op.fetch) return 0
+      return op.op === 'cmpxchg' ? 1 : 1 << op.src
+    case 'loadAbs':
+    case 'loadInd':
+    case 'call':
+      return 1
+    case 'store':
+    case 'storeRelease':
+    case 'jump':
+    case 'branch':
+    case 'mayGoto':
+    case 'gotox':
+    case 'exit':
+  }
+  return 0
+}
+
+function sameValue(a: Value | null, b: Value | null): boolean {
+  if (a === b) return true
+  if (a?.kind === 'constant' && b?.kind === 'constant') return a.low === b.low && a.high === b.high
+  if (a?.kind === 'frame' && b?.kind === 'frame') return a.offset === b.offset
+  return a?.kind === 'function' && b?.kind === 'function' && a.slot === b.slot
+}
+
+/** Finds out what holds in a function, in time linear in its size. */
+export function analyseFunction(program: ProgramCode, func: FunctionCode, memorySize: number): FunctionFacts {
+  return new Analysis(program, func, memorySize)
+}

@@ -1,0 +1,86 @@
+import { Errno, MapFlag } from '../../../uapi/index.ts'
+import { VmMap, onlyFlags, requireAttributes, type MapConfig, type MapHost } from './map.ts'
+
+const PAGE_SIZE = 4096
+/** BPF_F_SEGV_ON_FAULT and BPF_F_NO_USER_CONV. */
+const ARENA_FLAGS: number = MapFlag.MMAPABLE | (1 << 17) | (1 << 18)
+
+/**
+ * BPF_MAP_TYPE_ARENA: pages that programs share by plain pointers. They lie side by side in the vm's memory, so that a
+ * pointer of user space and one of programs are the same address; map_extra, the address that user space wants, is
+ * not used. As in the kernel, a page that was not allocated reads as zeros.
+ */
+export class ArenaMap extends VmMap {
+  /** Address of page 0. */
+  readonly base: number
+  readonly #start: number
+  readonly #used: Uint8Array
+
+  constructor(host: MapHost, config: MapConfig) {
+    const { spec } = config
+    requireAttributes(
+      config,
+      spec.keySize === 0 &&
+        spec.valueSize === 0 &&
+        spec.maxEntries > 0 &&
+        (spec.flags & MapFlag.MMAPABLE) !== 0 &&
+        onlyFlags(spec.flags, ARENA_FLAGS),
+      'no key, no value, pages, and BPF_F_MMAPABLE',
+    )
+    super(host, config)
+    this.#start = this.memory.allocate((spec.maxEntries + 1) * PAGE_SIZE)
+    this.base = Math.ceil(this.#start / PAGE_SIZE) * PAGE_SIZE
+    this.#used = new Uint8Array(spec.maxEntries)
+  }
+
+  /** bpf_arena_alloc_pages: address of zeroed pages (at `address` when it is not 0), or 0. */
+  allocatePages(address: number, count: number): number {
+    if (count === 0 || count > this.maxEntries || address % PAGE_SIZE !== 0) return 0
+    const page = address === 0 ? this.#find(count) : (address - this.base) / PAGE_SIZE
+    if (page < 0 || page + count > this.maxEntries || !this.#isFree(page, count)) return 0
+    this.#used.fill(1, page, page + count)
+    return this.base + page * PAGE_SIZE
+  }
+
+  /** bpf_arena_free_pages. */
+  freePages(address: number, count: number): void {
+    const page = Math.floor((address - this.base) / PAGE_SIZE)
+    if (page < 0 || page >= this.maxEntries) return
+    const end = Math.min(this.maxEntries, page + count)
+    this.#used.fill(0, page, end)
+    this.memory.fill(this.base + page * PAGE_SIZE, 0, (end - page) * PAGE_SIZE)
+  }
+
+  override updateAt(_key: number, _value: number, _flags: number): number {
+    return -Errno.EOPNOTSUPP
+  }
+
+  override deleteAt(_key: number): number {
+    return -Errno.EOPNOTSUPP
+  }
+
+  protected override userLookup(_key: number, _value: number): number {
+    return -Errno.EINVAL
+  }
+
+  protected override userNextKey(_key: number, _next: number): number {
+    return -Errno.EOPNOTSUPP
+  }
+
+  protected override release(): void {
+    this.memory.free(this.#start, (this.maxEntries + 1) * PAGE_SIZE)
+  }
+
+  #isFree(page: number, count: number): boolean {
+    return !this.#used.subarray(page, page + count).includes(1)
+  }
+
+  #find(count: number): number {
+    for (let page = 0; page + count <= this.maxEntries;) {
+      const taken = this.#used.subarray(page, page + count).lastIndexOf(1)
+      if (taken < 0) return page
+      page += taken + 1
+    }
+    return -1
+  }
+}

@@ -1,0 +1,48 @@
+import { Errno, UpdateFlag } from '../../../uapi/index.ts'
+import { VmMap, onlyFlags, requireAttributes, type MapConfig, type MapHost } from './map.ts'
+
+/**
+ * BPF_MAP_TYPE_CGROUP_STORAGE and PERCPU_CGROUP_STORAGE: a value for each cgroup that a program is attached to. Test
+ * runs, in the kernel too, have a zeroed one of their own; user space finds none.
+ */
+export class CgroupStorageMap extends VmMap {
+  readonly #value: number
+  #owner: object | null = null
+
+  constructor(host: MapHost, config: MapConfig) {
+    const { spec } = config
+    requireAttributes(
+      config,
+      (spec.keySize === 8 || spec.keySize === 16) &&
+        spec.valueSize > 0 &&
+        spec.maxEntries === 0 &&
+        onlyFlags(spec.flags, 0),
+      'a key of 8 or 16 bytes, a value and 0 entries',
+    )
+    super(host, config)
+    this.#value = this.memory.allocate(this.valueStride)
+  }
+
+  /** bpf_get_local_storage: address of the value of a test run. */
+  valueIn(run: object): number {
+    if (this.#owner !== run) this.memory.fill(this.#value, 0, this.valueStride)
+    this.#owner = run
+    return this.#value
+  }
+
+  protected override userUpdate(_key: number, _value: number, flags: number): number {
+    return (flags & ~(UpdateFlag.LOCK | UpdateFlag.EXIST)) !== 0 ? -Errno.EINVAL : -Errno.ENOENT
+  }
+
+  protected override userDelete(_key: number): number {
+    return -Errno.EINVAL
+  }
+
+  protected override userNextKey(_key: number, _next: number): number {
+    return -Errno.ENOENT
+  }
+
+  protected override release(): void {
+    this.memory.free(this.#value, this.valueStride)
+  }
+}
