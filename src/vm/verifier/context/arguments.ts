@@ -1,0 +1,87 @@
+import { BtfKind, type Btf, type BtfParam } from '../../../btf/index.ts'
+import { AttachType, ProgType } from '../../../uapi/index.ts'
+import { deny, unsupported } from '../reject.ts'
+import { Flag, pointerReg, type Reg, unknownReg } from '../state/register.ts'
+import type { Walk } from '../walk.ts'
+
+const TYPES: ReadonlySet<number> = new Set([ProgType.TRACING, ProgType.LSM, ProgType.STRUCT_OPS, ProgType.EXT])
+
+/** Whether the context is an array of the arguments of a kernel function, described by BTF. */
+export function hasArguments(type: number): boolean {
+  return TYPES.has(type)
+}
+
+interface Signature {
+  readonly params: readonly BtfParam[]
+  readonly name: string
+}
+
+/** Function whose arguments a tracing program gets; null when this verifier does not know. */
+export function targetSignature(walk: Walk): Signature | null {
+  const { kernelBtf, attachTarget, attachType, type } = walk.facts
+  if (kernelBtf === null || attachTarget === null || type !== ProgType.TRACING) return null
+  if (attachType === AttachType.TRACE_ITER) {
+    const name = `bpf_iter_${attachTarget}`
+    const id = kernelBtf.findByName(name, BtfKind.FUNC)
+    return id === undefined ? null : prototype(kernelBtf, id, name, 0)
+  }
+  if (attachType === AttachType.TRACE_RAW_TP) {
+    const name = `btf_trace_${attachTarget}`
+    const id = kernelBtf.findByName(name, BtfKind.TYPEDEF)
+    return id === undefined ? null : prototype(kernelBtf, id, name, 1)
+  }
+  return null
+}
+
+function prototype(btf: Btf, id: number, name: string, skip: number): Signature | null {
+  let type = btf.type(id)
+  while (type.kind === BtfKind.TYPEDEF || type.kind === BtfKind.PTR || type.kind === BtfKind.FUNC) {
+    type = btf.type(type.type)
+  }
+  return type.kind === BtfKind.FUNC_PROTO ? { params: type.params.slice(skip), name } : null
+}
+
+/** A load of an argument. */
+export function accessArguments(walk: Walk, off: number, size: number, write: boolean): Reg {
+  const signature = targetSignature(walk)
+  if (signature === null) unsupported('the arguments of this attach target')
+  if (write || off < 0 || off >= 96 || off % size !== 0) deny(`invalid bpf_context access off=${off} size=${size}`)
+  if (off % 8 !== 0) deny(`func '${signature.name}' offset ${off} is not multiple of 8`)
+  const index = off / 8
+  const param = signature.params[index]
+  if (param === undefined) deny(`func '${signature.name}' doesn't have ${index + 1}-th argument`)
+  const btf = walk.facts.kernelBtf as Btf
+  const type = btf.type(btf.skipModifiersAndTypedefs(param.type))
+  if (type.kind !== BtfKind.PTR) return unknownReg()
+  if (size !== 8) deny(`func '${signature.name}' size ${size} must be 8`)
+  return argumentPointer(walk, btf, type.type, signature.name, index)
+}
+
+function argumentPointer(walk: Walk, btf: Btf, target: number, name: string, index: number): Reg {
+  const id = btf.skipModifiersAndTypedefs(target)
+  const type = btf.type(id)
+  if (type.kind !== BtfKind.STRUCT) {
+    // Pointers to numbers and void are numbers to the program.
+    if (type.kind === BtfKind.UNION || type.kind === BtfKind.FWD) unsupported(`argument ${index} of ${name}`)
+    return unknownReg()
+  }
+  if (walk.facts.attachType === AttachType.TRACE_ITER) return iterArgument(walk, id, name)
+  if (MAYBE_NULL_ARGUMENTS.has(name)) unsupported(`which arguments of ${name} may be null`)
+  const reg = pointerReg('ptr_', Flag.TRUSTED)
+  reg.btfId = id
+  return reg
+}
+
+/** Tracepoints some of whose arguments may be null; the kernel has them in a table by name. */
+const MAYBE_NULL_ARGUMENTS: ReadonlySet<string> = new Set([
+  'btf_trace_sched_pi_setprio',
+  'btf_trace_tcp_send_reset',
+  'btf_trace_kfree_skb',
+  'btf_trace_inet_sock_set_state',
+])
+
+function iterArgument(walk: Walk, id: number, name: string): Reg {
+  void walk
+  void id
+  return unsupported(`the arguments of ${name}`)
+}
