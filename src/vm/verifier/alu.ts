@@ -64,8 +64,7 @@ function stepMove(walk: Walk, op: Alu): void {
   const src = readReg(walk, op.src)
   const size = op.op === 'movsx8' ? 1 : op.op === 'movsx16' ? 2 : op.op === 'movsx32' ? 4 : 0
   if (src.kind !== 'scalar') {
-    if (size !== 0 && op.wide) deny(`R${op.src} sign-extension part of pointer`)
-    return writeReg(walk, op.dst, op.wide ? src : unknownReg())
+    return writeReg(walk, op.dst, op.wide && size === 0 ? src : unknownReg())
   }
   const keepsValue =
     size === 0
@@ -245,7 +244,9 @@ function movePointer(walk: Walk, op: Alu, to: Reg, ptr: Reg, value: Scalar, know
 /** Conversion between arena address spaces. */
 export function stepAddrSpaceCast(walk: Walk, op: Extract<Operation, { kind: 'addrSpaceCast' }>): void {
   readReg(walk, op.src)
-  if (![...walk.facts.immediates.values()].some((t) => t.kind === 'map' && t.map.type === 33)) {
+  if (
+    ![...walk.facts.immediates.values()].some((t) => (t.kind === 'map' || t.kind === 'mapValue') && t.map.type === 33)
+  ) {
     invalid('addr_space_cast insn can only be used in a program that has an associated arena')
   }
   writeReg(walk, op.dst, op.to === 0 && op.from === 1 ? pointerReg('arena') : unknownReg())

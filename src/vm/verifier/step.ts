@@ -20,6 +20,7 @@ import {
   unknownReg,
 } from './state/register.ts'
 import { BtfKind } from '../../btf/index.ts'
+import { widenFrom } from './widen.ts'
 import { checkNoResources } from './calls/resources.ts'
 import type { Walk } from './walk.ts'
 
@@ -70,6 +71,7 @@ export function step(walk: Walk): 'next' | 'exit' {
       walk.jumpsProcessed++
       const other = walk.push(walk.insn + 1, walk.insn)
       other.mayGotoDepth++
+      widenFrom(walk, other)
       walk.insn = op.target
       return 'next'
     }
@@ -192,7 +194,17 @@ function stepLoad(walk: Walk, op: Extract<Operation, { kind: 'load' | 'loadAcqui
   if (op.dst === 10) deny('frame pointer is read only')
   if (op.kind === 'loadAcquire') checkAtomicTarget(walk, op.src, src, 'loads from')
   const signed = op.kind === 'load' && op.signed
-  const value = access(walk, { regno: op.src, off: op.off, size: op.size, write: false, signed, source: -2, imm: 0 })
+  const atomic = op.kind === 'loadAcquire'
+  const value = access(walk, {
+    regno: op.src,
+    off: op.off,
+    size: op.size,
+    write: false,
+    signed,
+    source: -2,
+    imm: 0,
+    atomic,
+  })
   checkKind(walk, src)
   walk.set(op.dst, value)
 }
@@ -203,7 +215,17 @@ function stepStore(walk: Walk, op: Extract<Operation, { kind: 'store' | 'storeRe
   readReg(walk, op.dst)
   if (op.kind === 'storeRelease') checkAtomicTarget(walk, op.dst, dst, 'stores into')
   const imm = op.kind === 'store' ? op.imm : 0
-  access(walk, { regno: op.dst, off: op.off, size: op.size, write: true, signed: false, source: op.src ?? -1, imm })
+  const atomic = op.kind === 'storeRelease'
+  access(walk, {
+    regno: op.dst,
+    off: op.off,
+    size: op.size,
+    write: true,
+    signed: false,
+    source: op.src ?? -1,
+    imm,
+    atomic,
+  })
   checkKind(walk, dst)
 }
 
@@ -218,11 +240,23 @@ function stepAtomic(walk: Walk, op: Extract<Operation, { kind: 'atomic' }>): voi
   const dst = readReg(walk, op.dst)
   if (op.op === 'cmpxchg') readReg(walk, 0)
   checkAtomicTarget(walk, op.dst, dst, 'stores into')
-  const base = { regno: op.dst, off: op.off, size: op.size, signed: false, imm: 0 }
+  const base = { regno: op.dst, off: op.off, size: op.size, signed: false, imm: 0, atomic: true }
   const target = op.op === 'cmpxchg' ? 0 : op.src
   const old = access(walk, { ...base, write: false, source: -2 })
   access(walk, { ...base, write: true, source: -2 })
   if (op.fetch) writeReg(walk, target, old)
+}
+
+/** A failed load leaves the function at once with 0, so that it must return a number; the way out is not modelled. */
+function checkLegacyInSubprogram(walk: Walk): void {
+  const sub = walk.facts.subprograms[walk.state.frame.subprog]
+  const { btf } = walk.facts
+  if (sub === undefined || btf === null || sub.btfId === 0) invalid('LD_ABS is not allowed in subprogs without BTF')
+  const func = btf.type(sub.btfId)
+  const proto = func.kind === BtfKind.FUNC ? btf.type(func.type) : func
+  const returned = proto.kind === BtfKind.FUNC_PROTO ? btf.kind(btf.skipModifiersAndTypedefs(proto.returnType)) : 0
+  if (returned !== BtfKind.INT) invalid("LD_ABS is only allowed in functions that return 'int'.")
+  unsupported('legacy packet loads in subprograms')
 }
 
 function stepLegacyLoad(walk: Walk, op: Extract<Operation, { kind: 'loadAbs' | 'loadInd' }>): void {
@@ -230,6 +264,7 @@ function stepLegacyLoad(walk: Walk, op: Extract<Operation, { kind: 'loadAbs' | '
   if (type !== 1 && type !== 3 && type !== 4 && type !== 8) {
     invalid('BPF_LD_[ABS|IND] instructions not allowed for this program type')
   }
+  if (walk.state.frames.length > 1) checkLegacyInSubprogram(walk)
   readReg(walk, 6)
   checkNoResources(walk, 'BPF_LD_[ABS|IND]')
   if (walk.reg(6).kind !== 'ctx') invalid('at the time of BPF_LD_ABS|IND R6 != pointer to skb')

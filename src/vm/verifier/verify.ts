@@ -10,7 +10,7 @@ import { analyzeFlow, type CallMarks } from './program/flow.ts'
 import { checkJumps, decodeAll, functionStarts, type Subprogram } from './program/layout.ts'
 import { liveRegisters } from './program/live.ts'
 import { checkStackDepth } from './program/stack-depth.ts'
-import { Reject, type RejectErrno } from './reject.ts'
+import { Reject, type RejectErrno, unsupported } from './reject.ts'
 import { Frame, State } from './state/state.ts'
 import { pointerReg } from './state/register.ts'
 import { step } from './step.ts'
@@ -27,6 +27,8 @@ export interface VerifyOptions {
   readonly kernelBtf: Btf | null
   /** Licence text; decides on GPL-only helpers. */
   readonly license: string
+  /** Helpers (ids) that this kernel's configuration or lockdown does not offer. */
+  readonly missingHelpers?: readonly number[]
   /** Load flags beyond the program's own (BPF_F_*). */
   readonly flags?: number
 }
@@ -99,6 +101,7 @@ function statsOf(walks: readonly Walk[]): VerifyStats {
 
 function collectFacts(program: PreparedProgram, options: VerifyOptions): ProgramFacts {
   const { spec, insns } = program
+  checkKnown(program, options.btf)
   if (insns.length === 0) throw new Reject('EINVAL', 'invalid instruction count')
   const ops = decodeAll(insns)
   const immediates = new Map<number, ImmediateTarget>()
@@ -134,6 +137,7 @@ function collectFacts(program: PreparedProgram, options: VerifyOptions): Program
     isAsyncCallback: (at) => isAsyncCallbackCall(partial, at),
     isIterNext: (at) => isIterNextCall(partial, at),
     isThrow: (at) => isThrowCall(partial, at),
+    endsFunction: (at) => subprograms.some((s) => s.end === at + 1),
   }
   const flags = spec.flags | (options.flags ?? 0)
   const flow = analyzeFlow(ops, [0], calls)
@@ -159,10 +163,25 @@ function collectFacts(program: PreparedProgram, options: VerifyOptions): Program
     testStateFreq: (flags & TEST_STATE_FREQ) !== 0,
     testRegInvariants: (flags & TEST_REG_INVARIANTS) !== 0,
     packetChangers: packetChangers(ops, subprograms),
+    missingHelpers: new Set(options.missingHelpers ?? []),
   }
 }
 
 const VARIADIC: ReadonlySet<number> = new Set([HelperId.trace_printk])
+
+/** Program features that change the rules as a whole and are not implemented. */
+function checkKnown(program: PreparedProgram, btf: Btf | null): void {
+  if (program.spec.type === ProgType.STRUCT_OPS) unsupported('struct_ops programs')
+  if (program.spec.type === ProgType.EXT) unsupported('extension programs')
+  if (program.spec.type === ProgType.LSM) unsupported('LSM programs')
+  const main = program.functions[0]?.btfId ?? 0
+  if (btf === null || main === 0) return
+  for (const type of btf.types()) {
+    if (type.kind === BtfKind.DECL_TAG && type.type === main && type.name.startsWith('exception_callback:')) {
+      unsupported('exception callbacks')
+    }
+  }
+}
 
 function functionsOf(program: PreparedProgram, ops: ProgramFacts['ops'], btf: Btf | null): Subprogram[] {
   const { insns } = program

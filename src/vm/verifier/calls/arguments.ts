@@ -26,12 +26,13 @@ export interface CallFacts {
   constKey: number
   maxSize: number
   helper: number
+  name: string
   helperPacketAccess: boolean
   raw: boolean
   retBtfId: number
 }
 
-export function noFacts(helper: number, packetAccess: boolean): CallFacts {
+export function noFacts(helper: number, name: string, packetAccess: boolean): CallFacts {
   return {
     map: null,
     mapUid: 0,
@@ -44,6 +45,7 @@ export function noFacts(helper: number, packetAccess: boolean): CallFacts {
     constKey: -1,
     maxSize: 0,
     helper,
+    name,
     helperPacketAccess: packetAccess,
     raw: false,
     retBtfId: 0,
@@ -51,6 +53,7 @@ export function noFacts(helper: number, packetAccess: boolean): CallFacts {
 }
 
 const MEM = ['fp', 'pkt', 'pkt_meta', 'map_key', 'map_value', 'mem', 'ringbuf_mem', 'buf', 'trusted_ptr_']
+const MEMORY: ReadonlySet<string> = new Set(['PTR_TO_MEM', 'PTR_TO_MAP_KEY', 'PTR_TO_MAP_VALUE'])
 const SOCKETS = ['sock_common', 'sock', 'tcp_sock', 'xdp_sock']
 /** Register kinds that an argument type takes, in the order in which the kernel lists them. */
 const TAKES: Readonly<Record<string, readonly string[]>> = {
@@ -98,6 +101,9 @@ function checkKind(walk: Walk, reg: Reg, regno: number, arg: HelperArg, facts: C
   if (!takes.includes(name) || isAlloc) {
     if (isAlloc) unsupported('allocated objects as helper arguments')
     deny(`R${regno} type=${regName(reg)} expected=${takes.join(', ')}`)
+  }
+  if (reg.kind === 'ptr_' && MEMORY.has(arg.type) && !has(arg, 'MEM_RDONLY')) {
+    deny(`${facts.name}() may write into memory pointed by R${regno} type=${regName(reg)}`)
   }
   if (reg.kind === 'ptr_' && arg.type !== 'PTR_TO_PERCPU_BTF_ID') {
     if ((arg.type === 'PTR_TO_MEM' || arg.type.startsWith('PTR_TO_MAP')) === false) checkBtfType(walk, reg, regno, arg)

@@ -9,6 +9,7 @@ import type { Frame } from '../state/state.ts'
 import { frameInsn } from '../state/equal.ts'
 import { signedText } from '../text.ts'
 import type { Walk } from '../walk.ts'
+import { previousEntry, widen } from '../widen.ts'
 import { checkNoResources } from './resources.ts'
 import { returnRange } from './return-range.ts'
 
@@ -105,6 +106,10 @@ function returnToCaller(walk: Walk): void {
   const isLoop = isSyncCallbackCall(walk.facts, site)
   walk.prevInsn = walk.insn
   state.frames.pop()
+  if (isLoop && callee.inCallback) {
+    const old = previousEntry(walk, state, site)
+    if (old !== null) widen(old, state, walk.lastId)
+  }
   walk.insn = isLoop && callee.inCallback ? site : site + 1
 }
 

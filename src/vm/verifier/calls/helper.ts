@@ -8,7 +8,8 @@ import type { Walk } from '../walk.ts'
 import { checkArgument, noFacts, type CallFacts } from './arguments.ts'
 import { callCallback } from './callback.ts'
 import { hasField } from '../facts/query.ts'
-import { mapAllows } from './map-compat.ts'
+import { mapAllows, mayChangeSockmap } from './map-compat.ts'
+import { argumentsFor, hasRetval } from './variants.ts'
 import { acquire, checkNoResources, clobberCallerSaved, forgetPacketPointers, release } from './resources.ts'
 
 /** Helpers after which packet pointers are stale. */
@@ -81,7 +82,8 @@ export function stepHelperCall(walk: Walk, id: number): boolean {
   if (row === undefined || row.id !== id) return invalid(`invalid func unknown#${id}`)
   const name = `bpf_${row.name}`
   const { facts } = walk
-  if (!row.progTypes.includes(facts.type)) invalid(`program of this type cannot use helper ${name}#${id}`)
+  if (!row.progTypes.includes(facts.type) || facts.missingHelpers.has(id))
+    invalid(`program of this type cannot use helper ${name}#${id}`)
   checkAvailable(walk, row)
   if (!facts.gpl && row.gplOnly) invalid('cannot call GPL-restricted function from non-GPL compatible program')
   if (row.mightSleep && !walk.state.sleepable) {
@@ -89,9 +91,10 @@ export function stepHelperCall(walk: Walk, id: number): boolean {
   }
   if (UNKNOWN.has(id)) unsupported(`the helper ${name}`)
   checkRegions(walk, row, name)
-  const call = noFacts(id, row.packetAccess)
-  row.args.forEach((_, i) => checkArgument(walk, i, row.args, call))
-  if (call.map !== null && !mapAllows(call.map.type, id)) {
+  const call = noFacts(id, name, row.packetAccess)
+  const args = argumentsFor(row, facts.type)
+  args.forEach((_, i) => checkArgument(walk, i, args, call))
+  if (call.map !== null && (!mapAllows(call.map.type, id) || !mayChangeSockmap(facts, call.map.type, id))) {
     invalid(`cannot pass map_type ${call.map.type} into func ${name}#${id}`)
   }
   return perform(walk, row, name, call)
@@ -111,7 +114,7 @@ function checkRegions(walk: Walk, row: HelperRow, name: string): void {
 function checkAvailable(walk: Walk, row: HelperRow): void {
   const { type, attachType } = walk.facts
   const refuse = (): never => invalid(`program of this type cannot use helper bpf_${row.name}#${row.id}`)
-  if (row.id === H.get_retval && type !== ProgType.CGROUP_SOCKOPT) refuse()
+  if ((row.id === H.get_retval || row.id === H.set_retval) && !hasRetval(attachType)) refuse()
   if (
     row.id === H.get_attach_cookie &&
     type !== ProgType.KPROBE &&
@@ -120,7 +123,6 @@ function checkAvailable(walk: Walk, row: HelperRow): void {
   ) {
     unsupported('where bpf_get_attach_cookie may be called')
   }
-  void attachType
 }
 
 function perform(walk: Walk, row: HelperRow, name: string, call: CallFacts): boolean {

@@ -1,4 +1,5 @@
 import { BtfKind } from '../../../btf/index.ts'
+import { contextStruct, ProgType } from '../../../uapi/index.ts'
 import { constant } from '../domain/bounds.ts'
 import type { LocalCall } from '../../../isa/index.ts'
 import { invalid, Reject, unsupported } from '../reject.ts'
@@ -99,7 +100,7 @@ export function parameters(walk: Walk, sub: Subprogram): readonly Parameter[] {
     }
     if (type.kind !== BtfKind.PTR) return { kind: 'unsupported', nullable: false, size: 0 }
     const target = btf.type(btf.skipModifiersAndTypedefs(type.type))
-    if (tagged(i, 'arg:ctx') || (i === 0 && CONTEXT_NAMES.has(target.name))) {
+    if (tagged(i, 'arg:ctx') || isContextName(walk.facts.type, btf.name(type.type), target.name)) {
       return { kind: 'ctx', nullable: false, size: 0 }
     }
     switch (target.kind) {
@@ -118,33 +119,30 @@ export function parameters(walk: Walk, sub: Subprogram): readonly Parameter[] {
   })
 }
 
-const CONTEXT_NAMES: ReadonlySet<string> = new Set([
-  '__sk_buff',
-  'xdp_md',
-  'bpf_sock',
-  'bpf_sock_addr',
-  'bpf_sock_ops',
-  'sk_msg_md',
-  'bpf_user_pt_regs_t',
-  'pt_regs',
-  'bpf_raw_tracepoint_args',
-  'bpf_cgroup_dev_ctx',
-  'bpf_sysctl',
-  'bpf_sockopt',
-  'sk_reuseport_md',
-  'bpf_sk_lookup',
-  'bpf_perf_event_data',
-  'bpf_nf_ctx',
-  'user_pt_regs',
-  'user_regs_struct',
-])
+/** Whether a pointer to a type of this name is the program's context. */
+function isContextName(type: number, name: string, structName: string): boolean {
+  if (structName === '') return false
+  const own = contextStruct(type)
+  if (type === ProgType.KPROBE) return name === 'bpf_user_pt_regs_t' || structName === 'pt_regs'
+  return own !== null && structName === own
+}
+
+/** Global functions return a number. */
+function checkReturnType(walk: Walk, callee: Subprogram, fail: () => never): void {
+  const proto = signature(walk, callee)
+  const { btf } = walk.facts
+  if (proto === null || btf === null) return fail()
+  const kind = btf.kind(btf.skipModifiersAndTypedefs(proto.returnType))
+  if (kind !== BtfKind.INT && kind !== BtfKind.ENUM && kind !== BtfKind.ENUM64) fail()
+}
 
 function callGlobal(walk: Walk, callee: Subprogram): void {
   if (walk.state.locks > 0) {
     invalid('global function calls are not allowed while holding a lock,\nuse static function instead')
   }
-  const params = parameters(walk, callee)
   const fail = (): never => invalid(`Caller passes invalid args into func#${callee.index} ('${callee.name}')`)
+  checkReturnType(walk, callee, fail)
+  const params = parameters(walk, callee)
   params.forEach((param, i) => {
     const regno = i + 1
     const reg = walk.reg(regno)

@@ -1,4 +1,4 @@
-import { HelperId as H, MapType as M } from '../../../uapi/index.ts'
+import { AttachType, HelperId as H, MapType as M, ProgType } from '../../../uapi/index.ts'
 
 /** Helpers that some map types allow, and no others; types that are absent do not limit. */
 const BY_MAP: Readonly<Record<number, readonly number[]>> = {
@@ -92,6 +92,30 @@ const BY_HELPER: Readonly<Record<number, readonly number[]>> = {
   [H.task_storage_delete]: [M.TASK_STORAGE],
   [H.cgrp_storage_get]: [M.CGRP_STORAGE],
   [H.cgrp_storage_delete]: [M.CGRP_STORAGE],
+}
+
+/** Programs of these types may change sock maps. */
+const SOCKMAP_WRITERS: ReadonlySet<number> = new Set<number>([
+  ProgType.SOCKET_FILTER,
+  ProgType.SCHED_CLS,
+  ProgType.SCHED_ACT,
+  ProgType.XDP,
+  ProgType.SK_REUSEPORT,
+  ProgType.FLOW_DISSECTOR,
+  ProgType.SK_LOOKUP,
+])
+
+/** Whether a program may call map_update_elem or map_delete_elem on a map, as far as sock maps are concerned. */
+export function mayChangeSockmap(
+  facts: { readonly type: number; readonly attachType: number },
+  mapType: number,
+  helper: number,
+): boolean {
+  if (mapType !== M.SOCKMAP && mapType !== M.SOCKHASH) return true
+  if (helper !== H.map_update_elem && helper !== H.map_delete_elem) return true
+  if (facts.type === ProgType.TRACING) return facts.attachType === AttachType.TRACE_ITER
+  if (facts.type === ProgType.SOCK_OPS) return helper === H.map_delete_elem
+  return SOCKMAP_WRITERS.has(facts.type)
 }
 
 /** Whether a helper may work on a map of a type. */

@@ -58,6 +58,12 @@ export function accessArguments(walk: Walk, off: number, size: number, write: bo
 }
 
 function argumentPointer(walk: Walk, btf: Btf, target: number, name: string, index: number): Reg {
+  const buffer = BUFFERS[name]?.[index]
+  if (buffer !== undefined) {
+    const reg = pointerReg('buf', buffer)
+    reg.id = walk.newId()
+    return reg
+  }
   const id = btf.skipModifiersAndTypedefs(target)
   const type = btf.type(id)
   if (type.kind !== BtfKind.STRUCT) {
@@ -65,7 +71,7 @@ function argumentPointer(walk: Walk, btf: Btf, target: number, name: string, ind
     if (type.kind === BtfKind.UNION || type.kind === BtfKind.FWD) unsupported(`argument ${index} of ${name}`)
     return unknownReg()
   }
-  if (walk.facts.attachType === AttachType.TRACE_ITER) return iterArgument(walk, id, name)
+  if (walk.facts.attachType === AttachType.TRACE_ITER) return iterArgument(walk, id, name, index)
   if (MAYBE_NULL_ARGUMENTS.has(name)) unsupported(`which arguments of ${name} may be null`)
   const reg = pointerReg('ptr_', Flag.TRUSTED)
   reg.btfId = id
@@ -80,8 +86,24 @@ const MAYBE_NULL_ARGUMENTS: ReadonlySet<string> = new Set([
   'btf_trace_inet_sock_set_state',
 ])
 
-function iterArgument(walk: Walk, id: number, name: string): Reg {
-  void walk
-  void id
-  return unsupported(`the arguments of ${name}`)
+/** Arguments of iterators that are buffers of the map's size rather than structures: key and value. */
+const BUFFERS: Readonly<Record<string, Readonly<Record<number, number>>>> = {
+  bpf_iter_bpf_map_elem: { 2: Flag.RDONLY | Flag.MAYBE_NULL, 3: Flag.MAYBE_NULL },
+  bpf_iter_bpf_sk_storage_map: { 3: Flag.MAYBE_NULL },
+  bpf_iter_sockmap: { 2: Flag.RDONLY | Flag.MAYBE_NULL },
+}
+/** Iterators whose object is an ordinary, not a trusted pointer. */
+const NOT_TRUSTED: ReadonlySet<string> = new Set(['bpf_iter_netlink', 'bpf_iter_ipv6_route', 'bpf_iter_ksym'])
+
+/** The first argument of an iterator is its metadata, the others are null at the end of the walk. */
+function iterArgument(walk: Walk, id: number, name: string, index: number): Reg {
+  const isMeta = index === 0
+  const trusted = NOT_TRUSTED.has(name) && !isMeta ? 0 : Flag.TRUSTED
+  const isMap =
+    name === 'bpf_iter_bpf_map_elem' || name === 'bpf_iter_bpf_sk_storage_map' || name === 'bpf_iter_sockmap'
+  const plain = isMeta || (isMap && index === 1)
+  const reg = pointerReg('ptr_', plain ? Flag.TRUSTED : trusted | Flag.MAYBE_NULL)
+  if (reg.mayBeNull) reg.id = walk.newId()
+  reg.btfId = id
+  return reg
 }

@@ -232,7 +232,7 @@ export const CONTEXT_FIELDS: Readonly<Record<number, readonly ContextField[]>> =
 /** Rules of sockets that helpers and contexts give. */
 export const SOCKET_FIELDS: Readonly<Record<string, readonly ContextField[]>> = {
   sock: SOCK,
-  sock_common: [ro(4), ro(8), ro(12), ro(24), ro(28, 16), ro(44), ro(48, 2, 'narrow4'), ro(52), ro(56, 16), ro(72)],
+  sock_common: SOCK.filter((field) => field.at < 8 || field.at > 20),
   tcp_sock: [ro(0, 80, 4), ro(80, 16, 8), ro(96, 16, 4)],
   xdp_sock: [ro(0, 4, 4)],
 }

@@ -23,11 +23,13 @@ export interface Access {
   /** Register stored, -1 for the immediate, -2 when the value is unknown (atomics). */
   readonly source: number
   readonly imm: number
+  /** Natural alignment is demanded, whatever the machine does. */
+  readonly atomic?: boolean
 }
 
-function checkAlignment(walk: Walk, reg: Reg, off: number, size: number): void {
+function checkAlignment(walk: Walk, reg: Reg, off: number, size: number, atomic: boolean): void {
   const isStack = reg.kind === 'fp'
-  if (size === 1 || (!isStack && !walk.facts.strictAlignment)) return
+  if (size === 1 || (!isStack && !atomic && !walk.facts.strictAlignment)) return
   const sum = new Bounds()
   tnumAdd(sum, reg.value as Bounds, Bounds.known(0, (reg.off + off) | 0))
   if (tnumAligned(sum, size)) return
@@ -49,7 +51,7 @@ function checkAlignment(walk: Walk, reg: Reg, off: number, size: number): void {
 /** Checks an access and performs it on the state; for a load, what it gives. */
 export function access(walk: Walk, a: Access): Reg {
   const reg = walk.reg(a.regno)
-  checkAlignment(walk, reg, a.off, a.size)
+  checkAlignment(walk, reg, a.off, a.size, a.atomic === true)
   const loaded = perform(walk, reg, a, a.off + reg.off)
   if (a.write || a.size === 8 || loaded.kind !== 'scalar') return loaded
   const value = a.signed ? signExtend64(loaded.value, a.size) : truncate(loaded.value, a.size)

@@ -53,11 +53,9 @@ export function walkStruct(btf: Btf, typeId: number, off: number, size: number, 
       return pointer(btf, target.type, member.name)
     }
     if (off < at || off + size > end) {
-      if (target.kind !== BtfKind.ARRAY) {
-        deny(
-          `access beyond the end of member ${member.name} (mend:${end}) in struct ${type.name} with off ${off} size ${size}`,
-        )
-      }
+      deny(
+        `access beyond the end of member ${member.name} (mend:${end}) in struct ${type.name} with off ${off} size ${size}`,
+      )
     }
     return inMember(btf, id, off - at, size, member.name, depth, composite.kind === BtfKind.UNION)
   }

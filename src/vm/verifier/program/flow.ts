@@ -24,6 +24,8 @@ export interface CallMarks {
   isIterNext(at: number): boolean
   /** Ends the program: bpf_throw. */
   isThrow(at: number): boolean
+  /** Last slot of its function. */
+  endsFunction(at: number): boolean
 }
 
 /** Slots that control may reach after slot `at`, without entering callees. */
@@ -40,7 +42,7 @@ export function successors(ops: Operations, at: number, calls: CallMarks): reado
     case 'loadImm64':
       return [at + 2]
     case 'call':
-      return op.call === 'kfunc' && calls.isThrow(at) ? [] : [at + 1]
+      return op.call === 'kfunc' && calls.isThrow(at) && calls.endsFunction(at) ? [] : [at + 1]
     default:
       return [at + 1]
   }
