@@ -75,10 +75,13 @@ export function step(walk: Walk): 'next' | 'exit' {
       walk.insn = op.target
       return 'next'
     }
-    case 'call':
+    case 'call': {
       walk.jumpsProcessed++
-      if (stepCall(walk, op)) return 'next'
+      const outcome = stepCall(walk, op)
+      if (outcome === 'exit') return 'exit'
+      if (outcome) return 'next'
       break
+    }
     case 'exit':
       walk.jumpsProcessed++
       return stepExit(walk)

@@ -20,7 +20,8 @@ export function previousEntry(walk: Walk, from: State, insn: number): State | nu
  * differ from the round before, and on which nothing has depended so far, are forgotten.
  */
 export function widenFrom(walk: Walk, state: State): void {
-  const old = previousEntry(walk, state, walk.insn)
+  // The checkpoint at this very instruction was made just now; the round before is further up.
+  const old = state.parent === null ? null : previousEntry(walk, state.parent, walk.insn)
   if (old !== null) widen(old, state, walk.lastId)
 }
 

@@ -53,7 +53,6 @@ export function noFacts(helper: number, name: string, packetAccess: boolean): Ca
 }
 
 const MEM = ['fp', 'pkt', 'pkt_meta', 'map_key', 'map_value', 'mem', 'ringbuf_mem', 'buf', 'trusted_ptr_']
-const MEMORY: ReadonlySet<string> = new Set(['PTR_TO_MEM', 'PTR_TO_MAP_KEY', 'PTR_TO_MAP_VALUE'])
 const SOCKETS = ['sock_common', 'sock', 'tcp_sock', 'xdp_sock']
 /** Register kinds that an argument type takes, in the order in which the kernel lists them. */
 const TAKES: Readonly<Record<string, readonly string[]>> = {
@@ -102,7 +101,7 @@ function checkKind(walk: Walk, reg: Reg, regno: number, arg: HelperArg, facts: C
     if (isAlloc) unsupported('allocated objects as helper arguments')
     deny(`R${regno} type=${regName(reg)} expected=${takes.join(', ')}`)
   }
-  if (reg.kind === 'ptr_' && MEMORY.has(arg.type) && !has(arg, 'MEM_RDONLY')) {
+  if (reg.kind === 'ptr_' && arg.type === 'PTR_TO_MEM' && !has(arg, 'MEM_RDONLY')) {
     deny(`${facts.name}() may write into memory pointed by R${regno} type=${regName(reg)}`)
   }
   if (reg.kind === 'ptr_' && arg.type !== 'PTR_TO_PERCPU_BTF_ID') {

@@ -5,8 +5,8 @@ import { stepHelperCall } from './helper.ts'
 import { stepKfuncCall } from './kfunc.ts'
 import { stepLocalCall } from './local.ts'
 
-/** A call; true when it has moved the walk to another instruction itself. */
-export function stepCall(walk: Walk, op: Extract<Operation, { kind: 'call' }>): boolean {
+/** A call; true when it has moved the walk to another instruction itself, `exit` when it ends the program. */
+export function stepCall(walk: Walk, op: Extract<Operation, { kind: 'call' }>): boolean | 'exit' {
   switch (op.call) {
     case 'local':
       if (walk.state.locks > 0) {
@@ -18,7 +18,7 @@ export function stepCall(walk: Walk, op: Extract<Operation, { kind: 'call' }>): 
     case 'helper':
       return stepHelperCall(walk, op.imm)
     case 'kfunc':
-      return stepKfuncCall(walk)
+      return stepKfuncCall(walk) === 'exit' ? 'exit' : false
     default:
       return unsupported('calls through registers')
   }

@@ -67,11 +67,17 @@ function checkReturn(walk: Walk): void {
     if (reg.kind !== 'scalar') invalid(`At subprogram exit the register R0 is not a scalar value (${regName(reg)})`)
     return
   }
-  const range = returnRange(facts)
+  checkReturnValue(walk, 0)
+}
+
+/** The value with which the program ends, in r0 or as the argument of bpf_throw. */
+export function checkReturnValue(walk: Walk, regno: number): void {
+  const reg = readReg(walk, regno)
+  const range = returnRange(walk.facts)
   if (range === null) return
-  if (reg.kind !== 'scalar') invalid(`At program exit the register R0 is not a known value (${regName(reg)})`)
-  markPrecise(walk, 0)
-  if (!inRange(reg.value, range, false)) outOfRange('At program exit', 0, reg.value, range)
+  if (reg.kind !== 'scalar') invalid(`At program exit the register R${regno} is not a known value (${regName(reg)})`)
+  markPrecise(walk, regno)
+  if (!inRange(reg.value, range, false)) outOfRange('At program exit', regno, reg.value, range)
 }
 
 function returnsVoid(walk: Walk): boolean {

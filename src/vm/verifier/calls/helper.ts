@@ -70,7 +70,6 @@ const UNKNOWN: ReadonlySet<number> = new Set([
   H.dynptr_write,
   H.dynptr_data,
   H.user_ringbuf_drain,
-  H.set_retval,
   H.snprintf,
   H.get_func_arg,
   H.find_vma,

@@ -57,7 +57,7 @@ export function walkStruct(btf: Btf, typeId: number, off: number, size: number, 
         `access beyond the end of member ${member.name} (mend:${end}) in struct ${type.name} with off ${off} size ${size}`,
       )
     }
-    return inMember(btf, id, off - at, size, member.name, depth, composite.kind === BtfKind.UNION)
+    return inMember(btf, id, off - at, size, member.name, depth, isAmbiguous(composite))
   }
   return deny(`struct ${type.name} doesn't have field at offset ${off}`)
 }
@@ -65,6 +65,11 @@ export function walkStruct(btf: Btf, typeId: number, off: number, size: number, 
 function sizeOf(btf: Btf, id: number): number {
   const kind = btf.kind(id)
   return kind === BtfKind.FWD || kind === BtfKind.FUNC_PROTO || kind === BtfKind.VOID ? 0 : btf.sizeOf(id)
+}
+
+/** What is read through a union cannot be trusted; unions of one member are not meant as such. */
+function isAmbiguous(type: BtfComposite): boolean {
+  return type.kind === BtfKind.UNION && type.members.length !== 1
 }
 
 function flexibleArray(btf: Btf, type: BtfComposite, off: number): Found | null {
@@ -92,7 +97,7 @@ function inMember(
     case BtfKind.STRUCT:
     case BtfKind.UNION: {
       const found = walkStruct(btf, id, off, size, depth + 1)
-      return inUnion || type.kind === BtfKind.UNION ? { ...found, flags: found.flags | Flag.UNTRUSTED } : found
+      return inUnion || isAmbiguous(type) ? { ...found, flags: found.flags | Flag.UNTRUSTED } : found
     }
     case BtfKind.ARRAY: {
       const element = btf.skipModifiersAndTypedefs(type.elementType)
