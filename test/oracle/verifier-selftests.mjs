@@ -124,7 +124,8 @@ for (const file of readdirSync(`${dir}/objs`).sort()) {
 
 const sorted = [...causes].sort((a, b) => b[1] - a[1])
 if (args.includes('--causes')) for (const [cause, n] of sorted.slice(0, 60)) console.log(n, cause)
-console.log(`FALSE ACCEPTS: ${counts.falseAccept}`)
+const ignorant = differences.filter((d) => d.kind === 'right by ignorance').length
+console.log(`FALSE ACCEPTS: ${counts.falseAccept}; refused rightly, but only because unsupported: ${ignorant}`)
 console.log(
   `same message: ${counts.messages} of ${counts.refusals} refusals, same errno: ${counts.errnos}; crashes: ${counts.crash}; ${timeMs.toFixed(0)} ms`,
 )
@@ -138,6 +139,8 @@ if (only === null) {
     sameErrno: counts.errnos,
     refusals: counts.refusals,
     causes: Object.fromEntries(sorted),
+    rightByIgnorance: differences.filter((d) => d.kind === 'right by ignorance').length,
+    otherWords: differences.filter((d) => d.kind === 'other words'),
     differences: differences.filter((d) => d.kind !== 'other words' && d.kind !== 'right by ignorance'),
   })
 } else console.log(`verifier-selftests (${only}): ${counts.agree} of ${counts.total}`)
