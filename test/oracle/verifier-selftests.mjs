@@ -9,6 +9,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { Btf } from '../../dist/btf/index.js'
 import { openObject, prepare } from '../../dist/loader/index.js'
 import { verify } from '../../dist/vm/verifier/index.js'
+import { gunzipSync } from 'node:zlib'
 import { oracleDir, writeResult } from './results.mjs'
 
 const args = process.argv.slice(2)
@@ -16,6 +17,16 @@ const only = args.includes('--only') ? args[args.indexOf('--only') + 1] : null
 const verbose = args.includes('--verbose')
 const dir = oracleDir()
 const kernelBtf = Btf.parse(readFileSync('/sys/kernel/btf/vmlinux'), { name: 'vmlinux' })
+
+/** The configuration of this kernel, for programs that read it. */
+const kconfig = existsSync('/proc/config.gz')
+  ? {
+      text: gunzipSync(readFileSync('/proc/config.gz')).toString(),
+      kernelVersion: (6 << 16) + (18 << 8) + 44,
+      bpfCookie: true,
+      syscallWrapper: true,
+    }
+  : {}
 
 /** bpf_override_return and bpf_probe_write_user: off by configuration and by lockdown on the machine of the verdicts. */
 const MISSING = [58, 36]
@@ -83,13 +94,17 @@ for (const file of readdirSync(`${dir}/objs`).sort()) {
     counts.total++
     let r
     try {
-      const [prepared] = prepare(spec, { kernelBtf, programs: [v.prog] }).programs
+      const object = prepare(spec, { kernelBtf, kconfig, programs: [v.prog] })
+      const [prepared] = object.programs
+      const config = spec.maps['.kconfig']
+      const maps =
+        config === undefined ? spec.maps : { ...spec.maps, '.kconfig': { ...config, contents: object.kconfig } }
       if (prepared === undefined || !prepared.ok) {
         r = { ok: false, errno: 'UNSUPPORTED', message: `not prepared: ${prepared?.error.message}` }
       } else {
         const started = performance.now()
         r = verify(prepared.program, {
-          maps: spec.maps,
+          maps,
           btf: spec.btf,
           kernelBtf,
           license: spec.license,

@@ -117,8 +117,8 @@ function stepImmediate(walk: Walk, op: Extract<Operation, { kind: 'loadImm64' }>
       const reg = pointerReg('map_value')
       reg.map = target.map
       reg.off = target.offset
-      if (target.map.fields.some((f) => f.kind === 'bpf_spin_lock' || f.kind === 'bpf_res_spin_lock'))
-        reg.id = walk.newId()
+      // The map has one value, so that all such pointers are the same lock: no identity.
+      reg.id = walk.newId()
       return writeReg(walk, op.dst, reg)
     }
     case 'ksymBtf':
@@ -175,13 +175,14 @@ function isPercpu(walk: Walk, btfId: number): boolean {
 }
 
 /** Loads and stores of one instruction must not mix kinds of pointers that the kernel rewrites differently. */
-function checkKind(walk: Walk, reg: Reg): void {
+function checkKind(walk: Walk, reg: Reg, load: boolean): void {
   const name = regName(reg)
   const before = walk.accessKinds.get(walk.insn)
-  if (before === undefined) walk.accessKinds.set(walk.insn, name)
-  else if (before !== name && (isRewritten(reg) || isRewrittenName(before))) {
-    invalid('same insn cannot be used with different pointers')
-  }
+  if (before === undefined) return void walk.accessKinds.set(walk.insn, name)
+  if (before === name) return
+  // Loads may meet trusted and untrusted pointers to structures alike.
+  if (load && reg.kind === 'ptr_' && before.endsWith('ptr_')) return
+  if (isRewritten(reg) || isRewrittenName(before)) invalid('same insn cannot be used with different pointers')
 }
 
 function isRewritten(reg: Reg): boolean {
@@ -208,7 +209,7 @@ function stepLoad(walk: Walk, op: Extract<Operation, { kind: 'load' | 'loadAcqui
     imm: 0,
     atomic,
   })
-  checkKind(walk, src)
+  checkKind(walk, src, true)
   walk.set(op.dst, value)
 }
 
@@ -229,7 +230,7 @@ function stepStore(walk: Walk, op: Extract<Operation, { kind: 'store' | 'storeRe
     imm,
     atomic,
   })
-  checkKind(walk, dst)
+  checkKind(walk, dst, false)
 }
 
 function checkAtomicTarget(walk: Walk, regno: number, reg: Reg, what: 'stores into' | 'loads from'): void {

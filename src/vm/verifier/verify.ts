@@ -5,7 +5,8 @@ import { HELPERS, HelperId, ProgType } from '../../uapi/index.ts'
 import { helperOf, isAsyncCallbackCall, isIterNextCall, isSyncCallbackCall, isThrowCall } from './calls/kinds.ts'
 import { CHANGES_PACKET } from './calls/helper.ts'
 import { entryRegisters } from './calls/local.ts'
-import { mapFacts } from './facts/maps.ts'
+import { type MapFacts, mapFacts } from './facts/maps.ts'
+import { checkMapForProgram } from './program/map-rules.ts'
 import { analyzeFlow, type CallMarks } from './program/flow.ts'
 import { checkJumps, decodeAll, functionStarts, type Subprogram } from './program/layout.ts'
 import { liveRegisters } from './program/live.ts'
@@ -105,6 +106,7 @@ function collectFacts(program: PreparedProgram, options: VerifyOptions): Program
   if (insns.length === 0) throw new Reject('EINVAL', 'invalid instruction count')
   const ops = decodeAll(insns)
   const immediates = new Map<number, ImmediateTarget>()
+  const cache = new Map<MapSpec, MapFacts>()
   const kfuncs = new Map<number, { name: string; btfId: number }>()
   for (const ref of program.lateReferences) {
     switch (ref.kind) {
@@ -112,7 +114,7 @@ function collectFacts(program: PreparedProgram, options: VerifyOptions): Program
       case 'mapValue': {
         const map = options.maps[ref.map]
         if (map === undefined) throw new Reject('UNSUPPORTED', `the map ${ref.map} is not known`)
-        const facts = mapFacts(map, options.btf)
+        const facts = mapFacts(map, options.btf, cache)
         const target: ImmediateTarget =
           ref.kind === 'map' ? { kind: 'map', map: facts } : { kind: 'mapValue', map: facts, offset: ref.offset }
         immediates.set(ref.insn, target)
@@ -140,6 +142,10 @@ function collectFacts(program: PreparedProgram, options: VerifyOptions): Program
     endsFunction: (at) => subprograms.some((s) => s.end === at + 1),
   }
   const flags = spec.flags | (options.flags ?? 0)
+  const sleepable = (flags & SLEEPABLE) !== 0 || spec.type === ProgType.SYSCALL
+  for (const target of immediates.values()) {
+    if (target.kind === 'map' || target.kind === 'mapValue') checkMapForProgram(target.map, spec.type, sleepable)
+  }
   const flow = analyzeFlow(ops, [0], calls)
   const params = (at: number): number => {
     const id = helperOf(partial, at)
@@ -149,7 +155,7 @@ function collectFacts(program: PreparedProgram, options: VerifyOptions): Program
     type: spec.type,
     attachType: spec.attachType ?? 0,
     attachTarget: spec.attachTarget,
-    sleepable: (flags & SLEEPABLE) !== 0 || spec.type === ProgType.SYSCALL,
+    sleepable,
     gpl: GPL.has(options.license),
     ops,
     subprograms,

@@ -8,8 +8,9 @@ import type { Walk } from '../walk.ts'
 import { checkArgument, noFacts, type CallFacts } from './arguments.ts'
 import { callCallback } from './callback.ts'
 import { hasField } from '../facts/query.ts'
+import { stepLock } from './lock.ts'
 import { mapAllows, mayChangeSockmap } from './map-compat.ts'
-import { argumentsFor, hasRetval } from './variants.ts'
+import { argumentsFor, hasRetval, offeredByIterator } from './variants.ts'
 import { acquire, checkNoResources, clobberCallerSaved, forgetPacketPointers, release } from './resources.ts'
 
 /** Helpers after which packet pointers are stale. */
@@ -81,8 +82,8 @@ export function stepHelperCall(walk: Walk, id: number): boolean {
   if (row === undefined || row.id !== id) return invalid(`invalid func unknown#${id}`)
   const name = `bpf_${row.name}`
   const { facts } = walk
-  if (!row.progTypes.includes(facts.type) || facts.missingHelpers.has(id))
-    invalid(`program of this type cannot use helper ${name}#${id}`)
+  const offered = row.progTypes.includes(facts.type) || offeredByIterator(facts, id)
+  if (!offered || facts.missingHelpers.has(id)) invalid(`program of this type cannot use helper ${name}#${id}`)
   checkAvailable(walk, row)
   if (!facts.gpl && row.gplOnly) invalid('cannot call GPL-restricted function from non-GPL compatible program')
   if (row.mightSleep && !walk.state.sleepable) {
@@ -102,7 +103,6 @@ export function stepHelperCall(walk: Walk, id: number): boolean {
 function checkRegions(walk: Walk, row: HelperRow, name: string): void {
   const { state } = walk
   if (state.locks > 0 && row.id !== H.spin_unlock) {
-    if (row.id === H.spin_lock) return
     invalid('function calls are not allowed while holding a lock')
   }
   if (state.rcu > 0 && row.mightSleep) invalid(`sleepable helper ${name}#${row.id} in rcu_read_lock region`)
@@ -144,7 +144,7 @@ function perform(walk: Walk, row: HelperRow, name: string, call: CallFacts): boo
     }
     case H.spin_lock:
     case H.spin_unlock:
-      unsupported('spin locks')
+      stepLock(walk, 1, row.id === H.spin_lock)
   }
   if (call.callback >= 0) return callCallback(walk, row.id, call)
   clobberCallerSaved(walk)

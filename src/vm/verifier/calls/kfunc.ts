@@ -5,7 +5,7 @@ import { isConst, isZero } from '../domain/bounds.ts'
 import { KFUNCS, type KfuncFlag, type KfuncRow } from '../facts/kfuncs.ts'
 import { markPrecise } from '../precision.ts'
 import { deny, invalid, unsupported } from '../reject.ts'
-import { Flag, NOT_INIT, pointerReg, type Reg, unknownReg } from '../state/register.ts'
+import { Flag, NOT_INIT, pointerReg, type Reg, regName, unknownReg } from '../state/register.ts'
 import type { Walk } from '../walk.ts'
 import { structsMatch } from './arguments.ts'
 import { destroyIterator, forkNext, initializedIterator, type IterPlace, newIterator } from './iterator.ts'
@@ -36,9 +36,13 @@ export function stepKfuncCall(walk: Walk): 'next' | 'exit' {
   const row = KFUNCS[name]
   if (row === undefined) return unsupported(`the kernel function ${name}`)
   if (row.types !== null && !row.types.has(walk.facts.type)) deny(`calling kernel function ${name} is not allowed`)
-  if (walk.state.locks > 0) unsupported('kernel functions under a lock')
+  if (walk.state.locks > 0 && !name.startsWith('bpf_iter_num_')) {
+    if (/list|rbtree|refcount|res_spin/.test(name)) unsupported('kernel functions under a lock')
+    invalid('function calls are not allowed while holding a lock')
+  }
   const btf = walk.facts.kernelBtf
   const func = btf === null || kfunc.btfId === 0 ? null : btf.type(kfunc.btfId)
+  if (btf !== null && (name === 'bpf_cast_to_kern_ctx' || name === 'bpf_rdonly_cast')) return stepCast(walk, name, btf)
   const proto = func !== null && func.kind === BtfKind.FUNC ? (btf as Btf).type(func.type) : null
   if (btf === null || proto === null || proto.kind !== BtfKind.FUNC_PROTO) return unsupported(`${name} without BTF`)
   const call: Call = { name, row, btf, proto, refId: 0, releases: 0, place: null }
@@ -53,6 +57,50 @@ export function stepKfuncCall(walk: Walk): 'next' | 'exit' {
   walk.set(0, result(walk, call))
   if (call.place !== null && has(call, 'iterNext')) forkNext(walk, call.place)
   if (call.place !== null && has(call, 'iterDestroy')) destroyIterator(walk, call.place)
+  return 'next'
+}
+
+/** Kernel structures behind contexts. */
+const KERNEL_CONTEXTS: Readonly<Record<string, string>> = {
+  __sk_buff: 'sk_buff',
+  xdp_md: 'xdp_buff',
+  bpf_sock_ops: 'bpf_sock_ops_kern',
+  bpf_sock_addr: 'bpf_sock_addr_kern',
+  bpf_sockopt: 'bpf_sockopt_kern',
+  bpf_sysctl: 'bpf_sysctl_kern',
+  sk_msg_md: 'sk_msg',
+  sk_reuseport_md: 'sk_reuseport_kern',
+  bpf_sk_lookup: 'bpf_sk_lookup_kern',
+  bpf_perf_event_data: 'bpf_perf_event_data_kern',
+}
+
+/** Views of a pointer as another kernel type. */
+function stepCast(walk: Walk, name: string, btf: Btf): 'next' {
+  const reg = walk.reg(1)
+  if (reg.kind === '?') deny('R1 !read_ok')
+  const to = pointerReg('ptr_')
+  if (name === 'bpf_cast_to_kern_ctx') {
+    if (reg.kind !== 'ctx') invalid(`arg#0 expected pointer to ctx, but got ${regName(reg)}`)
+    checkUnmodified(reg, 1)
+    const struct = KERNEL_CONTEXTS[contextStruct(walk.facts.type) ?? '']
+    const id = struct === undefined ? undefined : btf.findByName(struct, BtfKind.STRUCT)
+    if (id === undefined) return unsupported('the kernel type of this context')
+    to.btfId = id
+    to.flags = Flag.TRUSTED
+  } else {
+    const type = walk.reg(2)
+    if (type.kind === '?') deny('R2 !read_ok')
+    if (type.kind !== 'scalar') invalid('R2 is not a scalar')
+    if (!isConst(type.value)) invalid('R2 must be a known constant')
+    markPrecise(walk, 2)
+    if (reg.kind === 'scalar' || reg.mayBeNull) unsupported('casts of numbers')
+    const id = type.value.vl
+    if (id <= 0 || id >= btf.typeCount || btf.kind(id) !== BtfKind.STRUCT) unsupported('casts to what is no structure')
+    to.btfId = id
+    to.flags = Flag.UNTRUSTED
+  }
+  clobberCallerSaved(walk)
+  walk.set(0, to)
   return 'next'
 }
 

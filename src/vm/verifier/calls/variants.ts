@@ -17,7 +17,7 @@ export function argumentsFor(row: HelperRow, type: number): readonly HelperArg[]
     case H.setsockopt:
     case H.getsockopt:
       if (OPTS_ON_CTX.has(type)) return first(row, CTX)
-      return OPTS_ON_SOCKET.has(type) ? first(row, { type: 'PTR_TO_SOCKET', flags: [] }) : first(row, SOCK_BTF)
+      return OPTS_ON_SOCKET.has(type) ? first(row, { type: 'PTR_TO_SOCKET', flags: [] }) : first(row, SOCK_PTR)
     case H.get_socket_cookie:
       if (type === P.TRACING || type === P.LSM || type === P.SK_REUSEPORT || type === P.SK_MSG)
         return first(row, SOCK_PTR)
@@ -63,4 +63,16 @@ const NO_RETVAL: ReadonlySet<number> = new Set<number>([
 /** Whether programs of a cgroup attach type have a return value that bpf_get_retval and bpf_set_retval see. */
 export function hasRetval(attachType: number): boolean {
   return !NO_RETVAL.has(attachType)
+}
+
+const SOCKET_ITERATORS: ReadonlySet<string> = new Set(['tcp', 'udp', 'unix'])
+
+/** Helpers that iterators over sockets have beyond those of tracing programs. */
+export function offeredByIterator(
+  facts: { readonly type: number; readonly attachType: number; readonly attachTarget: string | null },
+  helper: number,
+): boolean {
+  if (helper !== H.setsockopt && helper !== H.getsockopt) return false
+  if (facts.type !== P.TRACING || facts.attachType !== A.TRACE_ITER) return false
+  return facts.attachTarget !== null && SOCKET_ITERATORS.has(facts.attachTarget)
 }

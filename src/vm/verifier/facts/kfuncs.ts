@@ -42,6 +42,8 @@ const cpumask = row(CPUMASK, 'rcu')
  * kernel/bpf/cpumask.c); a function that is absent is unsupported.
  */
 export const KFUNCS: Readonly<Record<string, KfuncRow>> = {
+  bpf_cast_to_kern_ctx: row(null),
+  bpf_rdonly_cast: row(null),
   bpf_rcu_read_lock: row(null),
   bpf_rcu_read_unlock: row(null),
   bpf_preempt_disable: row(null),

@@ -21,9 +21,8 @@ export interface MapFacts {
   readonly constant: Uint8Array | null
 }
 
-const cache = new WeakMap<MapSpec, MapFacts>()
-
-export function mapFacts(spec: MapSpec, btf: Btf | null): MapFacts {
+/** Facts of a map as its description is now; `cache` lives as long as one verification, since descriptions may change. */
+export function mapFacts(spec: MapSpec, btf: Btf | null, cache: Map<MapSpec, MapFacts>): MapFacts {
   const known = cache.get(spec)
   if (known !== undefined) return known
   const made: MapFacts = {
@@ -33,7 +32,7 @@ export function mapFacts(spec: MapSpec, btf: Btf | null): MapFacts {
     valueSize: spec.valueSize,
     maxEntries: spec.maxEntries,
     flags: spec.flags,
-    inner: spec.inner === null ? null : mapFacts(spec.inner, btf),
+    inner: spec.inner === null ? null : mapFacts(spec.inner, btf, cache),
     btf,
     keyTypeId: spec.keyTypeId,
     valueTypeId: spec.valueTypeId,

@@ -23,7 +23,7 @@ export function walkStruct(btf: Btf, typeId: number, off: number, size: number, 
   }
   const composite: BtfComposite = type
   if (off + size > composite.size) {
-    const inner = flexibleArray(btf, composite, off)
+    const inner = flexibleArray(btf, composite, off, size, depth)
     if (inner !== null) return inner
     deny(`access beyond struct ${type.name} at off ${off} size ${size}`)
   }
@@ -72,14 +72,19 @@ function isAmbiguous(type: BtfComposite): boolean {
   return type.kind === BtfKind.UNION && type.members.length !== 1
 }
 
-function flexibleArray(btf: Btf, type: BtfComposite, off: number): Found | null {
+/** An access behind a structure whose last member is an array of unknown length. */
+function flexibleArray(btf: Btf, type: BtfComposite, off: number, size: number, depth: number): Found | null {
   const last = type.members[type.members.length - 1]
   if (last === undefined) return null
   const array = btf.type(btf.skipModifiersAndTypedefs(last.type))
-  if (array.kind !== BtfKind.ARRAY || array.length > 1 || off < last.bitOffset >> 3) return null
+  if (array.kind !== BtfKind.ARRAY || array.length !== 0 || off < last.bitOffset >> 3) return null
   const element = btf.skipModifiersAndTypedefs(array.elementType)
   const kind = btf.kind(element)
   if (kind === BtfKind.INT || kind === BtfKind.ENUM) return { kind: 'scalar', typeId: 0, flags: 0, field: last.name }
+  if (kind === BtfKind.STRUCT) {
+    const at = (off - (last.bitOffset >> 3)) % btf.sizeOf(element)
+    return walkStruct(btf, element, at, size, depth + 1)
+  }
   return null
 }
 
