@@ -8,6 +8,7 @@ import { deny, invalid, unsupported } from '../reject.ts'
 import { Flag, isPacketPointer, isSocketKind, kindName, type Reg, regName } from '../state/register.ts'
 import { Byte } from '../state/slot.ts'
 import type { Walk } from '../walk.ts'
+import { checkReleasable, initializedDynptr, newDynptr } from './dynptr.ts'
 import { checkMemory, checkSize } from './memory-argument.ts'
 
 /** What the arguments of one call have told. */
@@ -30,6 +31,8 @@ export interface CallFacts {
   helperPacketAccess: boolean
   raw: boolean
   retBtfId: number
+  /** Initialised dynptr among the arguments. */
+  dynptr: Reg | null
 }
 
 export function noFacts(helper: number, name: string, packetAccess: boolean): CallFacts {
@@ -49,6 +52,7 @@ export function noFacts(helper: number, name: string, packetAccess: boolean): Ca
     helperPacketAccess: packetAccess,
     raw: false,
     retBtfId: 0,
+    dynptr: null,
   }
 }
 
@@ -185,7 +189,10 @@ export function checkArgument(walk: Walk, index: number, args: readonly HelperAr
     checkKind(walk, reg, regno, arg, facts)
     checkOffset(reg, regno, arg)
   }
-  if (has(arg, 'OBJ_RELEASE')) {
+  if (has(arg, 'OBJ_RELEASE') && arg.type === 'PTR_TO_DYNPTR') {
+    checkReleasable(walk, regno)
+    facts.releases = regno
+  } else if (has(arg, 'OBJ_RELEASE')) {
     if (reg.refId === 0 && !isNull) invalid(`R${regno} must be referenced when passed to release function`)
     facts.releases = regno
   }
@@ -273,6 +280,13 @@ function checkValue(
     case 'PTR_TO_PERCPU_BTF_ID':
       facts.retBtfId = reg.btfId
       return
+    case 'PTR_TO_DYNPTR': {
+      const type = has(arg, 'DYNPTR_TYPE_LOCAL') ? 'local' : has(arg, 'DYNPTR_TYPE_RINGBUF') ? 'ringbuf' : null
+      if (!has(arg, 'MEM_UNINIT')) facts.dynptr = initializedDynptr(walk, regno, type)
+      else if (type === null) unsupported('dynptrs of this type')
+      else newDynptr(walk, regno, type)
+      return
+    }
     case 'PTR_TO_CONST_STR':
       return checkString(reg, regno)
     default:

@@ -3,9 +3,10 @@ import { Bounds, constant, signedRange, type Scalar } from '../domain/bounds.ts'
 import { BtfKind } from '../../../btf/index.ts'
 import { access } from '../memory/access.ts'
 import { deny, invalid, Reject, unsupported } from '../reject.ts'
-import { Flag, type Kind, NOT_INIT, pointerReg, type Reg, scalarReg, unknownReg } from '../state/register.ts'
+import { Flag, type Kind, NOT_INIT, pointerReg, type Reg, regName, scalarReg, unknownReg } from '../state/register.ts'
 import type { Walk } from '../walk.ts'
 import { checkArgument, noFacts, type CallFacts } from './arguments.ts'
+import { releaseDynptr, sliceOf } from './dynptr.ts'
 import { callCallback } from './callback.ts'
 import { hasField } from '../facts/query.ts'
 import { stepLock } from './lock.ts'
@@ -63,13 +64,6 @@ const UNKNOWN: ReadonlySet<number> = new Set([
   H.timer_start,
   H.timer_cancel,
   H.kptr_xchg,
-  H.dynptr_from_mem,
-  H.ringbuf_reserve_dynptr,
-  H.ringbuf_submit_dynptr,
-  H.ringbuf_discard_dynptr,
-  H.dynptr_read,
-  H.dynptr_write,
-  H.dynptr_data,
   H.user_ringbuf_drain,
   H.snprintf,
   H.get_func_arg,
@@ -129,7 +123,9 @@ function perform(walk: Walk, row: HelperRow, name: string, call: CallFacts): boo
   if (call.releases > 0) {
     const reg = walk.reg(call.releases)
     const isNull = reg.kind === 'scalar'
-    if (!isNull && !release(walk, reg.refId)) invalid(`func ${name}#${row.id} reference has not been acquired before`)
+    if (reg.kind === 'fp') releaseDynptr(walk, call.releases)
+    else if (!isNull && !release(walk, reg.refId))
+      invalid(`func ${name}#${row.id} reference has not been acquired before`)
   }
   switch (row.id) {
     case H.tail_call:
@@ -142,6 +138,11 @@ function perform(walk: Walk, row: HelperRow, name: string, call: CallFacts): boo
       }
       break
     }
+    case H.dynptr_from_mem:
+      if (walk.reg(1).kind !== 'map_value') {
+        deny(`Unsupported reg type ${regName(walk.reg(1))} for bpf_dynptr_from_mem data`)
+      }
+      break
     case H.spin_lock:
     case H.spin_unlock:
       stepLock(walk, 1, row.id === H.spin_lock)
@@ -149,7 +150,8 @@ function perform(walk: Walk, row: HelperRow, name: string, call: CallFacts): boo
   if (call.callback >= 0) return callCallback(walk, row.id, call)
   clobberCallerSaved(walk)
   walk.set(0, result(walk, row, call))
-  if (CHANGES_PACKET.has(row.id)) forgetPacketPointers(walk)
+  const writesSkb = row.id === H.dynptr_write && call.dynptr?.dynptr?.type === 'skb'
+  if (writesSkb || CHANGES_PACKET.has(row.id)) forgetPacketPointers(walk)
   return false
 }
 
@@ -195,7 +197,7 @@ function result(walk: Walk, row: HelperRow, call: CallFacts): Reg {
       to = pointerReg(SOCKET_RESULTS[type] as Kind, bits)
       break
     case 'PTR_TO_MEM':
-      to = pointerReg('mem', bits)
+      to = call.dynptr !== null ? sliceOf(walk, call.dynptr, call.memSize, bits) : pointerReg('mem', bits)
       to.memSize = call.memSize
       break
     case 'PTR_TO_MEM_OR_BTF_ID':

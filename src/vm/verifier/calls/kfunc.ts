@@ -1,13 +1,14 @@
 import { BtfKind, type Btf, type BtfFuncProto, type BtfParam } from '../../../btf/index.ts'
 import { contextStruct } from '../../../uapi/index.ts'
-import { checkUnmodified } from '../context/access.ts'
-import { isConst, isZero } from '../domain/bounds.ts'
+import { checkUnmodified, mayWritePacket } from '../context/access.ts'
+import { isConst, isZero, valueOf } from '../domain/bounds.ts'
 import { KFUNCS, type KfuncFlag, type KfuncRow } from '../facts/kfuncs.ts'
 import { markPrecise } from '../precision.ts'
 import { deny, invalid, unsupported } from '../reject.ts'
 import { Flag, NOT_INIT, pointerReg, type Reg, regName, unknownReg } from '../state/register.ts'
 import type { Walk } from '../walk.ts'
 import { structsMatch } from './arguments.ts'
+import { initializedDynptr, newDynptr, sliceOf } from './dynptr.ts'
 import { destroyIterator, forkNext, initializedIterator, type IterPlace, newIterator } from './iterator.ts'
 import { checkMemory, checkSize } from './memory-argument.ts'
 import { checkReturnValue } from './exit.ts'
@@ -22,6 +23,9 @@ interface Call {
   refId: number
   releases: number
   place: IterPlace | null
+  dynptr: Reg | null
+  /** Value of the constant argument. */
+  size: number
 }
 
 function has(call: Call, flag: KfuncFlag): boolean {
@@ -45,7 +49,7 @@ export function stepKfuncCall(walk: Walk): 'next' | 'exit' {
   if (btf !== null && (name === 'bpf_cast_to_kern_ctx' || name === 'bpf_rdonly_cast')) return stepCast(walk, name, btf)
   const proto = func !== null && func.kind === BtfKind.FUNC ? (btf as Btf).type(func.type) : null
   if (btf === null || proto === null || proto.kind !== BtfKind.FUNC_PROTO) return unsupported(`${name} without BTF`)
-  const call: Call = { name, row, btf, proto, refId: 0, releases: 0, place: null }
+  const call: Call = { name, row, btf, proto, refId: 0, releases: 0, place: null, dynptr: null, size: -1 }
   proto.params.forEach((param, i) => checkParameter(walk, call, param, i))
   if (has(call, 'release') && call.releases === 0) {
     invalid(`release kernel function ${name} expects refcounted PTR_TO_BTF_ID`)
@@ -163,11 +167,15 @@ function checkParameter(walk: Walk, call: Call, param: BtfParam, index: number):
     if (param.name.endsWith('__k') || param.name.endsWith('__szk')) {
       if (!isConst(reg.value)) invalid(`R${regno} must be a known constant`)
       markPrecise(walk, regno)
+      call.size = valueOf(reg.value)
     }
     return
   }
+  const pointed = btf.name(btf.skipModifiersAndTypedefs(type.type))
+  if (pointed === 'bpf_dynptr' || pointed === 'bpf_dynptr_kern') return checkDynptr(walk, call, param, regno)
+  if (param.name === 'buffer__opt' && isNull(reg)) return
   const trustedArgs = has(call, 'trusted') || has(call, 'release')
-  const nullable = param.name.endsWith('__nullable') || param.name.endsWith('__opt')
+  const nullable = param.name.endsWith('__nullable')
   if ((trustedArgs || has(call, 'rcu')) && (isNull(reg) || reg.mayBeNull) && !nullable) {
     deny(`Possibly NULL pointer passed to trusted arg${index}`)
   }
@@ -218,12 +226,35 @@ function checkPointer(walk: Walk, call: Call, reg: Reg, regno: number, targetId:
   checkPlainMemory(walk, call, reg, regno, targetId)
 }
 
+function checkDynptr(walk: Walk, call: Call, param: BtfParam, regno: number): void {
+  const { name } = call
+  if (!param.name.endsWith('__uninit')) {
+    const state = initializedDynptr(walk, regno, null)
+    call.dynptr = state
+    return
+  }
+  switch (name) {
+    case 'bpf_dynptr_from_skb':
+      return newDynptr(walk, regno, 'skb')
+    case 'bpf_dynptr_from_xdp':
+      return newDynptr(walk, regno, 'xdp')
+    case 'bpf_dynptr_clone': {
+      const source = call.dynptr
+      if (source === null || source.dynptr === null) return unsupported('clones of this dynptr')
+      return newDynptr(walk, regno, source.dynptr.type, source.refId)
+    }
+    default:
+      return unsupported(`dynptrs made by ${name}`)
+  }
+}
+
 /** Pointer to numbers, possibly with its size in the next argument. */
 function checkPlainMemory(walk: Walk, call: Call, reg: Reg, regno: number, targetId: number): void {
   const { btf, proto } = call
   const index = regno - 1
   const next = proto.params[regno]
   if (next !== undefined && /__szk?$/.test(next.name)) {
+    // Buffers that may be absent were handled before; the size is checked with the memory.
     checkSize(walk, regno + 1, true, false, false)
     checkSize(walk, regno + 1, true, true, false)
     return
@@ -277,6 +308,15 @@ function result(walk: Walk, call: Call): Reg {
   const targetId = btf.skipModifiersAndTypedefs(type.type)
   const target = btf.type(targetId)
   let to: Reg
+  if (call.dynptr !== null && call.name.startsWith('bpf_dynptr_slice')) {
+    if (call.size < 0) return unsupported('slices without a constant size')
+    const isWritable = call.name === 'bpf_dynptr_slice_rdwr'
+    if (isWritable && !mayWritePacket(walk.facts)) invalid('the prog does not allow writes to packet data')
+    const flags = Flag.MAYBE_NULL | (isWritable ? 0 : Flag.RDONLY)
+    const slice = sliceOf(walk, call.dynptr, call.size, flags)
+    slice.refId = 0
+    return slice
+  }
   if (target.kind === BtfKind.VOID) return unknownReg()
   if (target.kind === BtfKind.STRUCT) {
     to = pointerReg('ptr_')

@@ -34,8 +34,12 @@ function forgetReference(state: State, refId: number): void {
 /** Packet pointers are stale after a call that may move the packet. */
 export function forgetPacketPointers(walk: Walk): void {
   walk.state.mapRegs((reg: Reg) =>
-    reg.kind === 'pkt' || reg.kind === 'pkt_meta' || reg.kind === 'pkt_end' ? unknownReg() : reg,
+    reg.kind === 'pkt' || reg.kind === 'pkt_meta' || reg.kind === 'pkt_end' || isPacketSlice(reg) ? unknownReg() : reg,
   )
+}
+
+function isPacketSlice(reg: Reg): boolean {
+  return reg.kind === 'mem' && (reg.dynptr?.type === 'skb' || reg.dynptr?.type === 'xdp')
 }
 
 export function clobberCallerSaved(walk: Walk): void {

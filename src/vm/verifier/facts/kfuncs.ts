@@ -29,6 +29,18 @@ const GENERIC: ReadonlySet<number> = new Set<number>([
   P.SYSCALL,
   P.CGROUP_SKB,
 ])
+/** Types with a socket buffer as context. */
+const SKB: ReadonlySet<number> = new Set<number>([
+  P.SCHED_CLS,
+  P.SCHED_ACT,
+  P.SK_SKB,
+  P.SOCKET_FILTER,
+  P.CGROUP_SKB,
+  P.LWT_IN,
+  P.LWT_OUT,
+  P.LWT_XMIT,
+  P.LWT_SEG6LOCAL,
+])
 const CPUMASK: ReadonlySet<number> = new Set<number>([...TRACING, P.STRUCT_OPS, P.SYSCALL])
 
 function row(types: ReadonlySet<number> | null, ...flags: KfuncFlag[]): KfuncRow {
@@ -42,6 +54,15 @@ const cpumask = row(CPUMASK, 'rcu')
  * kernel/bpf/cpumask.c); a function that is absent is unsupported.
  */
 export const KFUNCS: Readonly<Record<string, KfuncRow>> = {
+  bpf_dynptr_from_skb: row(SKB, 'trusted'),
+  bpf_dynptr_from_xdp: row(new Set<number>([P.XDP])),
+  bpf_dynptr_slice: row(null, 'null'),
+  bpf_dynptr_slice_rdwr: row(null, 'null'),
+  bpf_dynptr_adjust: row(null),
+  bpf_dynptr_is_null: row(null),
+  bpf_dynptr_is_rdonly: row(null),
+  bpf_dynptr_size: row(null),
+  bpf_dynptr_clone: row(null),
   bpf_cast_to_kern_ctx: row(null),
   bpf_rdonly_cast: row(null),
   bpf_rcu_read_lock: row(null),

@@ -3,7 +3,7 @@ import { bitLength } from '../domain/int64.ts'
 import { markPrecise } from '../precision.ts'
 import { deny, Reject } from '../reject.ts'
 import { constReg, type Reg, scalarReg, unknownReg } from '../state/register.ts'
-import { Byte, fill, Slot } from '../state/slot.ts'
+import { Byte, EMPTY_SLOT, fill, Slot } from '../state/slot.ts'
 import type { Frame } from '../state/state.ts'
 import { tnumText } from '../text.ts'
 import type { Walk } from '../walk.ts'
@@ -83,28 +83,24 @@ function scrub(bytes: number): number {
   return to >>> 0
 }
 
-/** Dynptrs, iterators and saved flags lie in whole slots that ordinary stores destroy or may not touch. */
-function checkSpecialSlot(slot: Slot, index: number): void {
-  const top = slot.byte(7)
-  if (top === Byte.DYNPTR && slot.reg !== null && slot.reg.refId !== 0) {
-    throw new Reject('EINVAL', 'cannot overwrite referenced dynptr')
-  }
-  void index
-}
-
+/** Dynptrs, iterators and saved flags lie in whole slots; an ordinary store turns them into plain bytes. */
 function withoutSpecial(bytes: number): number {
   const top = bytes >>> 28
   return top === Byte.DYNPTR || top === Byte.ITER || top === Byte.IRQ ? fill(Byte.MISC) : bytes
 }
 
-/** Other half of a dynptr that a store destroyed. */
-function destroyDynptr(frame: Frame, index: number): void {
+/** A store into a dynptr destroys both halves and the slices of it; one that holds a reference may not be lost. */
+export function destroyDynptr(walk: Walk, frame: Frame, index: number): void {
   const slot = frame.slot(index)
-  if (slot.byte(7) !== Byte.DYNPTR) return
-  const first = slot.reg?.dynptr?.first === true
-  const other = first ? index - 1 : index + 1
-  frame.stack[index] = new Slot(0, null)
-  if (frame.slot(other).byte(7) === Byte.DYNPTR) frame.stack[other] = new Slot(0, null)
+  if (slot.byte(7) !== Byte.DYNPTR || slot.reg === null) return
+  const { dynptr, refId } = slot.reg
+  if (refId !== 0) throw new Reject('EINVAL', 'cannot overwrite referenced dynptr')
+  const other = dynptr?.first === true ? index - 1 : index + 1
+  frame.stack[index] = EMPTY_SLOT
+  if (frame.slot(other).byte(7) === Byte.DYNPTR) frame.stack[other] = EMPTY_SLOT
+  walk.state.mapRegs((reg) =>
+    reg.kind === 'mem' && reg.dynptr !== null && reg.dynptr.id === dynptr?.id ? unknownReg() : reg,
+  )
 }
 
 /** `*(size *)(stack + off) = value`; `source` is the register's number, -1 for an immediate. */
@@ -117,8 +113,7 @@ function writeFixed(walk: Walk, pointer: Reg, off: number, size: number, source:
   const frame = frameOf(walk, pointer)
   const at = -off - 1
   const index = at >> 3
-  checkSpecialSlot(frame.slot(index), index)
-  destroyDynptr(frame, index)
+  destroyDynptr(walk, frame, index)
   const value = source >= 0 ? walk.reg(source) : null
   const whole = (off & 7) === 0
   if (value !== null && whole && value.kind === 'scalar') {
@@ -181,8 +176,7 @@ function writeVariable(walk: Walk, pointer: Reg, off: number, size: number, sour
   let zeroUsed = false
   for (let i = min; i < max; i++) {
     const index = (-i - 1) >> 3
-    checkSpecialSlot(frame.slot(index), index)
-    destroyDynptr(frame, index)
+    destroyDynptr(walk, frame, index)
   }
   for (let i = min; i < max; i++) {
     const at = -i - 1

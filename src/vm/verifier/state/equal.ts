@@ -56,7 +56,8 @@ function sameFixed(old: Reg, now: Reg): boolean {
     old.btfId === now.btfId &&
     old.btf === now.btf &&
     old.range === now.range &&
-    old.subprog === now.subprog
+    old.subprog === now.subprog &&
+    old.dynptr?.id === now.dynptr?.id
   )
 }
 
