@@ -127,7 +127,8 @@ function collectFacts(program: PreparedProgram, options: VerifyOptions): Program
         immediates.set(ref.insn, { kind: 'ksymAddress', name: ref.name })
         break
       case 'kfunc':
-        kfuncs.set(ref.insn, { name: ref.name, btfId: ref.btfId })
+        // The object may call it by another name (bpf_task_acquire___one): the id decides.
+        kfuncs.set(ref.insn, { name: kernelName(options.kernelBtf, ref), btfId: ref.btfId })
         break
     }
   }
@@ -174,6 +175,14 @@ function collectFacts(program: PreparedProgram, options: VerifyOptions): Program
 }
 
 const VARIADIC: ReadonlySet<number> = new Set([HelperId.trace_printk])
+
+function kernelName(
+  btf: Btf | null,
+  ref: { readonly name: string; readonly btfId: number; readonly module: string | null },
+): string {
+  const known = btf !== null && ref.btfId !== 0 && ref.module === null && ref.btfId < btf.typeCount
+  return known ? btf.name(ref.btfId) : ref.name
+}
 
 /** Program features that change the rules as a whole and are not implemented. */
 function checkKnown(program: PreparedProgram, btf: Btf | null): void {

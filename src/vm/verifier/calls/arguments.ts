@@ -3,6 +3,8 @@ import { type HelperArg, MapType } from '../../../uapi/index.ts'
 import { checkUnmodified, mayWritePacket } from '../context/access.ts'
 import { isConst, isZero, umaxOf, valueOf } from '../domain/bounds.ts'
 import type { MapFacts } from '../facts/maps.ts'
+import type { SpecialField } from '../facts/fields.ts'
+import { matchKptr, xchgField } from '../memory/kptr.ts'
 import { markPrecise, markSlotPrecise } from '../precision.ts'
 import { deny, invalid, unsupported } from '../reject.ts'
 import { Flag, isPacketPointer, isSocketKind, kindName, type Reg, regName } from '../state/register.ts'
@@ -33,6 +35,8 @@ export interface CallFacts {
   retBtfId: number
   /** Initialised dynptr among the arguments. */
   dynptr: Reg | null
+  /** Field that bpf_kptr_xchg exchanges. */
+  field: SpecialField | null
 }
 
 export function noFacts(helper: number, name: string, packetAccess: boolean): CallFacts {
@@ -53,6 +57,7 @@ export function noFacts(helper: number, name: string, packetAccess: boolean): Ca
     raw: false,
     retBtfId: 0,
     dynptr: null,
+    field: null,
   }
 }
 
@@ -81,7 +86,7 @@ const TAKES: Readonly<Record<string, readonly string[]>> = {
   PTR_TO_CONST_STR: ['map_value'],
   PTR_TO_TIMER: ['map_value'],
   PTR_TO_DYNPTR: ['fp', 'dynptr_ptr'],
-  KPTR_XCHG_DEST: ['map_value', 'ptr_'],
+  KPTR_XCHG_DEST: ['map_value'],
 }
 
 function has(arg: HelperArg, flag: string): boolean {
@@ -109,11 +114,13 @@ function checkKind(walk: Walk, reg: Reg, regno: number, arg: HelperArg, facts: C
     deny(`${facts.name}() may write into memory pointed by R${regno} type=${regName(reg)}`)
   }
   if (reg.kind === 'ptr_' && arg.type !== 'PTR_TO_PERCPU_BTF_ID') {
-    if ((arg.type === 'PTR_TO_MEM' || arg.type.startsWith('PTR_TO_MAP')) === false) checkBtfType(walk, reg, regno, arg)
+    if ((arg.type === 'PTR_TO_MEM' || arg.type.startsWith('PTR_TO_MAP')) === false)
+      checkBtfType(walk, reg, regno, arg, facts)
   }
 }
 
-function checkBtfType(walk: Walk, reg: Reg, regno: number, arg: HelperArg): void {
+function checkBtfType(walk: Walk, reg: Reg, regno: number, arg: HelperArg, facts: CallFacts): void {
+  if (facts.field !== null) return matchKptr(walk, facts.field, reg, regno)
   const { kernelBtf } = walk.facts
   if (arg.btf === undefined) {
     if (arg.type === 'PTR_TO_BTF_ID_SOCK_COMMON') return checkStruct(walk, reg, regno, 'sock_common')
@@ -287,6 +294,10 @@ function checkValue(
       else newDynptr(walk, regno, type)
       return
     }
+    case 'KPTR_XCHG_DEST':
+      facts.map = reg.map
+      facts.field = xchgField(reg, regno)
+      return
     case 'PTR_TO_CONST_STR':
       return checkString(reg, regno)
     default:

@@ -2,6 +2,7 @@ import { HELPERS, HelperId as H, type HelperRow, MapType, ProgType } from '../..
 import { Bounds, constant, signedRange, type Scalar } from '../domain/bounds.ts'
 import { BtfKind } from '../../../btf/index.ts'
 import { access } from '../memory/access.ts'
+import { xchgResult } from '../memory/kptr.ts'
 import { deny, invalid, Reject, unsupported } from '../reject.ts'
 import { Flag, type Kind, NOT_INIT, pointerReg, type Reg, regName, scalarReg, unknownReg } from '../state/register.ts'
 import type { Walk } from '../walk.ts'
@@ -44,7 +45,13 @@ export const CHANGES_PACKET: ReadonlySet<number> = new Set(
   ].filter((id) => id !== H.sk_assign && id !== H.store_hdr_opt),
 )
 
-const ACQUIRES: ReadonlySet<number> = new Set([H.sk_lookup_tcp, H.sk_lookup_udp, H.skc_lookup_tcp, H.ringbuf_reserve])
+const ACQUIRES: ReadonlySet<number> = new Set([
+  H.sk_lookup_tcp,
+  H.sk_lookup_udp,
+  H.skc_lookup_tcp,
+  H.ringbuf_reserve,
+  H.kptr_xchg,
+])
 /** Helpers that give another view of their argument. */
 const CASTS: ReadonlySet<number> = new Set([
   H.tcp_sock,
@@ -63,7 +70,6 @@ const UNKNOWN: ReadonlySet<number> = new Set([
   H.timer_set_callback,
   H.timer_start,
   H.timer_cancel,
-  H.kptr_xchg,
   H.user_ringbuf_drain,
   H.snprintf,
   H.get_func_arg,
@@ -204,6 +210,10 @@ function result(walk: Walk, row: HelperRow, call: CallFacts): Reg {
       to = perCpuResult(walk, call, bits)
       break
     case 'PTR_TO_BTF_ID': {
+      if (call.field !== null) {
+        to = xchgResult(walk, call.field)
+        break
+      }
       const id = row.ret.btf === undefined ? undefined : walk.facts.kernelBtf?.findByName(row.ret.btf, BtfKind.STRUCT)
       if (id === undefined) return unsupported(`the result of bpf_${row.name}`)
       to = pointerReg('ptr_', bits)

@@ -22,6 +22,8 @@ export interface SpecialField {
   readonly size: number
   /** Which kernel pointer: its tag. */
   readonly tag?: string
+  /** Name of the structure that it points to. */
+  readonly target?: string
 }
 
 const STRUCTS: Readonly<Record<string, FieldKind>> = {
@@ -37,17 +39,19 @@ const STRUCTS: Readonly<Record<string, FieldKind>> = {
   bpf_refcount: 'bpf_refcount',
 }
 const POINTER_TAGS: ReadonlySet<string> = new Set(['kptr', 'kptr_untrusted', 'percpu_kptr', 'uptr'])
-const MAX_FIELDS = 64
+/** More special fields than that (BTF_FIELDS_MAX) and the kernel makes the map without knowing any of them. */
+const MAX_FIELDS = 11
 
 /** Special fields of a type and of the structures and small arrays inside of it. */
 export function findFields(btf: Btf, typeId: number): readonly SpecialField[] {
   const found: SpecialField[] = []
   collect(btf, typeId, 0, found, 0)
+  if (found.length > MAX_FIELDS) return []
   return found.sort((a, b) => a.offset - b.offset)
 }
 
 function collect(btf: Btf, id: number, at: number, found: SpecialField[], depth: number): void {
-  if (depth > 8 || found.length >= MAX_FIELDS) return
+  if (depth > 8 || found.length > MAX_FIELDS) return
   const type = resolve(btf, id)
   if (type === null) return
   switch (type.kind) {
@@ -72,7 +76,7 @@ function collect(btf: Btf, id: number, at: number, found: SpecialField[], depth:
       collect(btf, type.elementType, at, found, depth + 1)
       const each = found.slice(before)
       if (each.length === 0) return
-      for (let i = 1; i < type.length && found.length < MAX_FIELDS; i++) {
+      for (let i = 1; i < type.length && found.length <= MAX_FIELDS; i++) {
         for (const field of each) found.push({ ...field, offset: field.offset + i * size })
       }
       return
@@ -80,7 +84,13 @@ function collect(btf: Btf, id: number, at: number, found: SpecialField[], depth:
     case BtfKind.PTR: {
       const target = btf.type(type.type)
       if (target.kind === BtfKind.TYPE_TAG && POINTER_TAGS.has(target.name)) {
-        found.push({ kind: target.name === 'uptr' ? 'uptr' : 'kptr', offset: at, size: 8, tag: target.name })
+        found.push({
+          kind: target.name === 'uptr' ? 'uptr' : 'kptr',
+          offset: at,
+          size: 8,
+          tag: target.name,
+          target: btf.name(btf.skipModifiersAndTypedefs(target.type)),
+        })
       }
     }
   }

@@ -9,7 +9,9 @@ import { Flag, isPacketPointer, isSocketKind, type Reg, regName, scalarReg, unkn
 import type { MapFacts } from '../facts/maps.ts'
 import { tnumText } from '../text.ts'
 import type { Walk } from '../walk.ts'
+import type { SpecialField } from '../facts/fields.ts'
 import { accessBtf } from './btf.ts'
+import { accessKptr } from './kptr.ts'
 import { checkPacket, checkRegion, MAX_OFFSET } from './region.ts'
 import { checkStackBounds, readStack, writeStack } from './stack.ts'
 
@@ -144,7 +146,7 @@ export function checkMapFlags(map: MapFacts, off: number, size: number, write: b
   }
 }
 
-/** A region of a map's value, which must keep clear of its special fields; true when it is a kernel pointer field. */
+/** A region of a map's value, which must keep clear of its special fields; the kernel pointer field that it is, or null. */
 export function checkMapValue(
   reg: Reg,
   regno: number,
@@ -152,7 +154,7 @@ export function checkMapValue(
   size: number,
   zeroAllowed: boolean,
   direct: boolean,
-): boolean {
+): SpecialField | null {
   const map = reg.map as MapFacts
   checkRegion(reg, regno, off, size, map.valueSize, zeroAllowed)
   const min = sminOf(reg.value) + off
@@ -168,15 +170,16 @@ export function checkMapValue(
       deny(`kptr access misaligned expected=${field.offset} off=${off + valueOf(reg.value)}`)
     }
     if (size !== 8) deny('kptr access size must be BPF_DW')
-    return true
+    return field
   }
-  return false
+  return null
 }
 
 function accessMapValue(walk: Walk, reg: Reg, a: Access, off: number): Reg {
   const map = reg.map as MapFacts
   checkMapFlags(map, off, a.size, a.write)
-  if (checkMapValue(reg, a.regno, off, a.size, false, true)) unsupported('kernel pointers in maps')
+  const field = checkMapValue(reg, a.regno, off, a.size, false, true)
+  if (field !== null) return accessKptr(walk, field, a, reg)
   if (a.write) return reg
   const constants = map.constant
   if (constants !== null && isConst(reg.value) && map.type === MapType.ARRAY) {
