@@ -7,16 +7,7 @@ const U64 = (1n << 64n) - 1n
 const u = (x) => BigInt.asUintN(64, x)
 const s = (x) => BigInt.asIntN(64, x)
 
-class Big {
-  constructor(value, mask, smin, smax, umin, umax) {
-    this.value = value
-    this.mask = mask
-    this.smin = smin
-    this.smax = smax
-    this.umin = umin
-    this.umax = umax
-  }
-}
+const big = (value, mask, smin, smax, umin, umax) => ({ value, mask, smin, smax, umin, umax })
 
 function addBig(a, b) {
   const sum = u(a.value + b.value)
@@ -37,7 +28,7 @@ function addBig(a, b) {
   if (umin < value) umin = value
   const high = value | mask
   if (umax > high) umax = high
-  return new Big(value, u(mask), smin, smax, umin, umax)
+  return big(value, u(mask), smin, smax, umin, umax)
 }
 
 const S = new BigInt64Array(6 * 64)
@@ -72,22 +63,20 @@ function addTyped(to, a, b) {
   U[to + 5] = umax
 }
 
-class Pairs {
-  constructor(vh, vl, mh, ml, sminH, sminL, smaxH, smaxL, uminH, uminL, umaxH, umaxL) {
-    this.vh = vh
-    this.vl = vl
-    this.mh = mh
-    this.ml = ml
-    this.sminH = sminH
-    this.sminL = sminL
-    this.smaxH = smaxH
-    this.smaxL = smaxL
-    this.uminH = uminH
-    this.uminL = uminL
-    this.umaxH = umaxH
-    this.umaxL = umaxL
-  }
-}
+const pairs = (vh, vl, mh, ml, sminH, sminL, smaxH, smaxL, uminH, uminL, umaxH, umaxL) => ({
+  vh,
+  vl,
+  mh,
+  ml,
+  sminH,
+  sminL,
+  smaxH,
+  smaxL,
+  uminH,
+  uminL,
+  umaxH,
+  umaxL,
+})
 
 const sumHigh = (ah, al, bh, bl) => (ah + bh + (((al + bl) | 0) >>> 0 < al >>> 0 ? 1 : 0)) | 0
 const lessU = (ah, al, bh, bl) => (ah === bh ? al >>> 0 < bl >>> 0 : ah >>> 0 < bh >>> 0)
@@ -129,7 +118,7 @@ function addPairs(a, b) {
     umaxH = vh | mh
     umaxL = vl | ml
   }
-  return new Pairs(vh, vl, mh, ml, sminH, sminL, smaxH, smaxL, uminH, uminL, umaxH, umaxL)
+  return pairs(vh, vl, mh, ml, sminH, sminL, smaxH, smaxL, uminH, uminL, umaxH, umaxL)
 }
 
 const ROUNDS = 3_000_000
@@ -142,7 +131,7 @@ function bench(name, run) {
 }
 
 bench('BigInt fields of objects', (n) => {
-  const values = Array.from({ length: 16 }, (_, i) => new Big(BigInt(i), 0xffn, 0n, 1000n, 0n, 1000n + BigInt(i)))
+  const values = Array.from({ length: 16 }, (_, i) => big(BigInt(i), 0xffn, 0n, 1000n, 0n, 1000n + BigInt(i)))
   let last = values[0]
   for (let i = 0; i < n; i++) last = addBig(values[i & 15], values[(i >> 4) & 15])
   return last
@@ -158,7 +147,7 @@ bench('BigInt64Array and asIntN', (n) => {
 })
 
 bench('int32 pairs in objects', (n) => {
-  const values = Array.from({ length: 16 }, (_, i) => new Pairs(0, i, 0, 0xff, 0, 0, 0, 1000, 0, 0, 0, 1000 + i))
+  const values = Array.from({ length: 16 }, (_, i) => pairs(0, i, 0, 0xff, 0, 0, 0, 1000, 0, 0, 0, 1000 + i))
   let last = values[0]
   for (let i = 0; i < n; i++) last = addPairs(values[i & 15], values[(i >> 4) & 15])
   return last

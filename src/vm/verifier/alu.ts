@@ -1,20 +1,11 @@
 import type { AluOp, Operation } from '../../isa/index.ts'
 import { arithmetic } from './domain/arithmetic.ts'
-import { Bounds, constant, isConst, isZero, type Scalar, sminOf, umaxOf, UNKNOWN, valueOf } from './domain/bounds.ts'
+import { Bounds, constant, isConst, isZero, type Scalar, sminOf, UNKNOWN, valueOf } from './domain/bounds.ts'
 import { bitLength } from './domain/int64.ts'
 import { signExtend32, signExtend64, zeroExtend32 } from './domain/resize.ts'
 import { markPrecise } from './precision.ts'
-import { deny, invalid, unsupported } from './reject.ts'
-import {
-  isPacketPointer,
-  type Kind,
-  Flag,
-  pointerReg,
-  type Reg,
-  regName,
-  scalarReg,
-  unknownReg,
-} from './state/register.ts'
+import { deny, invalid } from './reject.ts'
+import { isPacketPointer, type Kind, pointerReg, type Reg, regName, scalarReg, unknownReg } from './state/register.ts'
 import { MAX_OFFSET } from './memory/region.ts'
 import { withScalarId } from './memory/stack.ts'
 import { readReg, writeReg } from './registers.ts'
@@ -87,7 +78,7 @@ function stepArithmetic(walk: Walk, op: Alu): void {
   if (op.src === null) {
     const bits = op.wide ? 64 : 32
     if (op.imm === 0 && /div|mod/.test(op.op)) invalid('div by zero')
-    if (/sh$/.test(op.op) && (op.imm < 0 || op.imm >= bits)) invalid(`invalid shift ${op.imm}`)
+    if (op.op.endsWith('sh') && (op.imm < 0 || op.imm >= bits)) invalid(`invalid shift ${op.imm}`)
     src = scalarReg(constant(op.imm))
   } else src = readReg(walk, op.src)
   if (op.dst === 10) deny('frame pointer is read only')
@@ -207,6 +198,7 @@ function pointerArithmetic(walk: Walk, op: Alu, ptr: Reg, by: Reg, inPlace: bool
   checkSane(value, by.kind === 'scalar' ? 0 : by.off, name)
   checkSane(ptr.value, ptr.off, name)
   const to = ptr.clone()
+  // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
   switch (op.op) {
     case 'add':
     case 'sub':
@@ -251,5 +243,3 @@ export function stepAddrSpaceCast(walk: Walk, op: Extract<Operation, { kind: 'ad
   }
   writeReg(walk, op.dst, op.to === 0 && op.from === 1 ? pointerReg('arena') : unknownReg())
 }
-
-export { Flag, umaxOf, unsupported }

@@ -44,8 +44,8 @@ export function stepBranch(walk: Walk, op: Branch): void {
   if (op.wide && op.src !== null) matchNullness(op, here, other, dst, right)
   const isNullCheck = op.wide && op.src === null && op.imm === 0 && (op.op === 'eq' || op.op === 'ne')
   if (isNullCheck && dst.mayBeNull) {
-    markNull(walk, here, dst, op.op === 'ne')
-    markNull(walk, other, dst, op.op === 'eq')
+    markNull(here, dst, op.op === 'ne')
+    markNull(other, dst, op.op === 'eq')
   } else if (op.wide && op.src !== null) matchPacket(op, here, other)
   walk.insn++
 }
@@ -66,6 +66,7 @@ function outcome(op: Branch, dst: Reg, src: Reg): boolean | null {
 
 function isNotNull(reg: Reg): boolean {
   if (reg.mayBeNull) return false
+  // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
   switch (reg.kind) {
     case 'sock':
     case 'tcp_sock':
@@ -199,6 +200,7 @@ function matchPacket(op: Branch, here: State, other: State): void {
   if (!right && !left) return
   const how = right ? op.op : FLIPPED[op.op]
   const packet = right ? op.dst : (op.src as number)
+  // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
   switch (how) {
     case 'gt':
       found(here, packet, false)

@@ -3,7 +3,6 @@ import { hasField } from './facts/query.ts'
 import { Flag, type Reg, scalarReg } from './state/register.ts'
 import { constant } from './domain/bounds.ts'
 import type { State } from './state/state.ts'
-import type { Walk } from './walk.ts'
 
 /** The pointer after it was found not to be null. */
 export function becomeNotNull(reg: Reg): Reg {
@@ -21,7 +20,7 @@ export function becomeNotNull(reg: Reg): Reg {
 }
 
 /** All copies of a pointer that may be null, after a comparison with zero. */
-export function markNull(walk: Walk, state: State, checked: Reg, isNull: boolean): void {
+export function markNull(state: State, checked: Reg, isNull: boolean): void {
   const { id, refId } = checked
   if (isNull && refId !== 0 && refId === id) {
     state.refs = state.refs.filter((r) => r.kind !== 'ptr' || r.id !== refId)
@@ -35,5 +34,4 @@ export function markNull(walk: Walk, state: State, checked: Reg, isNull: boolean
     if (!keepsId) to.id = 0
     return to
   })
-  void walk
 }

@@ -210,6 +210,7 @@ function undo(
   entry: HistoryEntry | null,
   wanted: Wanted,
 ): boolean {
+  // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
   switch (op.kind) {
     case 'alu':
       if (!wanted.has(op.dst) || op.op === 'neg') return true

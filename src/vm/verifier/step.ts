@@ -105,6 +105,7 @@ function stepImmediate(walk: Walk, op: Extract<Operation, { kind: 'loadImm64' }>
     return writeReg(walk, op.dst, reg)
   }
   const target = walk.facts.immediates.get(walk.insn)
+  // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
   switch (target?.kind) {
     case 'map': {
       if (target.map.type === MapType.ARENA)
@@ -118,7 +119,6 @@ function stepImmediate(walk: Walk, op: Extract<Operation, { kind: 'loadImm64' }>
       reg.map = target.map
       reg.off = target.offset
       // The map has one value, so that all such pointers are the same lock: no identity.
-      reg.id = walk.newId()
       return writeReg(walk, op.dst, reg)
     }
     case 'ksymBtf':
@@ -196,7 +196,7 @@ function isRewrittenName(name: string): boolean {
 function stepLoad(walk: Walk, op: Extract<Operation, { kind: 'load' | 'loadAcquire' }>): void {
   const src = readReg(walk, op.src)
   if (op.dst === 10) deny('frame pointer is read only')
-  if (op.kind === 'loadAcquire') checkAtomicTarget(walk, op.src, src, 'loads from')
+  if (op.kind === 'loadAcquire') checkAtomicTarget(op.src, src, 'loads from')
   const signed = op.kind === 'load' && op.signed
   const atomic = op.kind === 'loadAcquire'
   const value = access(walk, {
@@ -217,7 +217,7 @@ function stepStore(walk: Walk, op: Extract<Operation, { kind: 'store' | 'storeRe
   const dst = walk.reg(op.dst)
   if (op.src !== null) readReg(walk, op.src)
   readReg(walk, op.dst)
-  if (op.kind === 'storeRelease') checkAtomicTarget(walk, op.dst, dst, 'stores into')
+  if (op.kind === 'storeRelease') checkAtomicTarget(op.dst, dst, 'stores into')
   const imm = op.kind === 'store' ? op.imm : 0
   const atomic = op.kind === 'storeRelease'
   access(walk, {
@@ -233,9 +233,8 @@ function stepStore(walk: Walk, op: Extract<Operation, { kind: 'store' | 'storeRe
   checkKind(walk, dst, false)
 }
 
-function checkAtomicTarget(walk: Walk, regno: number, reg: Reg, what: 'stores into' | 'loads from'): void {
+function checkAtomicTarget(regno: number, reg: Reg, what: 'stores into' | 'loads from'): void {
   const isBad = reg.kind === 'ctx' || isPacketPointer(reg.kind) || reg.kind === 'flow_keys' || isSocketKind(reg.kind)
-  void walk
   if (isBad) deny(`BPF_ATOMIC ${what} R${regno} ${regName(reg)} is not allowed`)
 }
 
@@ -243,7 +242,7 @@ function stepAtomic(walk: Walk, op: Extract<Operation, { kind: 'atomic' }>): voi
   readReg(walk, op.src)
   const dst = readReg(walk, op.dst)
   if (op.op === 'cmpxchg') readReg(walk, 0)
-  checkAtomicTarget(walk, op.dst, dst, 'stores into')
+  checkAtomicTarget(op.dst, dst, 'stores into')
   const base = { regno: op.dst, off: op.off, size: op.size, signed: false, imm: 0, atomic: true }
   const target = op.op === 'cmpxchg' ? 0 : op.src
   const old = access(walk, { ...base, write: false, source: -2 })

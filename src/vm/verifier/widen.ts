@@ -6,12 +6,11 @@ import type { Frame, State } from './state/state.ts'
 import type { Walk } from './walk.ts'
 
 /** Last checkpoint on the way here at the current instruction, in the same chain of calls. */
-export function previousEntry(walk: Walk, from: State, insn: number): State | null {
+export function previousEntry(from: State, insn: number): State | null {
   for (let state = from.parent; state !== null; state = state.parent) {
     if (state.insn !== insn || state.frames.length !== from.frames.length) continue
     if (state.frames.every((frame, i) => frame.callsite === from.frames[i]?.callsite)) return state
   }
-  void walk
   return null
 }
 
@@ -21,7 +20,7 @@ export function previousEntry(walk: Walk, from: State, insn: number): State | nu
  */
 export function widenFrom(walk: Walk, state: State): void {
   // The checkpoint at this very instruction was made just now; the round before is further up.
-  const old = state.parent === null ? null : previousEntry(walk, state.parent, walk.insn)
+  const old = state.parent === null ? null : previousEntry(state.parent, walk.insn)
   if (old !== null) widen(old, state, walk.lastId)
 }
 

@@ -114,8 +114,8 @@ function checkKind(walk: Walk, reg: Reg, regno: number, arg: HelperArg, facts: C
     deny(`${facts.name}() may write into memory pointed by R${regno} type=${regName(reg)}`)
   }
   if (reg.kind === 'ptr_' && arg.type !== 'PTR_TO_PERCPU_BTF_ID') {
-    if ((arg.type === 'PTR_TO_MEM' || arg.type.startsWith('PTR_TO_MAP')) === false)
-      checkBtfType(walk, reg, regno, arg, facts)
+    const isMemory = arg.type === 'PTR_TO_MEM' || arg.type.startsWith('PTR_TO_MAP')
+    if (!isMemory) checkBtfType(walk, reg, regno, arg, facts)
   }
 }
 
@@ -134,7 +134,7 @@ function checkStruct(walk: Walk, reg: Reg, regno: number, wanted: string): void 
   const btf = walk.facts.kernelBtf as Btf
   const target = btf.findByName(wanted, BtfKind.STRUCT)
   if (target === undefined) unsupported(`struct ${wanted} without kernel BTF`)
-  checkUnmodified({ ...reg, off: Math.min(reg.off, 0) } as Reg, regno, true)
+  checkUnmodified(reg, regno, true)
   if (!structsMatch(btf, reg.btfId, reg.off, target)) {
     deny(`R${regno} is of type ${btf.name(reg.btfId)} but ${wanted} is expected`)
   }
@@ -164,6 +164,7 @@ function checkOffset(reg: Reg, regno: number, arg: HelperArg): void {
   if (has(arg, 'OBJ_RELEASE') && reg.off !== 0 && reg.kind !== 'fp') {
     invalid(`R${regno} must have zero offset when passed to release func or trusted arg to kfunc`)
   }
+  // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
   switch (reg.kind) {
     case 'scalar':
     case 'fp':
@@ -228,6 +229,7 @@ function checkValue(
     facts.fillRegno = at
     facts.fillSize = size
   }
+  // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
   switch (arg.type) {
     case 'CONST_MAP_PTR':
       facts.map = reg.map

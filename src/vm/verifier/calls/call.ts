@@ -7,6 +7,7 @@ import { stepLocalCall } from './local.ts'
 
 /** A call; true when it has moved the walk to another instruction itself, `exit` when it ends the program. */
 export function stepCall(walk: Walk, op: Extract<Operation, { kind: 'call' }>): boolean | 'exit' {
+  // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
   switch (op.call) {
     case 'local':
       if (walk.state.locks > 0) {

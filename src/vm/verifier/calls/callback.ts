@@ -1,9 +1,8 @@
 import { HelperId as H } from '../../../uapi/index.ts'
-import { BtfKind } from '../../../btf/index.ts'
 import { UNKNOWN } from '../domain/bounds.ts'
 import { markPrecise } from '../precision.ts'
 import { unsupported } from '../reject.ts'
-import { Flag, NOT_INIT, pointerReg, type Reg, scalarReg, unknownReg } from '../state/register.ts'
+import { pointerReg, type Reg, scalarReg, unknownReg } from '../state/register.ts'
 import type { Frame } from '../state/state.ts'
 import { umaxOf } from '../domain/bounds.ts'
 import type { Subprogram } from '../program/layout.ts'
@@ -75,5 +74,3 @@ function enterCallback(
       unsupported('this callback')
   }
 }
-
-export { BtfKind, Flag, NOT_INIT }

@@ -1,12 +1,11 @@
 import { BtfKind } from '../../../btf/index.ts'
-import { constant, isConst, type Scalar, sminOf, smaxOf } from '../domain/bounds.ts'
+import { type Scalar, sminOf, smaxOf } from '../domain/bounds.ts'
 import { markPrecise } from '../precision.ts'
 import { readReg } from '../registers.ts'
 import { deny, invalid } from '../reject.ts'
 import { isSyncCallbackCall } from './kinds.ts'
-import { regName, scalarReg } from '../state/register.ts'
+import { regName } from '../state/register.ts'
 import type { Frame } from '../state/state.ts'
-import { frameInsn } from '../state/equal.ts'
 import { signedText } from '../text.ts'
 import type { Walk } from '../walk.ts'
 import { previousEntry, widen } from '../widen.ts'
@@ -18,17 +17,12 @@ export function stepExit(walk: Walk): 'next' | 'exit' {
   const { state } = walk
   const inMain = state.frames.length === 1
   if (inMain) checkNoResources(walk, 'BPF_EXIT instruction in main prog')
-  else if (state.frame.inCallback) checkCallbackResources(walk)
   if (!inMain) {
     returnToCaller(walk)
     return 'next'
   }
   checkReturn(walk)
   return 'exit'
-}
-
-function checkCallbackResources(walk: Walk): void {
-  void walk
 }
 
 /** "At program exit the register R0 has smin=.. smax=.. should have been in [0, 1]". */
@@ -54,7 +48,6 @@ function checkReturn(walk: Walk): void {
   const { frame } = state
   const sub = facts.subprograms[frame.subprog]
   const isSub = frame.subprog !== 0
-  if (!isSub && returnsVoid(walk)) return
   if (isSub && sub !== undefined && sub.btfId !== 0 && isVoid(walk, sub.btfId)) return
   const reg = readReg(walk, 0)
   if (frame.inAsync) {
@@ -78,11 +71,6 @@ export function checkReturnValue(walk: Walk, regno: number): void {
   if (reg.kind !== 'scalar') invalid(`At program exit the register R${regno} is not a known value (${regName(reg)})`)
   markPrecise(walk, regno)
   if (!inRange(reg.value, range, false)) outOfRange('At program exit', regno, reg.value, range)
-}
-
-function returnsVoid(walk: Walk): boolean {
-  void walk
-  return false
 }
 
 function isVoid(walk: Walk, btfId: number): boolean {
@@ -113,10 +101,8 @@ function returnToCaller(walk: Walk): void {
   walk.prevInsn = walk.insn
   state.frames.pop()
   if (isLoop && callee.inCallback) {
-    const old = previousEntry(walk, state, site)
+    const old = previousEntry(state, site)
     if (old !== null) widen(old, state, walk.lastId)
   }
   walk.insn = isLoop && callee.inCallback ? site : site + 1
 }
-
-export { constant, isConst, scalarReg, frameInsn }

@@ -1,5 +1,5 @@
 import { HELPERS, HelperId as H, type HelperRow, MapType, ProgType } from '../../../uapi/index.ts'
-import { Bounds, constant, signedRange, type Scalar } from '../domain/bounds.ts'
+import { Bounds, type Scalar } from '../domain/bounds.ts'
 import { BtfKind } from '../../../btf/index.ts'
 import { access } from '../memory/access.ts'
 import { xchgResult } from '../memory/kptr.ts'
@@ -279,5 +279,3 @@ function range(row: HelperRow, call: CallFacts): Scalar {
       return unknownReg().value
   }
 }
-
-export { constant, deny, signedRange }

@@ -90,7 +90,7 @@ export function forkNext(walk: Walk, place: IterPlace): void {
   const iter = state.frames[place.frame]?.slot(place.slot).reg?.iter
   if (iter?.state === 'active') {
     const { parent } = state
-    const old = parent === null ? null : previousEntry(walk, parent, walk.insn)
+    const old = parent === null ? null : previousEntry(parent, walk.insn)
     const more = walk.push(walk.insn + 1, walk.insn)
     setState(more, place, 'active', 1)
     if (old !== null) widen(old, more, walk.lastId)

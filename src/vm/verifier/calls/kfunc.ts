@@ -215,7 +215,9 @@ function checkPointer(walk: Walk, call: Call, reg: Reg, regno: number, targetId:
       invalid(`R${regno} must have zero offset when passed to release func or trusted arg to kfunc`)
     }
     checkUnmodified(reg, regno, true)
-    const same = releasing ? reg.btfId === targetId : structsMatch(btf, reg.btfId, reg.off, targetId)
+    // The function is declared with the context's name for the structure behind it.
+    const isSkb = target.name === '__sk_buff' && reg.off === 0 && btf.name(reg.btfId) === 'sk_buff'
+    const same = isSkb || (releasing ? reg.btfId === targetId : structsMatch(btf, reg.btfId, reg.off, targetId))
     if (!same) {
       invalid(
         `kernel function ${name} args#${index} expected pointer to STRUCT ${target.name} but R${regno} has a pointer to STRUCT ${btf.name(reg.btfId)}`,
@@ -275,6 +277,7 @@ function checkPlainMemory(walk: Walk, call: Call, reg: Reg, regno: number, targe
 function onlyNumbers(btf: Btf, id: number, depth: number): boolean {
   const type = btf.type(btf.skipModifiersAndTypedefs(id))
   if (depth > 4) return false
+  // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
   switch (type.kind) {
     case BtfKind.INT:
     case BtfKind.ENUM:

@@ -1,9 +1,8 @@
 import { BtfKind } from '../../../btf/index.ts'
 import { contextStruct, ProgType } from '../../../uapi/index.ts'
-import { constant } from '../domain/bounds.ts'
 import type { LocalCall } from '../../../isa/index.ts'
 import { invalid, Reject, unsupported } from '../reject.ts'
-import { Flag, NOT_INIT, pointerReg, type Reg, scalarReg, unknownReg } from '../state/register.ts'
+import { Flag, NOT_INIT, pointerReg, type Reg, unknownReg } from '../state/register.ts'
 import { Frame } from '../state/state.ts'
 import type { Subprogram } from '../program/layout.ts'
 import { checkUnmodified } from '../context/access.ts'
@@ -103,6 +102,7 @@ export function parameters(walk: Walk, sub: Subprogram): readonly Parameter[] {
     if (tagged(i, 'arg:ctx') || isContextName(walk.facts.type, btf.name(type.type), target.name)) {
       return { kind: 'ctx', nullable: false, size: 0 }
     }
+    // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
     switch (target.kind) {
       case BtfKind.INT:
       case BtfKind.ENUM:
@@ -214,5 +214,3 @@ export function entryRegisters(walk: Walk, sub: Subprogram): void {
 function changesPacket(walk: Walk, callee: Subprogram): boolean {
   return walk.facts.packetChangers.has(callee.index)
 }
-
-export { constant, scalarReg }

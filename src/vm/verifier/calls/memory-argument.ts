@@ -1,4 +1,4 @@
-import { constant, isConst, isZero, sminOf, umaxOf, uminBig, uminOf, umaxBig } from '../domain/bounds.ts'
+import { isConst, isZero, sminOf, umaxOf, uminBig, uminOf, umaxBig } from '../domain/bounds.ts'
 import { accessBtf } from '../memory/btf.ts'
 import { checkBuffer, checkMapFlags, checkMapValue } from '../memory/access.ts'
 import { checkPacket, checkRegion, MAX_OFFSET } from '../memory/region.ts'
@@ -25,6 +25,7 @@ export function checkMemory(
   const reg = walk.reg(regno)
   const name = regName(reg)
   if (!reg.mayBeNull) {
+    // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
     switch (reg.kind) {
       case 'pkt':
       case 'pkt_meta':
@@ -81,5 +82,3 @@ export function checkSize(walk: Walk, regno: number, zeroAllowed: boolean, write
   markPrecise(walk, regno)
   return simulate
 }
-
-export { constant }

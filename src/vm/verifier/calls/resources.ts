@@ -1,4 +1,4 @@
-import { deny, invalid } from '../reject.ts'
+import { invalid } from '../reject.ts'
 import { NOT_INIT, type Reg, unknownReg } from '../state/register.ts'
 import { Byte, EMPTY_SLOT } from '../state/slot.ts'
 import type { State } from '../state/state.ts'
@@ -56,5 +56,3 @@ export function checkNoResources(walk: Walk, prefix: string): void {
   if (state.rcu > 0) invalid(`${prefix} cannot be used inside bpf_rcu_read_lock-ed region`)
   if (state.preempt > 0) invalid(`${prefix} cannot be used inside bpf_preempt_disable-ed region`)
 }
-
-export { deny }

@@ -78,7 +78,7 @@ function isPacketKind(kind: Kind | undefined): boolean {
 }
 
 /** A load of a socket's field. */
-export function accessSocket(walk: Walk, reg: Reg, regno: number, off: number, size: number): Reg {
+export function accessSocket(reg: Reg, regno: number, off: number, size: number): Reg {
   const { value } = reg
   if (!isConst(value) || !isZero(value)) {
     deny(`R${regno} invalid variable socket access off=${off}`)
@@ -86,7 +86,6 @@ export function accessSocket(walk: Walk, reg: Reg, regno: number, off: number, s
   const fields = SOCKET_FIELDS[reg.kind] as readonly ContextField[]
   const field = find(fields, off, size, false, 0)
   if (field === null) deny(`R${regno} invalid ${reg.kind} access off=${off} size=${size}`)
-  void walk
   return unknownReg()
 }
 

@@ -39,6 +39,7 @@ export function ptr(at: number, size: 4 | 8, gives: Kind, flags: number = 0): Co
 }
 
 export function fits(sizes: Sizes, size: number): boolean {
+  // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
   switch (sizes) {
     case 'any':
       return true

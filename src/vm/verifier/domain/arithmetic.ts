@@ -24,20 +24,21 @@ import { tnumAdd, tnumAnd, tnumIsConst, tnumMul, tnumOr, tnumSar, tnumShl, tnumS
 export function arithmetic(op: AluOp, wide: boolean, a: Scalar, b: Scalar): Scalar | null {
   const to = Bounds.copy(op === 'neg' ? ZERO : a)
   const from = op === 'neg' ? a : b
+  // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
   switch (op) {
     case 'add':
       add32(to, from)
       add64(to, from)
-      tnumAdd(to, to, from as Bounds)
+      tnumAdd(to, to, from)
       break
     case 'sub':
     case 'neg':
       sub32(to, from)
       sub64(to, from)
-      tnumSub(to, to, from as Bounds)
+      tnumSub(to, to, from)
       break
     case 'mul':
-      tnumMul(to, to, from as Bounds)
+      tnumMul(to, to, from)
       mul32(to, from)
       mul64(to, from)
       break
@@ -51,9 +52,8 @@ export function arithmetic(op: AluOp, wide: boolean, a: Scalar, b: Scalar): Scal
     case 'arsh': {
       const n = shiftBy(from, wide ? 64 : 32)
       if (n < 0) return null
-      if (op === 'lsh') wide ? shl64(to, n) : shl32(to, n)
-      else if (op === 'rsh') wide ? shr64(to, n) : shr32(to, n)
-      else wide ? sar64(to, n) : sar32(to, n)
+      const shift = SHIFTS[op]
+      shift[wide ? 1 : 0](to, n)
       break
     }
     default:
@@ -61,6 +61,15 @@ export function arithmetic(op: AluOp, wide: boolean, a: Scalar, b: Scalar): Scal
   }
   if (!wide) to.zeroExtend32()
   return to.sync()
+}
+
+type Shift = (to: Bounds, n: number) => void
+
+/** Shifts of 32 and of 64 bits. */
+const SHIFTS: Readonly<Record<'lsh' | 'rsh' | 'arsh', readonly [Shift, Shift]>> = {
+  lsh: [shl32, shl64],
+  rsh: [shr32, shr64],
+  arsh: [sar32, sar64],
 }
 
 function shiftBy(by: Scalar, bits: number): number {
@@ -205,9 +214,9 @@ function mul64(to: Bounds, b: Scalar): void {
 function bitwise(op: 'and' | 'or' | 'xor', to: Bounds, b: Scalar): void {
   const known32 = to.ml === 0 && b.ml === 0
   const known64 = tnumIsConst(to) && b.mh === 0 && b.ml === 0
-  if (op === 'and') tnumAnd(to, to, b as Bounds)
-  else if (op === 'or') tnumOr(to, to, b as Bounds)
-  else tnumXor(to, to, b as Bounds)
+  if (op === 'and') tnumAnd(to, to, b)
+  else if (op === 'or') tnumOr(to, to, b)
+  else tnumXor(to, to, b)
   if (known32) to.setKnown32(to.vl)
   else {
     if (op === 'or') to.raiseU32(b.u32min)

@@ -1,4 +1,5 @@
 import type { BranchOp } from '../../../isa/index.ts'
+import { unreachable } from '../../../isa/operation.ts'
 import { Bounds, type Scalar } from './bounds.ts'
 import { addHigh, bigU, lessS, lessU, subHigh } from './int64.ts'
 import { tnumIntersect, tnumOverlap, tnumSet, type Tnum } from './tnum.ts'
@@ -109,6 +110,8 @@ export function decide(op: BranchOp, a: Scalar, b: Scalar, wide: boolean): boole
       return atLeastS(a, b, wide) ? true : aboveS(b, a, wide) ? false : null
     case 'sle':
       return atLeastS(b, a, wide) ? true : aboveS(a, b, wide) ? false : null
+    default:
+      return unreachable(op)
   }
 }
 

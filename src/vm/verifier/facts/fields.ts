@@ -54,6 +54,7 @@ function collect(btf: Btf, id: number, at: number, found: SpecialField[], depth:
   if (depth > 8 || found.length > MAX_FIELDS) return
   const type = resolve(btf, id)
   if (type === null) return
+  // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
   switch (type.kind) {
     case BtfKind.STRUCT: {
       const kind = STRUCTS[type.name]

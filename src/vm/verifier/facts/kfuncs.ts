@@ -35,6 +35,7 @@ const SKB: ReadonlySet<number> = new Set<number>([
   P.SCHED_ACT,
   P.SK_SKB,
   P.SOCKET_FILTER,
+  P.NETFILTER,
   P.CGROUP_SKB,
   P.LWT_IN,
   P.LWT_OUT,

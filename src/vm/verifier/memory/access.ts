@@ -5,14 +5,14 @@ import { signExtend64, truncate } from '../domain/resize.ts'
 import { umaxOf, sminOf } from '../domain/bounds.ts'
 import { tnumAdd, tnumAligned } from '../domain/tnum.ts'
 import { deny, unsupported } from '../reject.ts'
-import { Flag, isPacketPointer, isSocketKind, type Reg, regName, scalarReg, unknownReg } from '../state/register.ts'
+import { Flag, isPacketPointer, type Reg, regName, scalarReg, unknownReg } from '../state/register.ts'
 import type { MapFacts } from '../facts/maps.ts'
 import { tnumText } from '../text.ts'
 import type { Walk } from '../walk.ts'
 import type { SpecialField } from '../facts/fields.ts'
 import { accessBtf } from './btf.ts'
 import { accessKptr } from './kptr.ts'
-import { checkPacket, checkRegion, MAX_OFFSET } from './region.ts'
+import { checkPacket, checkRegion } from './region.ts'
 import { checkStackBounds, readStack, writeStack } from './stack.ts'
 
 /** One memory access of an instruction. */
@@ -33,7 +33,7 @@ function checkAlignment(walk: Walk, reg: Reg, off: number, size: number, atomic:
   const isStack = reg.kind === 'fp'
   if (size === 1 || (!isStack && !atomic && !walk.facts.strictAlignment)) return
   const sum = new Bounds()
-  tnumAdd(sum, reg.value as Bounds, Bounds.known(0, (reg.off + off) | 0))
+  tnumAdd(sum, reg.value, Bounds.known(0, (reg.off + off) | 0))
   if (tnumAligned(sum, size)) return
   if (isPacketPointer(reg.kind)) {
     deny(`misaligned packet access off 2+${tnumText(reg.value)}+${reg.off}+${off} size ${size}`)
@@ -63,6 +63,7 @@ export function access(walk: Walk, a: Access): Reg {
 function perform(walk: Walk, reg: Reg, a: Access, off: number): Reg {
   const { regno, size, write } = a
   const nullable = reg.mayBeNull
+  // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
   switch (reg.kind) {
     case 'map_key':
       if (nullable) break
@@ -101,7 +102,7 @@ function perform(walk: Walk, reg: Reg, a: Access, off: number): Reg {
     case 'xdp_sock':
       if (nullable) break
       if (write) deny(`R${regno} cannot write into ${regName(reg)}`)
-      return accessSocket(walk, reg, regno, off, size)
+      return accessSocket(reg, regno, off, size)
     case 'tp_buffer':
       checkBuffer(reg, regno, off, 'tracepoint')
       return unknownReg()
@@ -189,8 +190,5 @@ function accessMapValue(walk: Walk, reg: Reg, a: Access, off: number): Reg {
     if (a.signed) value = BigInt.asIntN(a.size * 8, value)
     return scalarReg(constant64(value))
   }
-  void walk
   return unknownReg()
 }
-
-export { MAX_OFFSET, isSocketKind }

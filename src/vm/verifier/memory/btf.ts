@@ -98,6 +98,7 @@ function inMember(
   inUnion: boolean,
 ): Found {
   const type = btf.type(id)
+  // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
   switch (type.kind) {
     case BtfKind.STRUCT:
     case BtfKind.UNION: {

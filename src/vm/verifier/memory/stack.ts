@@ -1,4 +1,4 @@
-import { constant, isConst, isZero, type Scalar, smaxOf, sminOf, UNKNOWN, umaxOf, valueOf } from '../domain/bounds.ts'
+import { constant, isConst, isZero, type Scalar, smaxOf, sminOf, UNKNOWN, valueOf } from '../domain/bounds.ts'
 import { bitLength } from '../domain/int64.ts'
 import { markPrecise } from '../precision.ts'
 import { deny, Reject } from '../reject.ts'
@@ -63,6 +63,7 @@ export function withScalarId(walk: Walk, reg: Reg): Reg {
 }
 
 function isSpillable(reg: Reg): boolean {
+  // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
   switch (reg.kind) {
     case '?':
     case 'scalar':
@@ -317,5 +318,3 @@ export function checkStackRange(
   }
   return false
 }
-
-export { umaxOf }

@@ -31,6 +31,7 @@ export interface CallMarks {
 /** Slots that control may reach after slot `at`, without entering callees. */
 export function successors(ops: Operations, at: number, calls: CallMarks): readonly number[] {
   const op = ops[at] as Operation
+  // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
   switch (op.kind) {
     case 'exit':
       return []
@@ -68,6 +69,7 @@ export function analyzeFlow(ops: Operations, roots: readonly number[], calls: Ca
     seen[at] = 1
     const op = ops[at]
     if (op === null || op === undefined) return invalid(`jump into the middle of ldimm64 insn ${at}`)
+    // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
     switch (op.kind) {
       case 'jump':
         mark(op.target)

@@ -1,4 +1,4 @@
-import { CallPseudo, decode, type InsnBuffer, LdImm64Pseudo, type Operation } from '../../../isa/index.ts'
+import { decode, type InsnBuffer, LdImm64Pseudo, type Operation } from '../../../isa/index.ts'
 import { isBpfError } from '../../../bytes/index.ts'
 import { invalid, Reject } from '../reject.ts'
 
@@ -28,7 +28,7 @@ export type Operations = readonly (Operation | null)[]
 
 /** Decodes all slots; an unknown or malformed instruction refuses the program. */
 export function decodeAll(insns: InsnBuffer): Operations {
-  const ops: (Operation | null)[] = new Array<Operation | null>(insns.length).fill(null)
+  const ops = Array.from<Operation | null>({ length: insns.length }).fill(null)
   for (let i = 0; i < insns.length; i++) {
     const op = decodeOne(insns, i)
     ops[i] = op
@@ -86,5 +86,3 @@ export function checkJumps(ops: Operations, subprograms: readonly Subprogram[]):
 function isThrow(op: Operation | null | undefined): boolean {
   return op?.kind === 'call' && op.call === 'kfunc'
 }
-
-export { CallPseudo }

@@ -1,4 +1,5 @@
 import type { Operation } from '../../../isa/index.ts'
+import { unreachable } from '../../../isa/operation.ts'
 import { successors, type CallMarks } from './flow.ts'
 import type { Operations } from './layout.ts'
 
@@ -50,6 +51,8 @@ function useDef(op: Operation, params: number): UseDef {
       return { use: 0, def: 0 }
     case 'gotox':
       return { use: 1 << op.dst, def: 0 }
+    default:
+      return unreachable(op)
   }
 }
 

@@ -1,6 +1,6 @@
 import { sameScalar, within } from '../domain/bounds.ts'
 import type { IdMap } from './ids.ts'
-import { Flag, type Reg, unknownReg } from './register.ts'
+import { type Reg, unknownReg } from './register.ts'
 import { Byte, EMPTY_SLOT, fill, type Slot } from './slot.ts'
 import type { Frame, State } from './state.ts'
 
@@ -17,6 +17,7 @@ export function regSafe(old: Reg, now: Reg, ids: IdMap, how: Likeness): boolean 
   if (how === 'exact') return exactly(old, now, ids)
   if (old.kind === '?') return how === 'pruning' || now.kind === '?' || true
   if (old.kind !== now.kind || old.flags !== now.flags) return false
+  // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
   switch (old.kind) {
     case 'scalar':
       if (!old.precise && how === 'pruning') return true
@@ -168,5 +169,3 @@ export function statesEqual(old: State, now: State, ids: IdMap, live: Uint16Arra
   }
   return true
 }
-
-export { Flag }

@@ -21,7 +21,7 @@ export class Frame {
     callsite: number,
     index: number,
     subprog: number,
-    regs: Reg[] = new Array<Reg>(11).fill(NOT_INIT),
+    regs: Reg[] = Array.from<Reg>({ length: 11 }).fill(NOT_INIT),
     stack: Slot[] = [],
   ) {
     this.callsite = callsite

@@ -12,6 +12,7 @@ function compute(op: AluOp, wide: boolean, x: bigint, y: bigint): bigint {
   const bits = wide ? 64 : 32
   const u = (v: bigint): bigint => BigInt.asUintN(bits, v)
   const n = u(y)
+  // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
   switch (op) {
     case 'add':
       return u(x + y)
