@@ -10,13 +10,18 @@ const MAX_FRAMES = 8
 
 /** Registers and stack slots whose exact value is still to be traced back, by frame. */
 class Wanted {
-  frame: number
+  frame = 0
   readonly regs: Int32Array = new Int32Array(MAX_FRAMES)
   readonly #low: Int32Array = new Int32Array(MAX_FRAMES)
   readonly #high: Int32Array = new Int32Array(MAX_FRAMES)
 
-  constructor(frame: number) {
+  /** Nothing wanted yet, tracing begins in a frame. */
+  reset(frame: number): this {
     this.frame = frame
+    this.regs.fill(0)
+    this.#low.fill(0)
+    this.#high.fill(0)
+    return this
   }
 
   has(reg: number): boolean {
@@ -58,6 +63,9 @@ class Wanted {
   }
 }
 
+/** Traces do not nest, so one record serves them all. */
+const shared = new Wanted()
+
 function preciseCopy(reg: Reg): Reg {
   const to = reg.clone()
   to.precise = true
@@ -85,7 +93,7 @@ export function allImprecise(state: State): void {
 export function markPrecise(walk: Walk, reg: number): void {
   const { state } = walk
   if (state.reg(reg).kind !== 'scalar') return
-  const wanted = new Wanted(state.frames.length - 1)
+  const wanted = shared.reset(state.frames.length - 1)
   wanted.add(reg)
   traceBack(walk, state, wanted)
 }
@@ -93,14 +101,14 @@ export function markPrecise(walk: Walk, reg: number): void {
 /** The same for a spilled scalar of a frame. */
 export function markSlotPrecise(walk: Walk, frame: number, slot: number): void {
   const { state } = walk
-  const wanted = new Wanted(state.frames.length - 1)
+  const wanted = shared.reset(state.frames.length - 1)
   wanted.addSlot(slot, frame)
   traceBack(walk, state, wanted)
 }
 
 /** `now` goes on as `old` did, so what mattered for the old state matters for the new one. */
 export function propagatePrecision(walk: Walk, old: State, now: State): void {
-  const wanted = new Wanted(now.frames.length - 1)
+  const wanted = shared.reset(now.frames.length - 1)
   for (let f = old.frames.length - 1; f >= 0; f--) {
     const frame = old.frames[f] as Frame
     const inner = old.frames[f + 1]

@@ -3,8 +3,10 @@
  * each old id must always meet the same new id and the other way round.
  */
 export class IdMap {
-  readonly #from = new Map<number, number>()
-  readonly #to = new Set<number>()
+  // Few ids meet in one comparison: searching a short list costs less than a hash table, and so does clearing it.
+  readonly #old: number[] = []
+  readonly #now: number[] = []
+  #count = 0
   #next: number
 
   /** @param fresh first number that no id of either state uses, for ids that stand alone */
@@ -13,8 +15,7 @@ export class IdMap {
   }
 
   clear(fresh: number): void {
-    this.#from.clear()
-    this.#to.clear()
+    this.#count = 0
     this.#next = fresh
   }
 
@@ -22,11 +23,12 @@ export class IdMap {
   same(old: number, now: number): boolean {
     if ((old === 0) !== (now === 0)) return false
     if (old === 0) return true
-    const known = this.#from.get(old)
-    if (known !== undefined) return known === now
-    if (this.#to.has(now)) return false
-    this.#from.set(old, now)
-    this.#to.add(now)
+    for (let i = 0; i < this.#count; i++) {
+      if (this.#old[i] === old) return this.#now[i] === now
+      if (this.#now[i] === now) return false
+    }
+    this.#old[this.#count] = old
+    this.#now[this.#count++] = now
     return true
   }
 
