@@ -102,11 +102,13 @@ Napi::Value BpfAsync(const Napi::CallbackInfo& info) {
 
 Napi::Value Close(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), Result(close(Fd(info[0])))); }
 
-// (fd, length, prot, offset) -> ArrayBuffer over the mapping, or -errno. detach() or the collector unmaps it.
+// (fd, length, prot, offset, flags = MAP_SHARED) -> ArrayBuffer over the mapping, or -errno. detach() or the collector
+// unmaps it.
 Napi::Value Mmap(const Napi::CallbackInfo& info) {
   const auto length = static_cast<size_t>(info[1].As<Napi::Number>().Int64Value());
   const auto offset = static_cast<off_t>(info[3].As<Napi::Number>().Int64Value());
-  void* memory = mmap(nullptr, length, info[2].As<Napi::Number>().Int32Value(), MAP_SHARED, Fd(info[0]), offset);
+  const int flags = info[4].IsNumber() ? info[4].As<Napi::Number>().Int32Value() : MAP_SHARED;
+  void* memory = mmap(nullptr, length, info[2].As<Napi::Number>().Int32Value(), flags, Fd(info[0]), offset);
   if (memory == MAP_FAILED) return Napi::Number::New(info.Env(), -errno);
   return Napi::ArrayBuffer::New(info.Env(), memory, length,
                                 [length](Napi::Env, void* data) { munmap(data, length); });

@@ -17,7 +17,7 @@ export function apiSurface() {
     if (files.has(file)) return
     const text = readFileSync(file, 'utf8')
     files.set(file, text)
-    for (const match of text.matchAll(/(?:from|import\()\s*['"](\.[^'"]+)\.js['"]/g)) {
+    for (const match of text.matchAll(/(?:from|import\()\s*['"](\.[^'"]+)\.[jt]s['"]/g)) {
       visit(resolve(dirname(file), `${match[1]}.d.ts`))
     }
   }

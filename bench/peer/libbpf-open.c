@@ -1,16 +1,16 @@
 // libbpf doing what `bench-open-relocate` asks of elfbee, with every sample printed as JSON.
 //
-//   libbpf-open [--rounds N] btf [FILE]
+//   libbpf-open [--cold] [--rounds N] btf [FILE]
 //       btf__parse() of FILE (default /sys/kernel/btf/vmlinux), then the first btf__find_by_name_kind(): task_struct.
 //       { libbpf, what: "btf", file, fileBytes, types, typeId, parseNs, lookupNs, totalNs, rssGrowthBytes }
 //       rssGrowthBytes: growth of the resident set over the first round.
-//   libbpf-open [--rounds N] object FILE
+//   libbpf-open [--cold] [--rounds N] object FILE
 //       bpf_object__open_file(), then bpf_object__load() as far as the first BPF_PROG_LOAD of a program of the object:
 //       by then vmlinux BTF is read and every CO-RE, map, call and data relocation is applied.
 //       { libbpf, what: "object", file, fileBytes, programs, insns, openNs, relocateNs, totalNs, rssGrowthBytes }
 //
 // One round before the counted ones is not printed: it pays for libbpf's cached feature probes, page faults and the
-// page cache. All times in ns of CLOCK_MONOTONIC.
+// page cache. With --cold there is no such round, so that the first one of a fresh process is printed. All times in ns of CLOCK_MONOTONIC.
 //
 // Nothing of the object reaches the kernel: bpf(2) calls that would create its BTF, maps or programs are answered here
 // (libbpf makes them through syscall(), which this file defines). The rest, such as the search for module BTF, is real.
@@ -36,6 +36,7 @@
 #define MAX_PROBE_BTF 256
 
 static bool intercept;
+static int first_round = -1;
 static long long first_prog_load;
 static unsigned long long insns;
 static unsigned programs;
@@ -144,7 +145,7 @@ static int bench_btf(const char *file, int rounds)
 	unsigned types = 0;
 	int id = 0;
 
-	for (int i = -1; i < rounds; i++) {
+	for (int i = first_round; i < rounds; i++) {
 		long long before = resident_bytes();
 		struct btf *btf;
 
@@ -158,9 +159,9 @@ static int bench_btf(const char *file, int rounds)
 		id = btf__find_by_name_kind(btf, "task_struct", BTF_KIND_STRUCT);
 		found = now();
 		types = btf__type_cnt(btf);
-		if (i < 0) {
+		if (i == first_round)
 			growth = resident_bytes() - before;
-		} else {
+		if (i >= 0) {
 			parse[i] = parsed - start;
 			lookup[i] = found - parsed;
 			total[i] = found - start;
@@ -181,7 +182,7 @@ static int bench_object(const char *file, int rounds)
 	long long *open_ns = calloc(rounds, sizeof(*open_ns)), *relocate = calloc(rounds, sizeof(*relocate));
 	long long *total = calloc(rounds, sizeof(*total)), start, opened, growth = 0;
 
-	for (int i = -1; i < rounds; i++) {
+	for (int i = first_round; i < rounds; i++) {
 		long long before = resident_bytes();
 		struct bpf_object *obj;
 		int err;
@@ -202,9 +203,9 @@ static int bench_object(const char *file, int rounds)
 			fprintf(stderr, "%s: libbpf does not relocate it: %d\n", file, err);
 			return 1;
 		}
-		if (i < 0) {
+		if (i == first_round)
 			growth = resident_bytes() - before;
-		} else {
+		if (i >= 0) {
 			open_ns[i] = opened - start;
 			relocate[i] = first_prog_load - opened;
 			total[i] = first_prog_load - start;
@@ -226,6 +227,10 @@ int main(int argc, char **argv)
 	int rounds = 20, i = 1;
 
 	libbpf_set_print(quiet);
+	if (i < argc && !strcmp(argv[i], "--cold")) {
+		first_round = 0;
+		i++;
+	}
 	if (i + 1 < argc && !strcmp(argv[i], "--rounds")) {
 		rounds = atoi(argv[i + 1]);
 		i += 2;
@@ -234,6 +239,6 @@ int main(int argc, char **argv)
 		return bench_btf(i + 1 < argc ? argv[i + 1] : "/sys/kernel/btf/vmlinux", rounds);
 	if (rounds > 0 && i + 1 < argc && !strcmp(argv[i], "object"))
 		return bench_object(argv[i + 1], rounds);
-	fprintf(stderr, "usage: libbpf-open [--rounds N] btf [FILE] | object FILE\n");
+	fprintf(stderr, "usage: libbpf-open [--cold] [--rounds N] btf [FILE] | object FILE\n");
 	return 2;
 }

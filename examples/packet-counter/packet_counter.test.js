@@ -1,8 +1,17 @@
 // Tests an XDP program in elfbee's vm: no Linux, no root, no kernel.
 import { open } from 'elfbee'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 
 const object = new URL('./packet_counter.bpf.o', import.meta.url)
+
+/** The object loaded into a vm of its own, with variables set before; closed when the test ends. */
+async function load(variables = {}) {
+  const spec = await open(object)
+  for (const [name, value] of Object.entries(variables)) spec.variables[name].set(value)
+  const live = await spec.load({ backend: 'vm' })
+  onTestFinished(() => live.close())
+  return live
+}
 
 /** Ethernet, IPv4 and UDP headers and `payload`. */
 function udp(dport, payload = 'hello') {
@@ -19,28 +28,26 @@ function udp(dport, payload = 'hello') {
 }
 
 test('drops UDP to the blocked port and passes the rest', async () => {
-  await using live = await (await open(object)).load({ backend: 'vm' })
+  const live = await load()
   const { count_packets } = live.programs
   expect((await count_packets.run({ data: udp(9999) })).verdict).toBe('XDP_DROP')
   expect((await count_packets.run({ data: udp(53) })).verdict).toBe('XDP_PASS')
 })
 
 test('the blocked port is a variable that can be set before loading', async () => {
-  const spec = await open(object)
-  spec.variables.blocked_port.set(53)
-  await using live = await spec.load({ backend: 'vm' })
+  const live = await load({ blocked_port: 53 })
   expect((await live.programs.count_packets.run({ data: udp(53) })).verdict).toBe('XDP_DROP')
   expect((await live.programs.count_packets.run({ data: udp(9999) })).verdict).toBe('XDP_PASS')
 })
 
 test('counts packets and bytes of each flow', async () => {
-  await using live = await (await open(object)).load({ backend: 'vm' })
+  const live = await load()
   for (let i = 0; i < 3; i++) await live.programs.count_packets.run({ data: udp(53) })
   const flow = { saddr: [10, 0, 0, 1], daddr: [10, 0, 0, 2], sport: 40_000, dport: 53, proto: 17 }
   expect(live.maps.flows.get(flow)).toEqual({ packets: 3n, bytes: 141n })
 })
 
 test('a packet that ends inside a header is malformed', async () => {
-  await using live = await (await open(object)).load({ backend: 'vm' })
+  const live = await load()
   expect((await live.programs.count_packets.run({ data: udp(53).subarray(0, 20) })).verdict).toBe('XDP_ABORTED')
 })

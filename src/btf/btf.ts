@@ -1,4 +1,5 @@
 import { BpfError, decodeUtf8, encodeUtf8 } from '../bytes/index.ts'
+import { checkBtf } from './check/check.ts'
 import { decodeType } from './decode.ts'
 import { NameIndex, essentialEnd } from './name-index.ts'
 import { parseColumns, type BtfStart } from './parse.ts'
@@ -13,6 +14,8 @@ export interface BtfParseOptions {
   readonly name?: string
   /** Offset of the blob in its file, so that errors carry absolute offsets. */
   readonly baseOffset?: number
+  /** `basic` (the default) checks what libbpf checks; `kernel` is followed by `checkBtf`. */
+  readonly validate?: 'basic' | 'kernel'
 }
 
 /** Lookups by name that scan all types before it pays to build an index. */
@@ -55,7 +58,9 @@ export class Btf {
    * @throws BpfError `truncated`, `malformed` or `unsupported` (another version)
    */
   static parse(bytes: Uint8Array, options: BtfParseOptions = {}): Btf {
-    return new Btf(bytes, options)
+    const btf = new Btf(bytes, options)
+    if (options.validate === 'kernel') checkBtf(btf)
+    return btf
   }
 
   private constructor(bytes: Uint8Array, options: BtfParseOptions) {

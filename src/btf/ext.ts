@@ -51,6 +51,9 @@ export const FUNC_INFO_SIZE = 8
 export const LINE_INFO_SIZE = 16
 export const CORE_RELO_SIZE = 16
 
+/** Longest accessor: 64 numbers of up to 10 digits, and the colons between them. */
+const MAX_ACCESSOR = 64 * 11
+
 const HEADER_SIZE_V1 = 24
 const HEADER_SIZE_CORE = 32
 
@@ -99,10 +102,26 @@ export class BtfExt {
 
   get coreRelos(): ReadonlyMap<string, readonly BtfCoreRelo[]> {
     const btf = this.#btf
+    // Many records share an accessor, and a hostile file can have them all share a long one.
+    const texts = new Map<number, string>()
+    const text = (offset: number): string => {
+      let known = texts.get(offset)
+      if (known === undefined) {
+        known = btf.string(offset)
+        if (known.length > MAX_ACCESSOR) {
+          throw new BpfError(
+            'limit',
+            `a CO-RE accessor has ${known.length} characters, at most ${MAX_ACCESSOR} are read`,
+          )
+        }
+        texts.set(offset, known)
+      }
+      return known
+    }
     this.#coreRelos ??= decode(btf, this.#tables.core, (words, at) => ({
       insnOffset: words[at] as number,
       typeId: words[at + 1] as number,
-      access: btf.string(words[at + 2] as number),
+      access: text(words[at + 2] as number),
       accessOffset: words[at + 2] as number,
       kind: words[at + 3] as number,
     }))

@@ -132,6 +132,17 @@ function checkStrings(strings: Uint8Array, name: string, offset: number, start: 
   }
 }
 
+/** What the walk over all records found; judged once it is done. */
+interface Walk {
+  readonly count: number
+  /** Word where it ended: short of the end when a record is wrong there. */
+  readonly end: number
+  /** Largest type id and string offset that any record has. */
+  readonly maxId: number
+  readonly maxName: number
+  readonly functions: number
+}
+
 function indexTypes(
   words: Uint32Array,
   stringsLength: number,
@@ -139,74 +150,135 @@ function indexTypes(
   fail: (at: number, message: string) => never,
 ): Uint32Array {
   const { firstId } = start
-  const end = words.length
   const stringEnd = start.firstStringOffset + stringsLength
-  const offsets = new Uint32Array(Math.floor(end / TYPE_WORDS))
-  let count = 0
-  // Ids may point forward, so the largest one is compared once the number of types is known.
-  let maxId = 0
-  let functions = 0
-  let at = 0
-  while (at < end) {
-    if (at + TYPE_WORDS > end) fail(at, `type [${firstId + count}] is cut off by the end of the type section`)
-    const info = words[at + 1] as number
-    const kind = (info >>> 24) & 0x1f
-    const vlen = info & 0xffff
-    if (kind === 0 || kind >= KIND_COUNT) fail(at + 1, `type [${firstId + count}] has unknown kind ${kind}`)
-    const entry = ENTRY_WORDS[kind] as number
-    const next = at + TYPE_WORDS + (FIXED_WORDS[kind] as number) + entry * vlen
-    if (next > end) {
-      fail(at, `type [${firstId + count}], a ${kindName(kind)} with ${vlen} entries, is cut off by the section's end`)
-    }
-    if ((words[at] as number) >= stringEnd) failName(words, at, at, stringEnd, firstId + count, fail)
-    if (REFERS[kind] === 1) {
-      const id = words[at + 2] as number
-      if (id > maxId) maxId = id
-      if (kind === BtfKind.FUNC) functions++
-    }
-    let i = at + TYPE_WORDS
-    if (entry !== 0) {
-      if (kind === BtfKind.DATASEC) {
-        for (; i < next; i += 3) {
-          const id = words[i] as number
-          if (id > maxId) maxId = id
-        }
-      } else if (kind === BtfKind.ENUM || kind === BtfKind.ENUM64) {
-        for (; i < next; i += entry) {
-          if ((words[i] as number) >= stringEnd) failName(words, at, i, stringEnd, firstId + count, fail)
-        }
-      } else {
-        for (; i < next; i += entry) {
-          if ((words[i] as number) >= stringEnd) failName(words, at, i, stringEnd, firstId + count, fail)
-          const id = words[i + 1] as number
-          if (id > maxId) maxId = id
-        }
-      }
-    } else if (kind === BtfKind.ARRAY) {
-      const element = words[i] as number
-      const index = words[i + 1] as number
-      if (element > maxId) maxId = element
-      if (index > maxId) maxId = index
-    }
-    offsets[count++] = at
-    at = next
-  }
-  const own = offsets.slice(0, count)
-  if (maxId >= firstId + count) failId(words, own, firstId, fail)
-  if (functions > 0) checkFunctions(words, own, start, fail)
+  const offsets = new Uint32Array(Math.floor(words.length / TYPE_WORDS))
+  const prototypes = new Uint32Array(offsets.length)
+  const kinds = new Uint8Array(offsets.length)
+  const walk = walkRecords(words, offsets, kinds, prototypes)
+  const own = offsets.slice(0, walk.count)
+  if (walk.end !== words.length) failRecord(words, walk.end, firstId + walk.count, fail)
+  if (walk.maxName >= stringEnd) failName(words, own, stringEnd, firstId, fail)
+  if (walk.maxId >= firstId + walk.count) failId(words, own, firstId, fail)
+  if (!arePrototypes(kinds, prototypes, walk.functions, start)) failFunction(words, own, start, fail)
   return own
 }
 
+/**
+ * Walks all records, and keeps maxima in place of checks. Vmlinux has some 900,000 words, and this loop is most of the
+ * time of opening it: it has no branch on the kind, so that V8 compiles it once, where rare kinds would make it start over.
+ */
+function walkRecords(words: Uint32Array, offsets: Uint32Array, kinds: Uint8Array, prototypes: Uint32Array): Walk {
+  const end = words.length
+  const last = end - TYPE_WORDS
+  let count = 0
+  let functions = 0
+  let maxId = 0
+  let maxName = 0
+  let at = 0
+  while (at <= last) {
+    const info = words[at + 1] as number
+    const kind = (info >>> 24) & 0x1f
+    const next = at + (HEAD_WORDS[kind] as number) + (ENTRY_WORDS[kind] as number) * (info & 0xffff)
+    if (next > end) break
+    const name = words[at] as number
+    maxName = name > maxName ? name : maxName
+    const type = ((words[at + 2] as number) & (TYPE_MASK[kind] as number)) >>> 0
+    maxId = type > maxId ? type : maxId
+    prototypes[functions] = type
+    functions += IS_FUNC[kind] as number
+    const firstName = NAME_MASK[kind] as number
+    const firstType = FIRST_TYPE_MASK[kind] as number
+    const secondType = SECOND_TYPE_MASK[kind] as number
+    const step = STEP[kind] as number
+    for (let i = at + (SKIP[kind] as number); i < next; i += step) {
+      const first = words[i] as number
+      const second = words[i + 1] as number
+      const entryName = (first & firstName) >>> 0
+      const a = (first & firstType) >>> 0
+      const b = (second & secondType) >>> 0
+      maxName = entryName > maxName ? entryName : maxName
+      maxId = a > maxId ? a : maxId
+      maxId = b > maxId ? b : maxId
+    }
+    kinds[count] = kind
+    offsets[count++] = at
+    at = next
+  }
+  return { count, end: at, maxId, maxName, functions }
+}
+
+/** Whether the types of all functions are prototypes. */
+function arePrototypes(kinds: Uint8Array, types: Uint32Array, count: number, start: BtfStart): boolean {
+  const { firstId } = start
+  let wrong = 0
+  if (firstId === 1) {
+    for (let i = 0; i < count; i++) wrong |= (kinds[(types[i] as number) - 1] as number) ^ BtfKind.FUNC_PROTO
+    return wrong === 0
+  }
+  for (let i = 0; i < count; i++) {
+    const id = types[i] as number
+    const kind = id < firstId ? start.kindOfBase(id) : (kinds[id - firstId] as number)
+    wrong |= kind ^ BtfKind.FUNC_PROTO
+  }
+  return wrong === 0
+}
+
+/** By kind: words of a record without its entries; beyond any section for kinds that do not exist. */
+const HEAD_WORDS: Float64Array = Float64Array.from({ length: 32 }, (_, kind) =>
+  kind === 0 || kind >= KIND_COUNT ? 2 ** 40 : TYPE_WORDS + (FIXED_WORDS[kind] as number),
+)
+/** By kind: words before what the walk looks at. An array's two types count as one entry of three words. */
+const SKIP: Uint8Array = Uint8Array.from({ length: 32 }, (_, kind) =>
+  kind === BtfKind.ARRAY ? TYPE_WORDS : TYPE_WORDS + (FIXED_WORDS[kind] ?? 0),
+)
+const STEP: Uint8Array = Uint8Array.from({ length: 32 }, (_, kind) =>
+  kind === BtfKind.ARRAY ? 3 : Math.max(1, ENTRY_WORDS[kind] ?? 0),
+)
+/** Masks by kind: all ones where that word is a type id or string offset. */
+const TYPE_MASK: Int32Array = Int32Array.from({ length: 32 }, (_, kind) => -(REFERS[kind] ?? 0))
+const IS_FUNC: Uint8Array = Uint8Array.from({ length: 32 }, (_, kind) => (kind === BtfKind.FUNC ? 1 : 0))
+const NAME_MASK: Int32Array = maskOf([BtfKind.STRUCT, BtfKind.UNION, BtfKind.ENUM, BtfKind.ENUM64, BtfKind.FUNC_PROTO])
+const FIRST_TYPE_MASK: Int32Array = maskOf([BtfKind.ARRAY, BtfKind.DATASEC])
+const SECOND_TYPE_MASK: Int32Array = maskOf([BtfKind.ARRAY, BtfKind.STRUCT, BtfKind.UNION, BtfKind.FUNC_PROTO])
+
+function maskOf(kinds: readonly number[]): Int32Array {
+  return Int32Array.from({ length: 32 }, (_, kind) => (kinds.includes(kind) ? -1 : 0))
+}
+
+/** Slow path: says what is wrong with the record at which the walk ended. */
+function failRecord(words: Uint32Array, at: number, id: number, fail: (at: number, message: string) => never): never {
+  if (at + TYPE_WORDS > words.length) return fail(at, `type [${id}] is cut off by the end of the type section`)
+  const info = words[at + 1] as number
+  const kind = (info >>> 24) & 0x1f
+  if (kind === 0 || kind >= KIND_COUNT) return fail(at + 1, `type [${id}] has unknown kind ${kind}`)
+  const text = `a ${kindName(kind)} with ${info & 0xffff} entries`
+  return fail(at, `type [${id}], ${text}, is cut off by the section's end`)
+}
+
+/** Slow path: names the first type with a string offset beyond the strings. */
 function failName(
   words: Uint32Array,
-  record: number,
-  at: number,
+  offsets: Uint32Array,
   end: number,
-  id: number,
+  firstId: number,
   fail: (at: number, message: string) => never,
 ): never {
-  const what = record === at ? 'name' : 'a member or entry name'
-  return fail(at, `type [${id}] has ${what} at string offset ${words[at] ?? 0}, the strings end at ${end}`)
+  for (let i = 0; i < offsets.length; i++) {
+    const at = offsets[i] as number
+    const check = (where: number, what: string): void => {
+      const offset = words[where] as number
+      if (offset < end) return
+      fail(where, `type [${firstId + i}] has ${what} at string offset ${offset}, the strings end at ${end}`)
+    }
+    check(at, 'name')
+    const info = words[at + 1] as number
+    const kind = (info >>> 24) & 0x1f
+    if (NAME_MASK[kind] === 0) continue
+    for (let n = 0; n < (info & 0xffff); n++) {
+      check(at + TYPE_WORDS + n * (ENTRY_WORDS[kind] as number), 'a member or entry name')
+    }
+  }
+  return fail(0, 'a string offset is out of range')
 }
 
 /** Slow path: names the first type that refers to an id that does not exist. */
@@ -241,12 +313,13 @@ function failId(
   return fail(0, 'a type id is out of range')
 }
 
-function checkFunctions(
+/** Slow path: names the first function whose type is no prototype. */
+function failFunction(
   words: Uint32Array,
   offsets: Uint32Array,
   start: BtfStart,
   fail: (at: number, message: string) => never,
-): void {
+): never {
   const { firstId } = start
   for (let i = 0; i < offsets.length; i++) {
     const at = offsets[i] as number
@@ -258,4 +331,5 @@ function checkFunctions(
       fail(at + 2, `func [${firstId + i}] refers to type ${id}, a ${kindName(kind)}, expected a func_proto`)
     }
   }
+  return fail(0, 'a function has no prototype')
 }

@@ -38,7 +38,7 @@ export class TextBuilder {
   }
 
   /** Adds the bytes from `start` to the next zero byte. */
-  addName(names: Uint8Array, start: number): void {
+  addTextAt(names: Uint8Array, start: number): void {
     let at = this.#length
     let bytes = this.#bytes
     for (let i = start; names[i] !== 0; i++) {

@@ -6,7 +6,8 @@ export function wordsOf(bytes: Uint8Array, start: number, length: number, little
   const absolute = bytes.byteOffset + start
   if (littleEndian === HOST_IS_LITTLE_ENDIAN) {
     if (absolute % 4 === 0) return new Uint32Array(bytes.buffer, absolute, count)
-    return new Uint32Array(bytes.slice(start, start + length).buffer, 0, count)
+    // Not bytes.slice(), which does not copy when the bytes are a Node Buffer.
+    return new Uint32Array(Uint8Array.prototype.slice.call(bytes, start, start + length).buffer, 0, count)
   }
   const view = new DataView(bytes.buffer, absolute, length)
   const words = new Uint32Array(count)

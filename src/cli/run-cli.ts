@@ -27,11 +27,16 @@ export async function runCli(argv: readonly string[], io: CliIo): Promise<number
     const entry = findCommand(argv[at] ?? '')
     const words = entry === undefined ? [...argv] : argv.with(at, entry.name)
     const module = entry === undefined ? undefined : await entry.load()
-    const program = buildProgram(io, entry, module, (created) => (context = created))
+    const program = buildProgram(quietIf(io, early.json === true), entry, module, (created) => (context = created))
     await program.parseAsync(words, { from: 'user' })
     return context?.exitCode ?? ExitCode.ok
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.ok : ExitCode.usage
+    if (error instanceof CommanderError) {
+      if (error.exitCode === 0) return ExitCode.ok
+      const message = error.message.replace(/^error: /, '')
+      if (early.json === true) io.stdout.write(jsonText({ error: message, code: 'usage' }, early.pretty === true))
+      return ExitCode.usage
+    }
     return report(error, io, early)
   }
 }
@@ -44,6 +49,16 @@ function report(error: unknown, io: CliIo, options: GlobalOptions): ExitCode {
   }
   if (io.env['ELFBEE_DEBUG'] === '1' && error instanceof Error) io.stderr.write(`${error.stack ?? ''}\n`)
   return isBpfError(error) && error.code === 'usage' ? ExitCode.usage : ExitCode.failure
+}
+
+interface ComplainingIo extends CliIo {
+  /** Says what is wrong with the command line. */
+  complain(text: string): void
+}
+
+/** The same surroundings; with JSON, complaints about the command line are not written as text, too. */
+function quietIf(io: CliIo, isJson: boolean): ComplainingIo {
+  return { ...io, complain: (text) => (isJson ? undefined : io.stderr.write(text)) }
 }
 
 /** Index of the word that names the command. */
@@ -63,7 +78,7 @@ function findCommand(word: string): CommandEntry | undefined {
 }
 
 function buildProgram(
-  io: CliIo,
+  io: ComplainingIo,
   chosen: CommandEntry | undefined,
   module: CommandModule | undefined,
   onContext: (context: CliContext) => void,
@@ -103,12 +118,12 @@ ${EXIT_CODES_HELP}`,
   return program
 }
 
-function configure(command: Command, io: CliIo): void {
+function configure(command: Command, io: ComplainingIo): void {
   command
     .exitOverride()
     .configureOutput({
       writeOut: (text) => io.stdout.write(text),
-      writeErr: (text) => io.stderr.write(text),
+      writeErr: (text) => io.complain(text),
       getOutHasColors: () => false,
       getErrHasColors: () => false,
       getOutHelpWidth: () => 100,

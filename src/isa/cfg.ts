@@ -59,8 +59,8 @@ function malformed(at: number, message: string): never {
 /** Where control may go after a slot: bit 0 the next slot, bit 1 `target`. */
 interface Flow {
   readonly falls: boolean
-  /** Slot, or -1 for none. */
-  readonly target: number
+  /** Slot, null for none. */
+  readonly target: number | null
 }
 
 /** The flow of a slot that ends a block, or null for any other instruction. */
@@ -70,7 +70,7 @@ function flowAt(insns: InsnBuffer, at: number): Flow | null {
   if (cls !== CLASS_JMP && cls !== CLASS_JMP32) return null
   const op = code & 0xf0
   if (op === CALL) return null
-  if (op === EXIT) return { falls: false, target: -1 }
+  if (op === EXIT) return { falls: false, target: null }
   if (code === GOTOX) {
     throw new BpfError('unsupported', 'gotox: the targets of an indirect jump are not known from the instructions', {
       where: { insn: at },
@@ -133,7 +133,7 @@ function findBlocks(insns: InsnBuffer, start: number, end: number): { blocks: Bl
     const flow = flowAt(insns, i)
     if (flow === null) continue
     leader[i + 1 - start] = 1
-    if (flow.target === -1) continue
+    if (flow.target === null) continue
     if (flow.target < start || flow.target >= end) {
       malformed(i, `jump to slot ${flow.target}, outside of the function's slots ${start} to ${end - 1}`)
     }
@@ -156,7 +156,7 @@ function findBlocks(insns: InsnBuffer, start: number, end: number): { blocks: Bl
     // A block's last slot may be the second half of a 64-bit immediate, whose code 0 is no jump either.
     const flow = second[to - 1 - start] === 1 ? null : flowAt(insns, to - 1)
     if (flow === null) return [b + 1]
-    if (flow.target === -1) return []
+    if (flow.target === null) return []
     const target = blockOf[flow.target - start] as number
     return flow.falls && target !== b + 1 ? [b + 1, target] : [target]
   })

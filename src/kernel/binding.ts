@@ -34,8 +34,11 @@ export interface NativeBinding {
     commonPointers?: readonly Pointer[],
   ): Promise<number>
   close(fd: number): number
-  /** mmap(2) with MAP_SHARED, or -errno. A write to a read-only mapping ends the process: never hand it out. */
-  mmap(fd: number, length: number, protection: number, offset: number): ArrayBuffer | number
+  /**
+   * mmap(2), with MAP_SHARED unless flags are given, or -errno. A write to a read-only mapping ends the process: never
+   * hand it out.
+   */
+  mmap(fd: number, length: number, protection: number, offset: number, flags?: number): ArrayBuffer | number
   /** Detaches the buffer of mmap() and unmaps its memory. */
   detach(buffer: ArrayBuffer): void
   perfEventOpen(attr: Uint8Array, pid: number, cpu: number, groupFd: number, flags: number): number

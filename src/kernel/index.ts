@@ -2,7 +2,7 @@ export { kernelStatus, type KernelStatus } from './status.ts'
 export { KernelBackend, openKernelBackend, type KernelBackendOptions } from './backend.ts'
 export { KernelMap, type MapBatch, type MapShape } from './map.ts'
 export { KernelProgram } from './program.ts'
-export { moduleBtf, vmlinuxBtf } from './kernel-btf.ts'
+export { moduleBtf, readKernelBtf, vmlinuxBtf } from './kernel-btf.ts'
 export { onlineCpus, possibleCpus } from './cpus.ts'
 export { summariseLog, type LogSummary } from './log.ts'
 export {

@@ -1,7 +1,8 @@
-import { readFileSync, readdirSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, readdirSync, readFileSync } from 'node:fs'
 import { BpfError } from '../bytes/index.ts'
 import { Btf } from '../btf/index.ts'
 import type { ModuleBtf } from '../loader/index.ts'
+import { loadBinding, type NativeBinding } from './binding.ts'
 import { btfInfo, objectIds, openById } from './objects.ts'
 import { closeFd } from './syscall.ts'
 
@@ -13,7 +14,7 @@ const modules = new Map<string, Btf | null>()
 /** BTF of the running kernel, read once in a process; null when the kernel shows none (CONFIG_DEBUG_INFO_BTF). */
 export function vmlinuxBtf(): Btf | null {
   if (vmlinux === undefined) {
-    const bytes = readBtf('vmlinux')
+    const bytes = readKernelBtf('vmlinux')
     vmlinux = bytes === null ? null : Btf.parse(bytes, { name: `${DIRECTORY}/vmlinux` })
   }
   return vmlinux
@@ -24,7 +25,7 @@ export function moduleBtf(module: string): Btf | null {
   let btf = modules.get(module)
   if (btf === undefined) {
     const base = vmlinuxBtf()
-    const bytes = base === null || module.includes('/') ? null : readBtf(module)
+    const bytes = base === null || module.includes('/') ? null : readKernelBtf(module)
     btf = base === null || bytes === null ? null : Btf.parse(bytes, { base, name: `${DIRECTORY}/${module}` })
     modules.set(module, btf)
   }
@@ -59,10 +60,33 @@ export function openModuleBtf(module: string): number {
   throw new BpfError('not-found', `the kernel has no BTF of a module "${module}"`)
 }
 
-function readBtf(name: string): Uint8Array | null {
+const PROT_READ = 1
+const MAP_PRIVATE = 2
+
+/**
+ * Contents of /sys/kernel/btf/NAME (`vmlinux` or a module), null when there is none. Copied from a mapping where the kernel (6.16) and the addon can: a read(2) of sysfs gives one
+ * page only, and vmlinux has over a thousand.
+ */
+export function readKernelBtf(name: string): Uint8Array | null {
+  const path = `${DIRECTORY}/${name}`
   try {
-    return readFileSync(`${DIRECTORY}/${name}`)
+    const found = loadBinding()
+    const mapped = found.ok ? copyOfMapping(found.binding, path) : null
+    return mapped ?? readFileSync(path)
   } catch {
     return null
+  }
+}
+
+function copyOfMapping(binding: NativeBinding, path: string): Uint8Array | null {
+  const fd = openSync(path, 'r')
+  try {
+    const memory = binding.mmap(fd, fstatSync(fd).size, PROT_READ, 0, MAP_PRIVATE)
+    if (typeof memory === 'number') return null
+    const bytes = new Uint8Array(memory).slice()
+    binding.detach(memory)
+    return bytes
+  } finally {
+    closeSync(fd)
   }
 }

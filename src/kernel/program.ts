@@ -18,6 +18,7 @@ export class KernelProgram implements BackendProgram {
   readonly log: string
   readonly #handle: Handle
   readonly #eventMaps: readonly KernelMap[]
+  #dataOut = new Uint8Array(0)
   #id: number | undefined
   #onClose: (() => void) | null
 
@@ -56,26 +57,38 @@ export class KernelProgram implements BackendProgram {
    * @throws BpfError `syscall`
    */
   run(input: RunInput): RunOutput {
-    const test = this.#prepareRun(input)
+    // Results are copied out before the next run, so one buffer serves them all.
+    const size = (input.data?.length ?? 0) + DATA_OUT_SLACK
+    if (this.#dataOut.length < size) this.#dataOut = new Uint8Array(size)
+    const test = this.#prepareRun(input, this.#dataOut)
     bpf(Cmd.PROG_TEST_RUN, test.attr, { program: this.name })
     return test.output()
   }
 
-  /** As run(), on a thread of libuv's pool: for runs that are repeated often enough to block the event loop. */
+  /**
+   * As run(), on a thread of libuv's pool: for runs that are repeated often enough to block the event loop. The input
+   * is copied; keep the program open until the end.
+   */
   async runAsync(input: RunInput): Promise<RunOutput> {
-    const test = this.#prepareRun(input)
+    // A caller could transfer the buffers away while the kernel reads them.
+    const own: RunInput = {
+      ...input,
+      ...(input.data === undefined ? {} : { data: input.data.slice() }),
+      ...(input.ctx === undefined ? {} : { ctx: input.ctx.slice() }),
+    }
+    const test = this.#prepareRun(own, new Uint8Array((input.data?.length ?? 0) + DATA_OUT_SLACK))
     const result = await native().bpfAsync(Cmd.PROG_TEST_RUN, test.attr.bytes, test.attr.pointers)
     if (result < 0) throw bpfError(Cmd.PROG_TEST_RUN, result, { program: this.name })
     return test.output()
   }
 
-  #prepareRun(input: RunInput): { attr: Attr<'PROG_TEST_RUN'>; output: () => RunOutput } {
+  #prepareRun(input: RunInput, room: Uint8Array): { attr: Attr<'PROG_TEST_RUN'>; output: () => RunOutput } {
     for (const map of this.#eventMaps) map.listen()
     const isSyscall = this.type === ProgType.SYSCALL
     const contextOnly = isSyscall || this.type === ProgType.RAW_TRACEPOINT
     // These types insist on repeat 0, which others take for 1.
     const repeat = contextOnly && input.repeat === 1 ? 0 : input.repeat
-    const dataOut = input.data === undefined ? undefined : new Uint8Array(input.data.length + DATA_OUT_SLACK)
+    const dataOut = input.data === undefined ? undefined : room
     // A syscall program's context is written back where it came from.
     const ctxIn = isSyscall ? input.ctx?.slice() : input.ctx
     const ctxOut = input.ctx === undefined || contextOnly ? undefined : new Uint8Array(CTX_OUT_SIZE)

@@ -88,7 +88,8 @@ export class LoadedObject {
 
 /**
  * Loads an object into a backend: links its programs for the backend's kernel, creates the maps, loads each program. One
- * failure does not hide the others: the report says what loaded and why the rest did not.
+ * failure does not hide the others: the report says what loaded and why the rest did not. Declared pinning is not acted
+ * on: pin maps of the result, and give pinned ones as `maps`.
  * @throws BpfError `unsupported` for a big-endian object; with `strict` whatever failed first
  */
 export async function load(spec: ObjectSpec, backend: Backend, options: LoadOptions = {}): Promise<LoadedObject> {

@@ -105,12 +105,13 @@ function record<T extends { readonly name: string }>(list: readonly T[], what: s
   return result
 }
 
-function groupMaps(placed: readonly PlacedMap[]): Map<number, PlacedMap[]> {
-  const groups = new Map<number, PlacedMap[]>()
+function groupMaps(placed: readonly PlacedMap[]): Map<number, Map<number, PlacedMap>> {
+  const groups = new Map<number, Map<number, PlacedMap>>()
   for (const map of placed) {
-    const list = groups.get(map.section)
-    if (list === undefined) groups.set(map.section, [map])
-    else list.push(map)
+    let group = groups.get(map.section)
+    if (group === undefined) groups.set(map.section, (group = new Map()))
+    // The first one at a place counts, as in libbpf.
+    if (!group.has(map.offset)) group.set(map.offset, map)
   }
   return groups
 }

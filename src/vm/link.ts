@@ -9,28 +9,38 @@ import { kfuncNumber } from './runtime/kfuncs.ts'
 /** Size of a kernel variable whose type is not known. */
 const UNTYPED_SIZE = 64
 
-/** Memory for kernel variables, which read as zero in the vm. One address for each name. */
-export interface KernelVariables {
-  /** Address of `size` bytes for the variable. */
-  address(name: string, size: number): number
+/** What linking needs of the vm. */
+export interface LinkHost {
+  /** Whether a map is one of this vm. */
+  owns(map: VmMap): boolean
+  /** Address of `size` bytes for a variable of the kernel, the same for the same name. They read as zero in the vm. */
+  variable(name: string, size: number): number
 }
 
 /**
  * Puts addresses in linear memory in place of a program's late references, in a copy. Variables of the kernel are
  * zeroed memory of their type's size.
- * @throws BpfError `not-found` for a map that was not created, `unsupported` for a kernel function that the vm lacks
+ * @throws BpfError `not-found` for a map that was not created, `usage` for one of another backend, `unsupported` for a kernel function that the vm lacks
  */
 export function link(
   program: PreparedProgram,
   maps: ReadonlyMap<string, BackendMap>,
-  variables: KernelVariables,
+  host: LinkHost,
   kernelBtf: Btf | null,
-): InsnBuffer {
+): LinkedProgram {
   const insns = program.insns.slice()
+  const used = new Set<VmMap>()
   for (const reference of program.lateReferences) {
-    resolve(program, insns, reference, maps, variables, kernelBtf)
+    const map = resolve(program, insns, reference, maps, host, kernelBtf)
+    if (map !== null) used.add(map)
   }
-  return insns
+  return { insns, maps: [...used] }
+}
+
+/** A program with nothing left to resolve, and the maps that it uses. */
+export interface LinkedProgram {
+  readonly insns: InsnBuffer
+  readonly maps: readonly VmMap[]
 }
 
 function resolve(
@@ -38,28 +48,30 @@ function resolve(
   insns: InsnBuffer,
   reference: LateReference,
   maps: ReadonlyMap<string, BackendMap>,
-  variables: KernelVariables,
+  host: LinkHost,
   kernelBtf: Btf | null,
-): void {
+): VmMap | null {
   const at = reference.insn
   const where = { program: program.spec.name, insn: at }
   switch (reference.kind) {
-    case 'map':
-      setAddress(insns, at, vmMap(maps, reference.map, where).handle)
-      break
+    case 'map': {
+      const map = vmMap(host, maps, reference.map, where)
+      setAddress(insns, at, map.handle)
+      return map
+    }
     case 'mapValue': {
-      const map = vmMap(maps, reference.map, where)
+      const map = vmMap(host, maps, reference.map, where)
       if (!(map instanceof ArrayMap)) {
         throw new BpfError('malformed', `map ${reference.map} is no array, so its value has no address`, { where })
       }
       setAddress(insns, at, map.base + reference.offset)
-      break
+      return map
     }
     case 'ksymBtf':
-      setAddress(insns, at, variables.address(reference.name, typedSize(kernelBtf, reference)))
+      setAddress(insns, at, host.variable(reference.name, typedSize(kernelBtf, reference)))
       break
     case 'ksymAddress':
-      setAddress(insns, at, reference.weak ? 0 : variables.address(reference.name, UNTYPED_SIZE))
+      setAddress(insns, at, reference.weak ? 0 : host.variable(reference.name, UNTYPED_SIZE))
       break
     case 'kfunc': {
       const number = kfuncNumber(reference.name)
@@ -72,11 +84,20 @@ function resolve(
       break
     }
   }
+  return null
 }
 
-function vmMap(maps: ReadonlyMap<string, BackendMap>, name: string, where: { program: string; insn: number }): VmMap {
+function vmMap(
+  host: LinkHost,
+  maps: ReadonlyMap<string, BackendMap>,
+  name: string,
+  where: { program: string; insn: number },
+): VmMap {
   const map = maps.get(name)
-  if (map instanceof VmMap) return map
+  if (map instanceof VmMap && host.owns(map)) return map
+  if (map !== undefined) {
+    throw new BpfError('usage', `map ${name} is not an open map of this vm`, { where: { ...where, map: name } })
+  }
   throw new BpfError('not-found', `map ${name} was not created in this vm`, { where: { ...where, map: name } })
 }
 

@@ -1,12 +1,15 @@
 import { BpfError } from '../bytes/index.ts'
-import type { RunInput, RunOutput } from '../loader/index.ts'
-import { ProgType } from '../uapi/index.ts'
+import type { ProgramSpec, RunInput, RunOutput } from '../loader/index.ts'
+import { AttachType, ProgType } from '../uapi/index.ts'
 import { STACK_TOP_ADDRESS, type CompiledCode } from './engine.ts'
 import { createContext } from './runtime/context/index.ts'
 import { PROGRAM_STACK_SIZE, STACK_END } from './runtime/layout.ts'
+import type { VmMap } from './runtime/maps/map.ts'
 import type { Run, RunningProgram, Runtime } from './runtime/runtime.ts'
 
 const RUN_ON_CPU = 1
+/** XDP programs that run behind a redirect. */
+const XDP_TARGETS: ReadonlySet<number> = new Set<number>([AttachType.XDP_DEVMAP, AttachType.XDP_CPUMAP])
 
 /** A program that is loaded in the vm. */
 export class VmProgram implements RunningProgram {
@@ -17,14 +20,20 @@ export class VmProgram implements RunningProgram {
   readonly log: string = ''
   readonly #runtime: Runtime
   readonly #code: CompiledCode
+  readonly #attachType: number | null
+  readonly #maps: readonly VmMap[]
   #closed = false
+  #users = 0
 
-  constructor(runtime: Runtime, name: string, type: number, code: CompiledCode) {
+  constructor(runtime: Runtime, spec: ProgramSpec, code: CompiledCode, maps: readonly VmMap[]) {
     this.#runtime = runtime
     this.#code = code
-    this.name = name
-    this.type = type
+    this.#maps = maps
+    this.#attachType = spec.attachType
+    this.name = spec.name
+    this.type = spec.type
     this.id = runtime.nextId()
+    for (const map of maps) map.retain()
   }
 
   /**
@@ -42,6 +51,11 @@ export class VmProgram implements RunningProgram {
     }
     if (cpu !== 0 && ((input.flags ?? 0) & RUN_ON_CPU) === 0) {
       throw new BpfError('syscall', `test run: EINVAL: CPU ${cpu} without the flag BPF_F_TEST_RUN_ON_CPU`, {
+        errno: 'EINVAL',
+      })
+    }
+    if (this.type === ProgType.XDP && XDP_TARGETS.has(this.#attachType ?? -1)) {
+      throw new BpfError('syscall', 'test run: EINVAL: programs of devmaps and cpumaps have no test run', {
         errno: 'EINVAL',
       })
     }
@@ -89,8 +103,24 @@ export class VmProgram implements RunningProgram {
     this.#code.call(index)
   }
 
+  retain(): void {
+    this.#users++
+  }
+
+  drop(): void {
+    this.#users--
+    if (this.#closed && this.#users === 0) this.#free()
+  }
+
+  /** No more runs; slots of prog arrays keep it until they are emptied. */
   close(): void {
+    if (this.#closed) return
     this.#closed = true
+    if (this.#users === 0) this.#free()
+  }
+
+  #free(): void {
+    for (const map of this.#maps) map.drop()
   }
 
   #once(run: Run): void {

@@ -5,8 +5,8 @@ import { MapType } from '../uapi/index.ts'
 import type { CompiledCode, Engine, VmCode } from './engine.ts'
 import { VM_KCONFIG } from './kconfig.ts'
 import { interpreterEngine } from './interpreter/index.ts'
-import { jit } from './jit/index.ts'
-import { link } from './link.ts'
+import { hostCompiles, jit } from './jit/index.ts'
+import { link, type LinkHost } from './link.ts'
 import { FAULTS_READ_ZERO, VmProgram } from './program.ts'
 import { VmMachine } from './runtime/machine.ts'
 import { createVmMap } from './runtime/maps/create.ts'
@@ -84,8 +84,12 @@ class VirtualKernel implements Vm {
   readonly #runtime: Runtime
   readonly #machine: VmMachine
   readonly #btf: () => Btf | null
-  #engine: Engine
+  readonly #engine: Engine
   readonly #variables: Map<string, number> = new Map()
+  readonly #links: LinkHost = {
+    owns: (map) => this.#runtime.mapAt(map.handle) === map,
+    variable: (name, size) => this.#variable(name, size),
+  }
   #closed = false
 
   constructor(runtime: Runtime, btf: () => Btf | null, useJit: boolean) {
@@ -93,7 +97,7 @@ class VirtualKernel implements Vm {
     this.#machine = new VmMachine(runtime)
     this.#btf = btf
     this.cpus = runtime.cpus
-    this.#engine = useJit && typeof WebAssembly !== 'undefined' ? jit : interpreterEngine
+    this.#engine = useJit && hostCompiles() ? jit : interpreterEngine
   }
 
   get engine(): Engine['name'] {
@@ -129,16 +133,16 @@ class VirtualKernel implements Vm {
       }
       const needsTypes = program.lateReferences.some(({ kind }) => kind !== 'map' && kind !== 'mapValue')
       const types = needsTypes ? this.kernelBtf() : null
-      const insns = link(program, request.maps, { address: (n, size) => this.#variable(n, size) }, types)
+      const linked = link(program, request.maps, this.#links, types)
       const code: VmCode = {
         name,
         type,
-        insns,
+        insns: linked.insns,
         functions: program.functions.length > 0 ? program.functions : [{ name, start: 0, btfId: 0 }],
         lines: program.lines,
         faultReadsZero: FAULTS_READ_ZERO.has(type),
       }
-      return new VmProgram(this.#runtime, name, type, this.#compile(code))
+      return new VmProgram(this.#runtime, program.spec, this.#compile(code), linked.maps)
     })
   }
 
@@ -156,16 +160,9 @@ class VirtualKernel implements Vm {
     try {
       return this.#engine.compile(code, this.#machine)
     } catch (error) {
-      // A content security policy may forbid compiling; the interpreter still can.
-      if (
-        this.#engine === interpreterEngine ||
-        !isBpfError(error) ||
-        !(error.cause instanceof WebAssembly.CompileError)
-      ) {
-        throw error
-      }
-      this.#engine = interpreterEngine
-      return this.#engine.compile(code, this.#machine)
+      // Functions larger than WebAssembly engines take; anything else that the JIT refuses is an error of its own.
+      if (this.#engine === interpreterEngine || !isBpfError(error) || error.code !== 'limit') throw error
+      return interpreterEngine.compile(code, this.#machine)
     }
   }
 

@@ -98,6 +98,12 @@ describe('checkBtf', () => {
     expect(error.message).toContain(message)
   })
 
+  test('is what parse does when told', () => {
+    const bytes = built(section(0)).bytes()
+    expect(() => Btf.parse(bytes)).not.toThrow()
+    expect(thrown(() => Btf.parse(bytes, { validate: 'kernel' })).message).toContain('size is 0')
+  })
+
   test('refuses bytes between and behind the sections', () => {
     const bytes = built().bytes()
     const longer = new Uint8Array(bytes.length + 4)

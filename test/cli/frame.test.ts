@@ -53,6 +53,12 @@ describe('the frame', () => {
     expect(parsed(result)).toEqual({ error: 'does-not-exist: no such file or directory' })
   })
 
+  it('prints complaints about the command line as JSON, too', async () => {
+    const result = await cli(['-j', 'show', '--frobnicate'])
+    expect({ code: result.code, stderr: result.stderr }).toEqual({ code: 2, stderr: '' })
+    expect(parsed(result)).toEqual({ error: "unknown option '--frobnicate'", code: 'usage' })
+  })
+
   it('escapes control characters in messages', async () => {
     const { stderr } = await cli(['btf', 'dump', 'file', 'a\u001b]0;title\u0007b'])
     expect(stderr).toBe('error: a\\x1b]0;title\\x07b: no such file or directory\n')

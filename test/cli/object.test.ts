@@ -82,6 +82,24 @@ describe('show', () => {
     expect(stderr).toMatch(/^error: .*cut\.o: .*at offset 0x/)
   })
 
+  it('escapes control characters in names', async () => {
+    const path = join(directory, 'hostile.o')
+    const bytes = readFileSync(fixture('packet_counter'))
+    const name = Buffer.from('blocked_port')
+    for (let at = bytes.indexOf(name); at >= 0; at = bytes.indexOf(name, at + 1)) {
+      bytes.write('b\u001b]0;x\u0007_port', at, 'latin1')
+    }
+    writeFileSync(path, bytes)
+    const { code, stdout } = await cli(['show', path], { isTTY: true, env: { NO_COLOR: '1' } })
+    expect(code).toBe(0)
+    expect(stdout).toContain('b\\x1b]0;x\\x07_port')
+    expect(stdout).not.toMatch(/[^\P{Cc}\n\t]/u)
+    const dump = await cli(['btf', 'dump', 'file', path], { isTTY: true })
+    expect(dump.stdout).not.toMatch(/[^\P{Cc}\n\t]/u)
+    const disasm = await cli(['disasm', path], { isTTY: true, env: { NO_COLOR: '1' } })
+    expect(disasm.stdout).not.toMatch(/[^\P{Cc}\n\t]/u)
+  })
+
   it('wants exactly one object', async () => {
     expect((await cli(['show'])).code).toBe(2)
     expect((await cli(['show', 'a', 'b'])).code).toBe(2)

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { ownLines } from '../../src/cli/run/kernel-trace.ts'
 import { writePcap } from '../../src/testing/index.ts'
 import { kernelTestsRun } from '../support/kernel.ts'
 import { cli, expectGolden, parsed } from './support.ts'
@@ -100,15 +101,43 @@ describe('run in the vm', () => {
   })
 
   it('says which program does not load and why, with exit code 3', async () => {
-    const argv = ['run', fixture('execsnoop'), '--btf', fixture('packet_counter')]
-    const { code, stdout, stderr } = await cli(argv)
-    expect({ code, stdout }).toEqual({ code: 3, stdout: '' })
-    expect(stderr).toContain('program enter_execve')
-    expect(stderr).toContain('byte_off struct trace_event_raw_sys_enter.args[0] has no match')
-    expect(stderr).toContain('the target has no type of that name')
-    expect(stderr).toContain('execsnoop.bpf.c:')
-    const shown = parsed(await cli([...argv, '--json']))
-    expect(shown.failed[0]).toMatchObject({ program: 'enter_execve', code: 'core', error: expect.any(String) })
+    const argv = ['run', fixture('externs'), '--btf', fixture('packet_counter')]
+    const { code, stdout, stderr } = await cli([...argv, '--program', 'ksyms_typed', '--program', 'ksyms'])
+    expect(code).toBe(3)
+    expect(stderr).toContain("program ksyms_typed: kernel symbol 'runqueues' is not in the BTF of the kernel")
+    expect(stdout).toContain('ksyms (xdp) in the vm: XDP_PASS (2)')
+    const shown = parsed(await cli([...argv, '--program', 'ksyms_typed', '--json']))
+    const failed = { program: 'ksyms_typed', section: 'xdp', error: expect.any(String), code: 'not-found' }
+    expect(shown.failed).toContainEqual(expect.objectContaining(failed))
+    expect(shown).toMatchObject({ program: 'ksyms_typed' })
+  })
+
+  it('explains a run that was stopped at a CO-RE relocation without a match', async () => {
+    const { code, stderr } = await cli(['run', fixture('execsnoop'), '--btf', fixture('packet_counter')])
+    expect(code).toBe(1)
+    expect(stderr).toContain(
+      'program enter_execve: insn 29: CO-RE relocation byte_off struct trace_event_raw_sys_enter',
+    )
+    expect(stderr).toContain('has no match: the target has no type of that name')
+    expect(stderr).toContain('execsnoop.bpf.c:58')
+  })
+
+  it('takes events out between runs, so that none is lost', async () => {
+    const many = join(directory, 'many.pcap')
+    const packet = new Uint8Array(200)
+    writeFileSync(many, writePcap(Array.from({ length: 300 }, () => packet)))
+    const argv = ['run', fixture('maps_all'), '--program', 'use_ring', '--data', many, '--json']
+    const shown = parsed(await cli(argv))
+    expect(shown.runs).toHaveLength(300)
+    expect(shown.runs.every(({ retval }: { retval: number }) => retval === 1000)).toBe(true)
+    expect(shown.events).toHaveLength(300)
+  })
+
+  it('says an error that many runs share once', async () => {
+    const argv = ['run', fixture('externs'), '--program', 'kfuncs', '--btf', fixture('externs')]
+    const { stderr } = await cli([...argv, '--data', packet('mixed.pcap')])
+    expect(stderr.match(/^error:/gm)).toHaveLength(1)
+    expect(stderr).toContain('(the same in 11 runs)')
   })
 
   it('says why a run was stopped, and goes on with the next', async () => {
@@ -165,6 +194,19 @@ describe('run in the vm', () => {
   })
 })
 
+describe('the trace buffer of the kernel', () => {
+  it('gives the lines of one process', () => {
+    const trace = [
+      '# tracer: nop',
+      '            node-42      [001] ...11 12345.678901: bpf_trace_printk: length 60',
+      '            node-421     [001] ...11 12345.678902: bpf_trace_printk: not mine',
+      '  my node-x-42    (     42) [000] ..... 12345.678903: bpf_trace_printk: a: b',
+      '            node-42      [001] ...11 12345.678904: sched_switch: no message',
+    ].join('\n')
+    expect(ownLines(trace, 42)).toEqual(['length 60', 'a: b'])
+  })
+})
+
 describe.runIf(await kernelTestsRun())('run in the kernel', () => {
   it('gives what the vm gives', async () => {
     const argv = ['run', fixture('packet_counter'), '--data', packet('mixed.pcap'), '--json']
@@ -183,5 +225,12 @@ describe.runIf(await kernelTestsRun())('run in the kernel', () => {
     expect(stderr).toContain('program never')
     expect(stderr).toContain('bpf_get_hash_recalc')
     expect(stdout).toMatch(/^first \(xdp\) in the kernel: XDP_/)
+  })
+
+  it('shows what a program prints, or says why it cannot', async () => {
+    const argv = ['run', fixture('printk'), '--program', 'trace', '--data', packet('tcp.hex')]
+    const { code, stdout, stderr } = await cli([...argv, '--kernel'])
+    expect(code).toBe(0)
+    expect(stdout + stderr).toMatch(/length 72|bpf_trace_printk prints cannot be read/)
   })
 })

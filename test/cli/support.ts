@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -43,6 +44,18 @@ export function expectGolden(name: string, text: string): void {
   }
   if (!existsSync(path)) throw new Error(`${path} does not exist: run with BLESS=1 and look at what it writes`)
   expect(text).toBe(readFileSync(path, 'utf8'))
+}
+
+let built: string | undefined
+
+/** Path of the command line interface as it is packed; built first when it is out of date. */
+export function builtCli(): string {
+  if (built === undefined) {
+    const tsc = repositoryPath('node_modules/typescript/bin/tsc')
+    execFileSync(process.execPath, [tsc, '-b'], { cwd: repositoryPath('.'), stdio: 'inherit' })
+    built = repositoryPath('dist/cli/main.js')
+  }
+  return built
 }
 
 /** JSON that a command printed. */

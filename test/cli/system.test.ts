@@ -1,10 +1,11 @@
+import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openKernelBackend, type KernelBackend, type KernelMap } from '../../src/kernel/index.ts'
 import { openObject } from '../../src/loader/index.ts'
 import { MapType } from '../../src/uapi/index.ts'
 import { kernelTestsRun } from '../support/kernel.ts'
-import { cli, parsed, repositoryPath } from './support.ts'
+import { builtCli, cli, parsed, repositoryPath } from './support.ts'
 
 const runs = await kernelTestsRun()
 
@@ -107,11 +108,90 @@ describe.runIf(runs)('map show and dump', () => {
   it('refuses what does not exist', async () => {
     const byId = await cli(['map', 'dump', 'id', '4294967295'])
     expect(byId.code).toBe(1)
-    expect(byId.stderr).toContain('ENOENT')
+    expect(byId.stderr).toContain('there is no map with id 4294967295')
     const byName = await cli(['map', 'dump', 'name', 'no_such_map'])
     expect(byName.stderr).toContain("there is no map 'no_such_map'")
     const noWay = await cli(['map', 'dump'])
     expect(noWay.code).toBe(2)
     expect(noWay.stderr).toContain('id, name, pinned')
+  })
+})
+
+describe.runIf(runs)('btf show', () => {
+  it('lists the BTF of the kernel first', async () => {
+    const { stdout } = await cli(['btf', 'show'])
+    expect(stdout).toMatch(/^1: name \[vmlinux\] {2}size \d+B/)
+    expect(parsed(await cli(['-j', 'btf', 'show', 'id', '1']))).toMatchObject({ id: 1, kernel: true, name: 'vmlinux' })
+  })
+
+  it('dumps BTF by id', async () => {
+    const { code, stdout } = await cli(['btf', 'dump', 'id', '1', 'root_id', '1'])
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/^\[1\] /)
+  })
+})
+
+/** Runs a script with a bpf file system of its own at $FS; null where none can be mounted. */
+function withBpffs(script: string): string | null {
+  const setup = 'FS=$(mktemp -d) && mount -t bpf bpf $FS || exit 77'
+  const result = spawnSync('unshare', ['-m', 'sh', '-c', `${setup}\n${script}\numount $FS; rmdir $FS`], {
+    encoding: 'utf8',
+    env: { ...process.env, ELFBEE: `${process.execPath} ${builtCli()}` },
+    cwd: repositoryPath('.'),
+  })
+  return result.status === 77 || result.error !== undefined ? null : `${result.stdout}${result.stderr}`
+}
+
+describe.runIf(runs && withBpffs('true') !== null)('prog load and show', () => {
+  it('pins the first program, silently', () => {
+    const output = withBpffs(`
+      $ELFBEE prog load fixtures/clang19/packet_counter.bpf.o $FS/counter && echo loaded
+      $ELFBEE prog show pinned $FS/counter`)
+    expect(output).toMatch(
+      /^loaded\n\d+: xdp {2}name count_packets {2}tag [0-9a-f]{16} {2}gpl\n\tloaded_at \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} {2}uid 0\n\txlated \d+B {2}(jited \d+B|not jited) {2}memlock \d+B {2}map_ids [\d,]+\n\tbtf_id \d+\n$/,
+    )
+  })
+
+  it('pins all programs and maps', () => {
+    const output = withBpffs(`
+      $ELFBEE prog loadall fixtures/clang19/tail_calls.bpf.o $FS/programs pinmaps $FS/maps
+      ls $FS/programs $FS/maps | grep -v :
+      $ELFBEE map dump pinned $FS/maps/stages`)
+    for (const name of ['entry', 'parse_ipv4', 'parse_ipv6', 'spin', 'spin_start', 'verdict', 'stages']) {
+      expect(output?.split('\n')).toContain(name)
+    }
+    expect(output).toContain('Found 4 elements')
+  })
+
+  it('pins nothing when a program is refused, and shows the end of its log', () => {
+    const output = withBpffs(`
+      $ELFBEE prog loadall fixtures/clang19/packet_counter.bpf.o $FS/programs type socket; echo exit code $?
+      ls $FS/programs`)
+    expect(output).toContain('exit code 3')
+    expect(output).toContain("invalid mem access 'scalar'")
+    expect(output).toContain('No such file or directory')
+  })
+
+  it('takes pins back when one of them fails', () => {
+    const output = withBpffs(`
+      mkdir $FS/maps; $ELFBEE map show >/dev/null
+      $ELFBEE prog load fixtures/clang19/packet_counter.bpf.o $FS/counter pinmaps $FS/no/such; echo exit code $?
+      ls $FS`)
+    expect(output).toContain('exit code 1')
+    expect(output).not.toMatch(/^counter$/m)
+  })
+
+  it('does not take a map for a program', () => {
+    const output = withBpffs(`
+      $ELFBEE prog load fixtures/clang19/packet_counter.bpf.o $FS/counter pinmaps $FS/maps
+      $ELFBEE prog show pinned $FS/maps/flows; $ELFBEE map dump pinned $FS/counter`)
+    expect(output).toContain('what is pinned there is a map, not a program')
+    expect(output).toContain('what is pinned there is a program, not a map')
+  })
+
+  it('says that a path is in no bpf file system', () => {
+    const output = withBpffs(`$ELFBEE prog load fixtures/clang19/packet_counter.bpf.o ./counter; echo exit code $?`)
+    expect(output).toContain('not in a bpf file system')
+    expect(output).toContain('exit code 1')
   })
 })

@@ -223,6 +223,50 @@ export function mapContract(harness: Harness): void {
     })
   })
 
+  describe('misuse', () => {
+    const NO_BYTES = new Uint8Array(0)
+
+    it.each([
+      ['a hash of values without bytes', MapType.HASH, 4, 0, 4, 0, 'EINVAL'],
+      ['an LRU hash without preallocation', MapType.LRU_HASH, 4, 4, 4, MapFlag.NO_PREALLOC, 'ENOTSUPP'],
+      ['a hash with a flag of arrays', MapType.HASH, 4, 4, 4, MapFlag.MMAPABLE, 'EINVAL'],
+      ['an array without preallocation', MapType.ARRAY, 4, 4, 4, MapFlag.NO_PREALLOC, 'EINVAL'],
+      ['a trie of keys without data', MapType.LPM_TRIE, 4, 4, 4, MapFlag.NO_PREALLOC, 'EINVAL'],
+      ['a ring buffer without size', MapType.RINGBUF, 0, 0, 0, 0, 'EINVAL'],
+      ['a program array of large values', MapType.PROG_ARRAY, 4, 8, 4, 0, 'EINVAL'],
+    ])('%s is not made', (_, type, keySize, valueSize, maxEntries, flags, errno) => {
+      expect(failure(() => map(type, keySize, valueSize, maxEntries, { flags }))).toBe(errno)
+    })
+
+    it.each([
+      ['an array', () => map(MapType.ARRAY, 4, 4, 4), 'ENOTSUPP'],
+      ['a trie', () => map(MapType.LPM_TRIE, 8, 4, 4, { flags: MapFlag.NO_PREALLOC }), 'ENOTSUPP'],
+    ] as const)('%s does not give and delete in one step', (_, make, errno) => {
+      const made = make()
+      expect(failure(() => made.lookupAndDelete(new Uint8Array(made.keySize)))).toBe(errno)
+    })
+
+    it('ring buffers have no keys', () => {
+      const ring = map(MapType.RINGBUF, 0, 0, 4096)
+      expect(failure(() => ring.nextKey(null))).toBe('ENOTSUPP')
+      expect(failure(() => ring.delete(NO_BYTES))).toBe('ENOTSUPP')
+    })
+
+    it('ring buffers are rounded up to a power of two of pages', () => {
+      expect(map(MapType.RINGBUF, 0, 0, 5000).maxEntries).toBe(8192)
+    })
+
+    it('lookups take no flags of updates', () => {
+      expect(failure(() => map(MapType.HASH, 4, 4, 4).lookup(u32(1), UpdateFlag.NOEXIST))).toBe('EINVAL')
+    })
+
+    it('program arrays take no maps', () => {
+      const jumps = map(MapType.PROG_ARRAY, 4, 4, 4)
+      expect(failure(() => jumps.setSlot(u32(0), map(MapType.ARRAY, 4, 4, 4)))).toBe('EINVAL')
+      expect(jumps.lookup(u32(0))).toBeNull()
+    })
+  })
+
   describe('handles', () => {
     it('refuse keys and values of the wrong size', () => {
       const hash = map(MapType.HASH, 4, 4, 4)

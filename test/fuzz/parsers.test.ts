@@ -31,9 +31,7 @@ function filesOf(folder: string, suffix: string): Uint8Array[] {
 function sections(matches: (section: { name: string; flags: number }) => boolean): Uint8Array[] {
   return objects.flatMap((object) =>
     parseElf(object)
-      .sections.filter(
-        (section) => section.data.length > 0 && matches({ name: section.name, flags: Number(section.flags) }),
-      )
+      .sections.filter((section) => section.data.length > 0 && matches({ name: section.name, flags: section.flags }))
       .map((section) => section.data.slice()),
   )
 }

@@ -188,3 +188,7 @@ describe('functions', () => {
     expect(thrown(() => functions(insns)).message).toBe("function at slot 9 is outside of the program's 2 slots")
   })
 })
+
+test('a jump to the slot before the first is refused, as any other out of the function', () => {
+  expect(thrown(() => cfgOf('x j-1 e')).code).toBe('malformed')
+})

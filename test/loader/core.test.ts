@@ -137,7 +137,7 @@ describe('CO-RE fields', () => {
       return record.candidates[0]?.reason
     }
     expect(reasonOf('0:1')).toBe('struct task has no member gone')
-    expect(reasonOf('0:0')).toBe('member pid is a ptr (anonymous), the local one a int s32')
+    expect(reasonOf('0:0')).toBe('member pid has type void *, the local one s32')
   })
 
   it('treats flavours as the same type, and demands that candidates agree', () => {

@@ -27,9 +27,10 @@ export function toolVersion(command, args = ['--version']) {
 }
 
 /**
- * Writes docs/results/NAME.json and prints the last line that scripts look for: "NAME: X of Y".
+ * Writes docs/results/NAME.json and prints the last line that scripts look for: "NAME: X of Y", or "NAME: ratio R".
  * @param {string} name
- * @param {{ equal: number, total: number, differences: unknown[] }} result further fields are kept as they are
+ * @param {{ equal: number, total: number, differences: unknown[] } | { ratio: number, rows: unknown[] }} result further
+ * fields are kept as they are
  */
 export function writeResult(name, result) {
   const dir = `${root}docs/results`
@@ -42,5 +43,6 @@ export function writeResult(name, result) {
     ...result,
   }
   writeFileSync(`${dir}/${name}.json`, JSON.stringify(record, null, 2) + '\n')
-  console.log(`${name}: ${result.equal} of ${result.total}`)
+  if (result.ratio !== undefined) console.log(`${name}: ratio ${result.ratio}`)
+  else console.log(`${name}: ${result.equal} of ${result.total}`)
 }

@@ -336,6 +336,32 @@ int redirect_xdp(struct xdp_md *ctx)
 	return bpf_redirect(args.head, args.more & 1);
 }
 
+SEC("tc")
+int mtu(struct __sk_buff *skb)
+{
+	__u32 len = skb->cb[0] & 1 ? skb->cb[1] & 0x1ffff : 0;
+	long result = bpf_check_mtu(skb, skb->mark % 3 ? skb->mark & 1 : 77777, &len,
+				    skb->cb[2] & 1 ? (__s32)(skb->cb[3] & 0x3ffff) - 1000 : 0, skb->cb[4] & 1);
+
+	seen.more = len;
+	return see(skb, result);
+}
+
+SEC("xdp")
+int mtu_xdp(struct xdp_md *ctx)
+{
+	struct args args;
+	__u32 len = 0;
+
+	if (take(ctx, &args))
+		return XDP_ABORTED;
+	if (args.op & 1)
+		len = args.more * 300;
+	seen.result = bpf_check_mtu(ctx, args.op & 2 ? 1 : 0, &len, args.tail * 4, args.op >> 7);
+	seen.more = len;
+	return XDP_PASS;
+}
+
 /* Text. */
 SEC("xdp")
 int text(struct xdp_md *ctx)

@@ -96,12 +96,11 @@ const NOT_EMITTED = 0
 const EMITTING = 1
 const EMITTED = 2
 
-class CDumper implements DeclarationParts {
+class CDumper extends TextBuilder implements DeclarationParts {
   readonly types: FlatTypes
   readonly #btf: Btf
   readonly #names: NameTable
   readonly #isCompatible: boolean
-  readonly #out: TextBuilder
   readonly #order: DefinitionOrder
   readonly #state: Uint8Array
   /** 1 for types that were declared ahead. */
@@ -119,9 +118,9 @@ class CDumper implements DeclarationParts {
   readonly #limit: number
 
   constructor(btf: Btf, names: NameTable, isCompatible: boolean) {
+    super(btf)
     this.#btf = btf
     this.types = new FlatTypes(btf)
-    this.#out = new TextBuilder(btf)
     this.#limit = stepLimit(btf)
     this.#names = names
     this.#isCompatible = isCompatible
@@ -136,18 +135,12 @@ class CDumper implements DeclarationParts {
     this.#units = paddingUnits(btf.pointerSize)
   }
 
-  readonly add = (text: string): void => this.#out.add(text)
-
   addName(offset: number): void {
-    this.#out.addName(this.#names.bytes, offset)
+    this.addTextAt(this.#names.bytes, offset)
   }
 
   hasText(offset: number): boolean {
     return this.#names.bytes[offset] !== 0
-  }
-
-  toString(): string {
-    return this.#out.toString()
   }
 
   /** Writes the definition of a type after those that it needs; nothing for what was written before. */
@@ -391,14 +384,14 @@ class CDumper implements DeclarationParts {
       const bits = kindFlag ? offset >>> 24 : 0
       const start = kindFlag ? offset & 0xff_ffff : offset
       const memberAlignment = isPacked ? 1 : this.#alignments.of(type)
-      writePadding(this.add, this.#units, end, start, memberAlignment, wasBitField && bits !== 0, indent)
+      writePadding(this, this.#units, end, start, memberAlignment, wasBitField && bits !== 0, indent)
       this.add(indent)
       declare(this, type, btf.word(id, at), level + 1)
       this.add(bits === 0 ? ';' : `: ${bits};`)
       end = start + (bits === 0 ? this.#sizeOrZero(type) * 8 : bits)
       wasBitField = bits !== 0
     }
-    if (isStruct) writePadding(this.add, this.#units, end, size * 8, alignment, false, indent)
+    if (isStruct) writePadding(this, this.#units, end, size * 8, alignment, false, indent)
     if (count > 0 || size > 0) this.add(indentation(level))
     this.add('}')
     if (isPacked) this.add(' __attribute__((packed))')

@@ -25,7 +25,7 @@ function roundUp(value: number, to: number): number {
  * @param indent what starts a line
  */
 export function writePadding(
-  add: (text: string) => void,
+  out: { add(text: string): void },
   units: readonly PaddingUnit[],
   from: number,
   to: number,
@@ -47,7 +47,7 @@ export function writePadding(
     const wouldNotAlign = boundary === to && roundUp(at, Math.max(1, alignment) * 8) !== boundary
     const wouldFitBefore = boundary !== to && to - boundary <= boundary - at
     if (inBitField || wouldNotAlign || wouldFitBefore) {
-      add(`${indent}${unit.name}: ${inBitField ? boundary - at : 0};`)
+      out.add(`${indent}${unit.name}: ${inBitField ? boundary - at : 0};`)
     }
     at = boundary
   }
@@ -59,7 +59,7 @@ export function writePadding(
         if (unit.bits >= bits) break
       }
     }
-    add(`${indent}${unit.name}: ${bits};`)
+    out.add(`${indent}${unit.name}: ${bits};`)
     at += bits
   }
 }

@@ -1,16 +1,17 @@
 import type { Command } from 'commander'
 import { BpfError, within } from '../../bytes/index.ts'
-import { dumpC, dumpJson, dumpRaw } from '../../btf/index.ts'
 import type { CliContext } from '../frame/context.ts'
 import { openBtf } from '../frame/btf-file.ts'
 import { Words } from '../frame/words.ts'
 
-const USAGE = `usage: elfbee btf dump file FILE [format {raw|c [unsorted]}] [root_id ID]... [-B BASE_FILE]`
+const USAGE = `usage: elfbee btf dump file FILE [format {raw|c [unsorted]}] [root_id ID]... [-B BASE_FILE]
+       elfbee btf dump id ID [format {raw|c [unsorted]}] [root_id ID]...
+       elfbee btf show [id ID]`
 
 export function describe(command: Command): void {
   command
     .description('Prints type information, byte for byte as bpftool does.')
-    .usage('dump file FILE [format raw|c [unsorted]] [root_id ID]...')
+    .usage('dump file FILE [format raw|c [unsorted]] [root_id ID]... | show [id ID]')
     .argument('[words...]')
     .addHelpText(
       'after',
@@ -22,15 +23,25 @@ Examples:
   elfbee btf dump file /sys/kernel/btf/vmlinux format c > vmlinux.h
   elfbee btf dump file prog.bpf.o
   elfbee -j btf dump file prog.bpf.o root_id 7
-  elfbee btf -B vmlinux.btf dump file module.btf`,
+  elfbee btf -B vmlinux.btf dump file module.btf
+  sudo elfbee btf show`,
     )
 }
 
-export function run(context: CliContext, args: readonly string[], options: Readonly<Record<string, unknown>>): void {
+export async function run(
+  context: CliContext,
+  args: readonly string[],
+  options: Readonly<Record<string, unknown>>,
+): Promise<void> {
   const words = new Words(args, USAGE)
-  words.keyword(['dump'], 'command')
-  words.keyword(['file'], 'source')
-  const path = words.next('a file')
+  const command = words.isEmpty ? 'show' : words.keyword(['show', 'list', 'dump'], 'command')
+  if (command !== 'dump') {
+    const { showBtf } = await import('./btf-show.ts')
+    showBtf(context, words)
+    return
+  }
+  const source = words.keyword(['id', 'file'], 'source')
+  const path = source === 'file' ? words.next('a file') : String(words.number('a BTF id'))
   let format: 'raw' | 'c' = 'raw'
   let sort = true
   const ids: number[] = []
@@ -42,12 +53,22 @@ export function run(context: CliContext, args: readonly string[], options: Reado
     else throw words.error(`unexpected '${words.peek() ?? ''}'`)
   }
   if (format === 'c' && context.asJson) throw new BpfError('usage', 'JSON output for C-syntax dump is not supported')
-  const btf = openBtf(path, typeof options['baseBtf'] === 'string' ? options['baseBtf'] : undefined)
+  const btf =
+    source === 'file'
+      ? await openBtf(path, typeof options['baseBtf'] === 'string' ? options['baseBtf'] : undefined)
+      : (await import('../system/select.ts')).btfById(Number(path))
   const selection = ids.length === 0 ? {} : { ids }
-  const text = within({ file: path }, () => {
-    if (format === 'c') return dumpC(btf, { ...selection, sort, compat: 'bpftool' })
-    if (context.asJson) return dumpJson(btf, { ...selection, pretty: context.pretty, compat: 'bpftool' })
-    return dumpRaw(btf, selection)
-  })
+  const where = { file: source === 'file' ? path : `BTF ${path}` }
+  let text: string
+  if (format === 'c') {
+    const { dumpC } = await import('../../btf/c/dump.ts')
+    text = within(where, () => dumpC(btf, { ...selection, sort, compat: 'bpftool' }))
+  } else if (context.asJson) {
+    const { dumpJson } = await import('../../btf/dump-json.ts')
+    text = within(where, () => dumpJson(btf, { ...selection, pretty: context.pretty, compat: 'bpftool' }))
+  } else {
+    const { dumpRaw } = await import('../../btf/dump-raw.ts')
+    text = within(where, () => dumpRaw(btf, selection))
+  }
   context.printExact(text)
 }

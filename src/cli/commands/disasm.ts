@@ -39,7 +39,11 @@ JSON: [{ name, section, kind: "program"|"subprogram", insns: [{ slot, text, refe
     )
 }
 
-export function run(context: CliContext, args: readonly string[], options: Readonly<Record<string, unknown>>): void {
+export async function run(
+  context: CliContext,
+  args: readonly string[],
+  options: Readonly<Record<string, unknown>>,
+): Promise<void> {
   const path = args[0] as string
   const syntax = options['syntax'] as Syntax
   if (syntax !== 'kernel' && syntax !== 'llvm') {
@@ -48,7 +52,7 @@ export function run(context: CliContext, args: readonly string[], options: Reado
   const spec = openSpec(path)
   const wanted = options['program']
   if (options['relocated'] === true) {
-    const target = coreTarget(typeof options['btf'] === 'string' ? options['btf'] : undefined)
+    const target = await coreTarget(typeof options['btf'] === 'string' ? options['btf'] : undefined)
     const names = typeof wanted === 'string' ? [programNamed(spec, wanted).name] : Object.keys(spec.programs)
     const listings: Listing[] = []
     for (const result of prepare(spec, { kernelBtf: target?.btf ?? null, programs: names }).programs) {

@@ -1,16 +1,18 @@
 import type { Command } from 'commander'
-import { closeFd, KernelMap, mapInfo } from '../../kernel/index.ts'
+import { KernelMap, mapInfo } from '../../kernel/index.ts'
 import type { CliContext } from '../frame/context.ts'
 import { Words } from '../frame/words.ts'
-import { holders } from '../system/fdinfo.ts'
 import { JsonWriter } from '../system/json-writer.ts'
 import { plainDump, typedDump, withTypes } from '../system/map-dump.ts'
 import { mapHeaderJson, mapHeaderText, mapJson, mapText } from '../system/map-show.ts'
-import { forEachObject, selectMaps } from '../system/select.ts'
+import { selectMaps } from '../system/select.ts'
+import { showObjects, type ShownKind } from '../system/show.ts'
 
 const USAGE = `usage: elfbee map show [MAP]
        elfbee map dump MAP
        MAP := id ID | name NAME | pinned FILE`
+
+const SHOWN: ShownKind = { kind: 'map', select: selectMaps, json: mapJson, text: mapText }
 
 export function describe(command: Command): void {
   command
@@ -33,29 +35,7 @@ export function run(context: CliContext, args: readonly string[]): void {
   const words = new Words(args, USAGE)
   const command = words.isEmpty ? 'show' : words.keyword(['show', 'list', 'dump'], 'command')
   if (command === 'dump') dump(context, words)
-  else show(context, words)
-}
-
-function show(context: CliContext, words: Words): void {
-  const held = holders('map')
-  const json = new JsonWriter(context.pretty)
-  let text = ''
-  const one = (fd: number): void => {
-    if (context.asJson) mapJson(json, fd, held)
-    else text += mapText(fd, held)
-  }
-  if (words.isEmpty) {
-    if (context.asJson) json.array(() => forEachObject('map', one))
-    else forEachObject('map', one)
-  } else {
-    const fds = selectMaps(words)
-    words.end()
-    const all = (): void => fds.forEach(one)
-    if (context.asJson && fds.length > 1) json.array(all)
-    else all()
-    fds.forEach((fd) => closeFd(fd))
-  }
-  context.printExact(context.asJson ? `${json.toString()}\n` : text)
+  else showObjects(context, words, SHOWN)
 }
 
 function dump(context: CliContext, words: Words): void {

@@ -7,9 +7,9 @@ import { ExitCode } from '../frame/exit.ts'
 import { errorJson, errorText } from '../frame/report.ts'
 import { openSpec, programNamed } from '../object/open-spec.ts'
 import { readContext, readPackets, takesPacket } from '../run/inputs.ts'
-import { explained } from '../run/explain.ts'
+import { printsTrace, readKernelTrace } from '../run/kernel-trace.ts'
 import { loadPrograms, openBackend, runProgram, type RunRecord } from '../run/session.ts'
-import { collectEvents, collectMaps, eventsJson, mapsJson } from '../run/state.ts'
+import { collectMaps, EventCollector, eventsJson, mapsJson } from '../run/state.ts'
 import { eventsText, mapsText, runLine, runText, traceText, type TextOptions } from '../run/text.ts'
 import { setVariables } from '../run/variables.ts'
 
@@ -90,21 +90,18 @@ export async function run(
   const choice = {
     kernel: options.kernel === true,
     interpreter: options.interpreter === true,
-    btf: options.btf === undefined ? undefined : openBtf(options.btf),
+    btf: options.btf === undefined ? undefined : await openBtf(options.btf),
   }
   const backend = await openBackend(choice)
   let loaded: LoadedObject | undefined
-  const close = (): void => {
-    loaded?.close()
-    backend.close()
-  }
-  const release = context.io.onInterrupt(close)
   try {
     context.progress('loading programs')
     loaded = await loadPrograms(spec, backend, programs)
     const failed = loaded.report.programs.filter((program) => program.status === 'failed')
     if (failed.length > 0) context.exitCode = ExitCode.refused
     const where = choice.kernel ? 'the kernel' : 'the vm'
+    const maps = new Map(Object.entries(loaded.maps).map(([name, map]): [string, BackendMap] => [name, map.raw]))
+    const events = new EventCollector(spec, maps)
     const records: RunRecord[] = []
     for (const program of programs) {
       const ready = loaded.programs[program.name]
@@ -114,11 +111,11 @@ export async function run(
         const record = runProgram(ready, program, { packet, ctx, repeat: options.repeat })
         if (record.error !== null) context.exitCode = ExitCode.failure
         records.push(record)
+        events.collect()
       }
     }
-    const maps = new Map<string, BackendMap>()
-    for (const [name, map] of Object.entries(loaded.maps)) maps.set(name, map.raw)
-    const events = collectEvents(spec, maps)
+    const trace = [...records.flatMap((record) => record.trace), ...kernelTrace(context, loaded, backend.name)]
+    if (events.lost > 0) context.warn(`${events.lost} records did not fit their ring or perf buffer`)
     const states = collectMaps(spec, maps)
     if (context.asJson) {
       const last = records.at(-1)
@@ -126,8 +123,8 @@ export async function run(
         ...(last === undefined ? { program: programs[0]?.name ?? null } : recordJson(last)),
         backend: backend.name,
         maps: mapsJson(spec.btf, states),
-        events: eventsJson(spec.btf, events),
-        trace: records.flatMap((record) => record.trace),
+        events: eventsJson(spec.btf, events.events),
+        trace,
         ...(records.length > 1 ? { runs: records.map(recordJson) } : {}),
         ...(failed.length === 0
           ? {}
@@ -135,23 +132,21 @@ export async function run(
               failed: failed.map((report) => ({
                 program: report.name,
                 section: report.section,
-                ...errorJson(explained(spec, backend, report)),
+                ...errorJson(report.error),
               })),
             }),
       })
       return
     }
-    for (const report of failed) context.io.stderr.write(errorText(explained(spec, backend, report), context.style))
-    for (const { error } of records) {
-      if (error !== null) context.io.stderr.write(errorText(error, context.style))
-    }
+    for (const report of failed) context.io.stderr.write(errorText(report.error, context.style))
+    printErrors(context, records)
     const text: TextOptions = { style: context.style, verbose: options.verbose === true }
     if (packets.length > 1) context.print(manyRuns(records, where, text))
     else context.print(records.map((record) => runText(record, where, text)).join(''))
-    context.print(mapsText(spec, states, text) + eventsText(spec, events, text) + traceText(records, text))
+    context.print(mapsText(spec, states, text) + eventsText(spec, events.events, text) + traceText(trace, text))
   } finally {
-    release()
-    close()
+    loaded?.close()
+    backend.close()
   }
 }
 
@@ -165,6 +160,30 @@ function manyRuns(records: readonly RunRecord[], where: string, options: TextOpt
     text += runLine(record, index, width, options.style)
   })
   return text
+}
+
+/** What programs have printed in the kernel; the vm gives it with each run. */
+function kernelTrace(context: CliContext, loaded: LoadedObject, backend: 'kernel' | 'vm'): string[] {
+  if (backend !== 'kernel') return []
+  if (!Object.values(loaded.programs).some((program) => printsTrace(program.prepared.insns))) return []
+  const lines = readKernelTrace()
+  if (lines === null) {
+    context.warn('what bpf_trace_printk prints cannot be read: mount -t tracefs tracefs /sys/kernel/tracing')
+  }
+  return lines ?? []
+}
+
+/** What stopped the runs: the same error of many packets once. */
+function printErrors(context: CliContext, records: readonly RunRecord[]): void {
+  const counts = new Map<string, number>()
+  for (const { error } of records) {
+    if (error === null) continue
+    const text = errorText(error, context.style)
+    counts.set(text, (counts.get(text) ?? 0) + 1)
+  }
+  for (const [text, count] of counts) {
+    context.io.stderr.write(count === 1 ? text : `${text}  (the same in ${count} runs)\n`)
+  }
 }
 
 function recordJson(record: RunRecord): Record<string, unknown> {

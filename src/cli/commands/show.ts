@@ -26,12 +26,16 @@ Examples:
     )
 }
 
-export function run(context: CliContext, args: readonly string[], options: Readonly<Record<string, unknown>>): void {
+export async function run(
+  context: CliContext,
+  args: readonly string[],
+  options: Readonly<Record<string, unknown>>,
+): Promise<void> {
   const spec = openSpec(args[0] as string)
   const description = describeObject(spec)
   const hasCore = spec.functions.some((fn) => fn.coreRelocations.length > 0)
   context.progress('applying CO-RE relocations')
-  const target = hasCore ? coreTarget(typeof options['btf'] === 'string' ? options['btf'] : undefined) : null
+  const target = hasCore ? await coreTarget(typeof options['btf'] === 'string' ? options['btf'] : undefined) : null
   const outcome = target === null ? null : coreOutcome(spec, target)
   if (context.asJson) {
     context.printJson({ ...description, core: outcome === null ? null : coreJson(outcome) })

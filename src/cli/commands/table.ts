@@ -35,12 +35,12 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: 'btf',
-    summary: 'print type information: btf dump file F [format raw|c]',
+    summary: 'print type information: btf dump file F [format raw|c], btf show',
     load: () => import('./btf.ts'),
   },
   {
     name: 'prog',
-    summary: 'show programs of the running kernel: prog show',
+    summary: 'show programs of the running kernel, load and pin them: prog show, prog load',
     load: () => import('./prog.ts'),
   },
   {

@@ -12,7 +12,10 @@ export interface CliIo {
   readonly stdout: CliStream
   readonly stderr: CliStream
   readonly env: Readonly<Record<string, string | undefined>>
-  /** Calls `cleanup` on Ctrl-C before the process ends; the returned function takes that back. */
+  /**
+   * Calls `cleanup` on Ctrl-C before the process ends; the returned function takes that back. Only for what outlives the
+   * process, such as pins: with a handler, Ctrl-C has to wait for synchronous work (a program that runs long).
+   */
   onInterrupt(cleanup: () => void): () => void
 }
 

@@ -28,14 +28,14 @@ export interface CoreOutcome {
 }
 
 /** BTF of the file, or of the running kernel where it can be read; null otherwise. @throws for a file that cannot */
-export function coreTarget(path: string | undefined): CoreTarget | null {
-  if (path !== undefined) return { path, btf: openBtf(path) }
+export async function coreTarget(path: string | undefined): Promise<CoreTarget | null> {
+  if (path !== undefined) return { path, btf: await openBtf(path) }
   try {
     accessSync(VMLINUX, constants.R_OK)
   } catch {
     return null
   }
-  return { path: VMLINUX, btf: openBtf(VMLINUX) }
+  return { path: VMLINUX, btf: await openBtf(VMLINUX) }
 }
 
 /** Applies the relocations of all programs, those that are loaded on request only included. */

@@ -9,6 +9,7 @@ import {
   type ProgramSpec,
 } from '../../loader/index.ts'
 import { programType } from '../object/words.ts'
+import { explained } from './explain.ts'
 import { defaultContext, defaultPacket } from './inputs.ts'
 
 /** Where to run. */
@@ -83,6 +84,15 @@ export function runProgram(program: LoadedProgram, spec: ProgramSpec, request: R
     return { ...record, retval, verdict, data, ctx, trace, durationNs, error: null }
   } catch (error) {
     if (!isBpfError(error)) throw error
-    return { ...record, retval: 0, verdict: null, data: null, ctx: null, trace: [], durationNs: 0, error }
+    return {
+      ...record,
+      retval: 0,
+      verdict: null,
+      data: null,
+      ctx: null,
+      trace: [],
+      durationNs: 0,
+      error: explained(program, error),
+    }
   }
 }

@@ -3,6 +3,7 @@ import { isBpfError } from '../../bytes/index.ts'
 import type { BackendMap, MapSpec, ObjectSpec } from '../../loader/index.ts'
 import { MapType } from '../../uapi/index.ts'
 import { mapType } from '../object/words.ts'
+import { elementsOf, isArray } from './elements.ts'
 
 /** Types whose keys can be listed and whose values are data. */
 const LISTED: ReadonlySet<number> = new Set<number>([
@@ -14,7 +15,6 @@ const LISTED: ReadonlySet<number> = new Set<number>([
   MapType.LRU_PERCPU_HASH,
   MapType.LPM_TRIE,
 ])
-const ARRAYS: ReadonlySet<number> = new Set<number>([MapType.ARRAY, MapType.PERCPU_ARRAY])
 const EVENT_MAPS: ReadonlySet<number> = new Set<number>([MapType.RINGBUF, MapType.PERF_EVENT_ARRAY])
 /** More entries than anybody reads; the count goes on. */
 const MAX_ENTRIES = 4096
@@ -31,7 +31,7 @@ export interface EntryState {
 export interface MapState {
   readonly spec: MapSpec
   readonly perCpu: boolean
-  /** Elements; of arrays only those that are not all zeros. */
+  /** Elements by key; of arrays only those that are not all zeros. */
   readonly entries: readonly EntryState[]
   /** Elements that are not in `entries` because there are too many. */
   readonly more: number
@@ -61,18 +61,26 @@ export function collectMaps(spec: ObjectSpec, maps: ReadonlyMap<string, BackendM
 function stateOf(spec: MapSpec, raw: BackendMap): MapState {
   const entries: EntryState[] = []
   let more = 0
-  const skipZeros = ARRAYS.has(raw.type)
-  let key: Uint8Array | null = null
-  let steps = 0
-  // A program may delete while keys are walked, and a hash then starts again: a bound ends that.
-  const bound = raw.maxEntries * 2 + 16
-  while ((key = raw.nextKey(key)) !== null && steps++ < bound) {
-    const value = raw.lookup(key)
-    if (value === null || (skipZeros && value.every((b) => b === 0))) continue
+  const skipZeros = isArray(raw)
+  for (const { key, value } of elementsOf(raw)) {
+    if (skipZeros && value.every((b) => b === 0)) continue
     if (entries.length >= MAX_ENTRIES) more++
-    else entries.push({ key, values: split(value, raw) })
+    else entries.push({ key: key.slice(), values: split(value.slice(), raw) })
   }
+  // Hashes have no order, and another one each time in the kernel.
+  if (!isArray(raw)) entries.sort((a, b) => compareKeys(a.key, b.key))
   return { spec, perCpu: raw.valueCount > 1 || isPerCpu(raw.type), entries, more }
+}
+
+/** Keys of up to 8 bytes as little-endian numbers, which most of them are; longer ones byte by byte. */
+function compareKeys(a: Uint8Array, b: Uint8Array): number {
+  const isNumber = a.length <= 8
+  for (let i = 0; i < a.length; i++) {
+    const at = isNumber ? a.length - 1 - i : i
+    const difference = (a[at] ?? 0) - (b[at] ?? 0)
+    if (difference !== 0) return difference
+  }
+  return 0
 }
 
 function isPerCpu(type: number): boolean {
@@ -85,17 +93,41 @@ function split(value: Uint8Array, raw: BackendMap): Uint8Array[] {
   return Array.from({ length: raw.valueCount }, (_, cpu) => value.subarray(cpu * stride, cpu * stride + raw.valueSize))
 }
 
-/** Takes what ring buffers and perf event arrays hold. */
-export function collectEvents(spec: ObjectSpec, maps: ReadonlyMap<string, BackendMap>): EventState[] {
-  const events: EventState[] = []
-  for (const map of Object.values(spec.maps)) {
-    const raw = maps.get(map.name)
-    if (raw === undefined || !EVENT_MAPS.has(raw.type)) continue
-    raw.drain((data, cpu) => {
-      events.push({ map: map.name, cpu, data: data.slice(), typeId: eventType(spec.btf, map, data.length) })
+/** Takes records out of ring buffers and perf event arrays; often enough, or they are full and lose some. */
+export class EventCollector {
+  readonly events: EventState[] = []
+  readonly #btf: Btf | null
+  readonly #sources: readonly { readonly spec: MapSpec; readonly raw: BackendMap }[]
+  readonly #types = new Map<string, number>()
+
+  constructor(spec: ObjectSpec, maps: ReadonlyMap<string, BackendMap>) {
+    this.#btf = spec.btf
+    this.#sources = Object.values(spec.maps).flatMap((map) => {
+      const raw = maps.get(map.name)
+      return raw !== undefined && EVENT_MAPS.has(raw.type) ? [{ spec: map, raw }] : []
     })
   }
-  return events
+
+  /** Takes what there is now. */
+  collect(): void {
+    for (const { spec, raw } of this.#sources) {
+      raw.drain((data, cpu) => {
+        this.events.push({ map: spec.name, cpu, data: data.slice(), typeId: this.#typeOf(spec, data.length) })
+      })
+    }
+  }
+
+  /** Records that did not fit their buffer. */
+  get lost(): number {
+    return this.#sources.reduce((sum, { raw }) => sum + raw.lost, 0)
+  }
+
+  #typeOf(map: MapSpec, size: number): number {
+    const key = `${size} ${map.name}`
+    let typeId = this.#types.get(key)
+    if (typeId === undefined) this.#types.set(key, (typeId = eventType(this.#btf, map, size)))
+    return typeId
+  }
 }
 
 /**

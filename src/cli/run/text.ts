@@ -170,8 +170,7 @@ export function eventsText(spec: ObjectSpec, events: readonly EventState[], opti
 }
 
 /** Lines of bpf_trace_printk. */
-export function traceText(records: readonly RunRecord[], options: TextOptions): string {
-  const lines = records.flatMap((record) => record.trace)
+export function traceText(lines: readonly string[], options: TextOptions): string {
   if (lines.length === 0) return ''
   return `${options.style.bold('trace')}\n${lines.map((line) => `  ${escapeText(line.trimEnd())}\n`).join('')}`
 }

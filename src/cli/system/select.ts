@@ -11,6 +11,7 @@ import {
   progInfo,
 } from '../../kernel/index.ts'
 import type { Words } from '../frame/words.ts'
+import { fdinfo } from './fdinfo.ts'
 
 /** Kernel names are cut at this length; a longer one is found in the program's BTF. */
 const KERNEL_NAME_LENGTH = 15
@@ -19,9 +20,9 @@ const KERNEL_NAME_LENGTH = 15
 export function selectMaps(words: Words): number[] {
   switch (words.keyword(['id', 'name', 'pinned'], 'way to name a map')) {
     case 'id':
-      return [openById('map', words.number('a map id'))]
+      return [openId('map', words.number('a map id'))]
     case 'pinned':
-      return [getPinned(words.next('a path'))]
+      return [openPinned('map', words.next('a path'))]
     case 'name':
     default: {
       const name = words.next('a map name')
@@ -38,9 +39,9 @@ export function selectMaps(words: Words): number[] {
 export function selectPrograms(words: Words): number[] {
   switch (words.keyword(['id', 'tag', 'name', 'pinned'], 'way to name a program')) {
     case 'id':
-      return [openById('prog', words.number('a program id'))]
+      return [openId('prog', words.number('a program id'))]
     case 'pinned':
-      return [getPinned(words.next('a path'))]
+      return [openPinned('prog', words.next('a path'))]
     case 'tag': {
       const tag = words.next('a tag').toLowerCase()
       return openMatching(
@@ -59,6 +60,37 @@ export function selectPrograms(words: Words): number[] {
       )
     }
   }
+}
+
+const NOUNS = { map: 'map', prog: 'program', btf: 'BTF' } as const
+
+/** Opens an object by id. @throws BpfError `not-found`, `syscall` */
+export function openId(kind: 'map' | 'prog' | 'btf', id: number): number {
+  try {
+    return openById(kind, id)
+  } catch (error) {
+    if (!isGone(error)) throw error
+    throw new BpfError('not-found', `there is no ${NOUNS[kind]} with id ${id}`, { cause: error })
+  }
+}
+
+/** Opens a pinned map or program; bpf(2) would take one for the other. @throws BpfError `type-mismatch`, `syscall` */
+function openPinned(kind: 'map' | 'prog', path: string): number {
+  const fd = getPinned(path)
+  const fields = fdinfo(fd)
+  const actual = fields.has('link_id')
+    ? 'link'
+    : fields.has('map_id')
+      ? 'map'
+      : fields.has('prog_id')
+        ? 'prog'
+        : 'other'
+  if (actual === kind) return fd
+  closeFd(fd)
+  const noun = actual === 'other' ? 'something else' : actual === 'link' ? 'a link' : `a ${NOUNS[actual]}`
+  throw new BpfError('type-mismatch', `what is pinned there is ${noun}, not a ${NOUNS[kind]}`, {
+    where: { file: path },
+  })
 }
 
 /** Opens all maps or programs, one after the other; `work` must not keep the descriptor. */
@@ -117,7 +149,7 @@ export function fullName(fd: number): string {
 
 /** BTF that a program or map brought to the kernel. @throws BpfError `syscall` */
 export function btfById(id: number): Btf {
-  const fd = openById('btf', id)
+  const fd = openId('btf', id)
   try {
     return Btf.parse(btfBytes(fd), { name: `BTF ${id}` })
   } finally {

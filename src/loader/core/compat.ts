@@ -22,13 +22,25 @@ import {
 
 /** Deepest chain of types that is compared (libbpf). */
 const MAX_DEPTH = 32
-/** Comparing function types with function types as parameters can branch; this bounds hostile BTF. */
-const MAX_STEPS = 100_000
+
+/** Comparisons that may still be made. Real objects need some thousand a relocation, hostile BTF can ask for any number. */
+export interface CoreBudget {
+  left: number
+}
+
+/** Comparisons for one question without a budget of its own. */
+const ONE_QUESTION = 1_000_000
 
 /** Two types, each with its BTF. */
 interface Pair {
   readonly local: Btf
   readonly target: Btf
+}
+
+/** @throws BpfError `limit` when the budget is used up */
+export function spend(budget: CoreBudget, count: number): void {
+  budget.left -= count
+  if (budget.left < 0) throw new BpfError('limit', 'comparing its types takes more steps than any real type would')
 }
 
 function tooDeep(): never {
@@ -77,18 +89,23 @@ export function fieldsAreCompatible(local: Btf, localId: number, target: Btf, ta
  * Whether two types are the same for type_exists, type_size and type ids, and for kernel symbols: kinds must agree,
  * through pointers, arrays and function types; names and members do not matter (libbpf, bpf_core_types_are_compat).
  */
-export function typesAreCompatible(local: Btf, localId: number, target: Btf, targetId: number): boolean {
+export function typesAreCompatible(
+  local: Btf,
+  localId: number,
+  target: Btf,
+  targetId: number,
+  budget: CoreBudget = { left: ONE_QUESTION },
+): boolean {
   if (!kindsAreCompatible(local.kind(localId), target.kind(targetId))) return false
-  const steps = { left: MAX_STEPS }
-  return compatible({ local, target }, localId, targetId, MAX_DEPTH, steps)
+  return compatible({ local, target }, localId, targetId, MAX_DEPTH, budget)
 }
 
-function compatible(pair: Pair, localId: number, targetId: number, level: number, steps: { left: number }): boolean {
+function compatible(pair: Pair, localId: number, targetId: number, level: number, steps: CoreBudget): boolean {
   const { local, target } = pair
   let a = localId
   let b = targetId
   for (let depth = 0; depth < MAX_DEPTH; depth++) {
-    if (steps.left-- <= 0) tooDeep()
+    spend(steps, 1)
     a = local.skipModifiersAndTypedefs(a)
     b = target.skipModifiersAndTypedefs(b)
     const kind = kindOf(local, a)
@@ -135,9 +152,14 @@ function compatible(pair: Pair, localId: number, targetId: number, level: number
  * Whether a target type has all that the local type has, by name: the rules of type_matches (libbpf,
  * bpf_core_types_match). Behind a pointer structs match by name and kind alone.
  */
-export function typesMatch(local: Btf, localId: number, target: Btf, targetId: number): boolean {
-  const steps = { left: MAX_STEPS }
-  return matches({ local, target }, localId, targetId, false, MAX_DEPTH, steps)
+export function typesMatch(
+  local: Btf,
+  localId: number,
+  target: Btf,
+  targetId: number,
+  budget: CoreBudget = { left: ONE_QUESTION },
+): boolean {
+  return matches({ local, target }, localId, targetId, false, MAX_DEPTH, budget)
 }
 
 function matches(
@@ -146,7 +168,7 @@ function matches(
   targetId: number,
   isBehindPointer: boolean,
   level: number,
-  steps: { left: number },
+  steps: CoreBudget,
 ): boolean {
   if (level <= 0) tooDeep()
   const { local, target } = pair
@@ -154,7 +176,7 @@ function matches(
   let b = targetId
   let behind = isBehindPointer
   for (let depth = 0; depth < MAX_DEPTH; depth++) {
-    if (steps.left-- <= 0) tooDeep()
+    spend(steps, 1)
     a = local.skipModifiersAndTypedefs(a)
     b = target.skipModifiersAndTypedefs(b)
     if (!namesMatch(pair, local.word(a, 0), target.word(b, 0), a, b)) return false
@@ -168,7 +190,7 @@ function matches(
         return behind && targetKind === (flagOf(local, a) ? BtfKind.UNION : BtfKind.STRUCT)
       case BtfKind.ENUM:
       case BtfKind.ENUM64:
-        return isAnyEnum(targetKind) && enumsMatch(pair, a, b)
+        return isAnyEnum(targetKind) && enumsMatch(pair, a, b, steps)
       case BtfKind.STRUCT:
       case BtfKind.UNION:
         if (!behind) return kind === targetKind && compositesMatch(pair, a, b, level, steps)
@@ -213,11 +235,12 @@ function namesMatch(pair: Pair, offset: number, targetOffset: number, id: number
   return targetName === '' ? name === '' : sameEssential(name, targetName)
 }
 
-function enumsMatch(pair: Pair, a: number, b: number): boolean {
+function enumsMatch(pair: Pair, a: number, b: number, steps: CoreBudget): boolean {
   const { local, target } = pair
   const count = countOf(local, a)
   const targetCount = countOf(target, b)
   if (sizeWord(local, a) !== sizeWord(target, b) || count > targetCount) return false
+  spend(steps, targetCount * (1 + count))
   const names: string[] = []
   for (let j = 0; j < targetCount; j++) names.push(target.string(enumeratorNameOffset(target, b, j)))
   for (let i = 0; i < count; i++) {
@@ -227,7 +250,7 @@ function enumsMatch(pair: Pair, a: number, b: number): boolean {
   return true
 }
 
-function compositesMatch(pair: Pair, a: number, b: number, level: number, steps: { left: number }): boolean {
+function compositesMatch(pair: Pair, a: number, b: number, level: number, steps: CoreBudget): boolean {
   const { local, target } = pair
   const count = countOf(local, a)
   const targetCount = countOf(target, b)
@@ -235,7 +258,7 @@ function compositesMatch(pair: Pair, a: number, b: number, level: number, steps:
   for (let i = 0; i < count; i++) {
     let found = false
     for (let j = 0; j < targetCount && !found; j++) {
-      if (steps.left-- <= 0) tooDeep()
+      spend(steps, 1)
       found =
         namesMatch(pair, memberNameOffset(local, a, i), memberNameOffset(target, b, j), a, b) &&
         matches(pair, memberType(local, a, i), memberType(target, b, j), false, level - 1, steps)

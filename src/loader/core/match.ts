@@ -1,6 +1,6 @@
-import { btfKindName, BtfKind, type Btf } from '../../btf/index.ts'
+import { btfKindName, BtfKind, cName, type Btf } from '../../btf/index.ts'
 import { BpfError } from '../../bytes/index.ts'
-import { fieldsAreCompatible, typesAreCompatible, typesMatch } from './compat.ts'
+import { fieldsAreCompatible, spend, typesAreCompatible, typesMatch, type CoreBudget } from './compat.ts'
 import { CoreKind, isEnumValueKind, isTypeKind } from './kinds.ts'
 import { sameEssential, sameText } from './names.ts'
 import { describeType, isFlexible, MAX_SPEC_LENGTH, type CoreAccessor, type CoreSpec } from './spec.ts'
@@ -24,30 +24,43 @@ export interface Why {
 
 /**
  * Finds what a local spec asks for in a target type (libbpf, bpf_core_spec_match).
+ * @param budget comparisons that may still be made
  * @param why gets the reason of a mismatch; leave it out where only the answer counts
  * @returns the same access in the target, or null when the target does not have it
  * @throws BpfError `core` for targets that cannot be compared
  */
-export function matchSpec(local: CoreSpec, target: Btf, targetId: number, why?: Why): CoreSpec | null {
+export function matchSpec(
+  local: CoreSpec,
+  target: Btf,
+  targetId: number,
+  budget: CoreBudget,
+  why?: Why,
+): CoreSpec | null {
   const { kind } = local
   if (isTypeKind(kind)) {
     const compare = kind === CoreKind.TYPE_MATCHES ? typesMatch : typesAreCompatible
-    if (compare(local.btf, local.rootId, target, targetId)) {
+    if (compare(local.btf, local.rootId, target, targetId, budget)) {
       return { btf: target, rootId: targetId, kind, accessors: [], bitOffset: 0 }
     }
     if (why !== undefined) {
       why.reason =
         kind === CoreKind.TYPE_MATCHES
           ? 'it does not have all that the local type has'
-          : `its kind is not that of the local ${describeType(local.btf, local.rootId)}`
+          : `it is ${describeResolved(target, targetId)}, the local type ${describeResolved(local.btf, local.rootId)}`
     }
     return null
   }
-  if (isEnumValueKind(kind)) return matchEnumerator(local, target, targetId, why)
-  return new FieldMatch(local, target, targetId, why).run()
+  if (isEnumValueKind(kind)) return matchEnumerator(local, target, targetId, budget, why)
+  return new FieldMatch(local, target, targetId, budget, why).run()
 }
 
-function matchEnumerator(local: CoreSpec, target: Btf, targetId: number, why: Why | undefined): CoreSpec | null {
+function matchEnumerator(
+  local: CoreSpec,
+  target: Btf,
+  targetId: number,
+  budget: CoreBudget,
+  why: Why | undefined,
+): CoreSpec | null {
   const accessor = local.accessors[0] as CoreAccessor
   const name = local.btf.string(accessor.nameOffset)
   const id = target.skipModifiersAndTypedefs(targetId)
@@ -56,6 +69,7 @@ function matchEnumerator(local: CoreSpec, target: Btf, targetId: number, why: Wh
     return null
   }
   const count = countOf(target, id)
+  spend(budget, count)
   for (let index = 0; index < count; index++) {
     const nameOffset = enumeratorNameOffset(target, id, index)
     if (!sameEssential(name, target.string(nameOffset))) continue
@@ -76,19 +90,19 @@ class FieldMatch {
   readonly #local: CoreSpec
   readonly #target: Btf
   readonly #rootId: number
+  readonly #budget: CoreBudget
   readonly #why: Why | undefined
   readonly #accessors: CoreAccessor[] = []
   #bitOffset = 0
   /** Steps taken, those into anonymous members included. */
   #steps = 0
   #nextId = 0
-  /** Anonymous members form a graph in hostile BTF only; this bounds walking it. */
-  #visited = 0
 
-  constructor(local: CoreSpec, target: Btf, rootId: number, why: Why | undefined) {
+  constructor(local: CoreSpec, target: Btf, rootId: number, budget: CoreBudget, why: Why | undefined) {
     this.#local = local
     this.#target = target
     this.#rootId = rootId
+    this.#budget = budget
     this.#why = why
   }
 
@@ -138,6 +152,7 @@ class FieldMatch {
     }
     const local = this.#local.btf
     const count = countOf(target, id)
+    spend(this.#budget, count)
     for (let i = 0; i < count; i++) {
       const nameOffset = memberNameOffset(target, id, i)
       if (nameOffset !== 0 && !sameText(local, wanted.nameOffset, target, nameOffset)) {
@@ -156,8 +171,8 @@ class FieldMatch {
           const localId = memberType(local, wanted.typeId, wanted.index)
           this.#explain(
             () =>
-              `member ${local.string(wanted.nameOffset)} is a ${describeResolved(target, this.#nextId)}, ` +
-              `the local one a ${describeResolved(local, localId)}`,
+              `member ${local.string(wanted.nameOffset)} has type ${describeResolved(target, this.#nextId)}, ` +
+              `the local one ${describeResolved(local, localId)}`,
           )
           return false
         }
@@ -171,7 +186,7 @@ class FieldMatch {
   }
 
   #step(): void {
-    if (this.#steps >= MAX_SPEC_LENGTH || ++this.#visited > 100_000) {
+    if (this.#steps >= MAX_SPEC_LENGTH) {
       throw new BpfError('core', `target type [${this.#rootId}] is nested deeper than ${MAX_SPEC_LENGTH} levels`)
     }
     this.#steps++
@@ -182,6 +197,7 @@ class FieldMatch {
   }
 }
 
+/** A type in C, without its qualifiers and typedefs: "char[16]". */
 function describeResolved(btf: Btf, id: number): string {
-  return describeType(btf, btf.skipModifiersAndTypedefs(id))
+  return cName(btf, btf.skipModifiersAndTypedefs(id))
 }

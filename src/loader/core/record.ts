@@ -15,6 +15,9 @@ export interface CoreOutcome {
   readonly reason: string | null
 }
 
+/** Comparisons that explaining one candidate may take. */
+const EXPLAIN_COMPARISONS = 1_000_000
+
 /**
  * The report of one relocation. What it takes to explain is worked out when read, as most relocations just apply and
  * there can be thousands of them.
@@ -74,7 +77,7 @@ export class CoreReport implements CoreRecord {
       const why: Why = { reason: null }
       let matches = false
       try {
-        matches = matchSpec(resolution.local, btf, id, why) !== null
+        matches = matchSpec(resolution.local, btf, id, { left: EXPLAIN_COMPARISONS }, why) !== null
       } catch (error) {
         if (!isBpfError(error)) throw error
         why.reason = error.message

@@ -1,6 +1,7 @@
 import type { Btf } from '../../btf/index.ts'
 import { BpfError } from '../../bytes/index.ts'
 import type { CoreRelocation } from '../spec.ts'
+import { spend, type CoreBudget } from './compat.ts'
 import { CoreKind } from './kinds.ts'
 import { matchSpec } from './match.ts'
 import { essentialName } from './names.ts'
@@ -39,6 +40,9 @@ interface CandidateList {
   answers: Map<string, CoreResolution>
 }
 
+/** Comparisons of names and types for one object: a hundred times what the largest real ones need, some seconds. */
+const MAX_COMPARISONS = 300_000_000
+
 /**
  * Resolves the CO-RE relocations of one object (libbpf, bpf_core_calc_relo_insn): looks for types of the same essential
  * name, matches what is asked, and demands that all that match agree. As in libbpf, candidates that did not match
@@ -49,6 +53,7 @@ export class CoreResolver {
   readonly #targets: CoreTargets | null
   readonly #littleEndian: boolean
   readonly #lists = new Map<number, CandidateList>()
+  readonly #budget: CoreBudget = { left: MAX_COMPARISONS }
 
   /** @param targets null resolves every type to itself */
   constructor(local: Btf, targets: CoreTargets | null, littleEndian: boolean) {
@@ -79,7 +84,8 @@ export class CoreResolver {
     const matching: CandidateType[] = []
     let first: { readonly spec: CoreSpec; readonly value: CoreValue; readonly index: number } | null = null
     for (const [index, candidate] of candidates.entries()) {
-      const spec = matchSpec(local, candidate.btf, candidate.id)
+      spend(this.#budget, 1)
+      const spec = matchSpec(local, candidate.btf, candidate.id, this.#budget)
       if (spec === null) continue
       const value = calculate(local, spec, this.#littleEndian)
       matching.push(candidate)

@@ -63,12 +63,7 @@ function withSectionLayout(btf: Btf, file: ObjectFile, baseOffset: number): Btf 
   }
   const changedStatic: { offset: number }[] = []
   for (const id of btf.ids()) {
-    const kind = btf.kind(id)
-    if (kind === BtfKind.FUNC && hiddenFunctions.has(btf.name(id)) && btf.vlen(id) === 1) {
-      // A static function is verified where it is called, a global one for any argument.
-      view.setUint32(recordOffset(btf, id) + 4, kind << 24, btf.littleEndian)
-    }
-    if (kind !== BtfKind.DATASEC) continue
+    if (btf.kind(id) !== BtfKind.DATASEC) continue
     const type = btf.type(id)
     if (type.kind !== BtfKind.DATASEC) continue
     const section = file.elf.sectionByName(type.name)
@@ -94,6 +89,13 @@ function withSectionLayout(btf: Btf, file: ObjectFile, baseOffset: number): Btf 
     })
   }
   for (const { offset } of changedStatic) view.setUint32(offset, 0, btf.littleEndian)
+  for (const name of hiddenFunctions) {
+    for (const id of btf.findAllByName(name)) {
+      if (btf.kind(id) !== BtfKind.FUNC || btf.vlen(id) !== 1) continue
+      // A static function is verified where it is called, a global one for any argument.
+      view.setUint32(recordOffset(btf, id) + 4, BtfKind.FUNC << 24, btf.littleEndian)
+    }
+  }
   return Btf.parse(bytes, { name: '.BTF', baseOffset })
 }
 

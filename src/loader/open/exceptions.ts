@@ -19,6 +19,7 @@ export function exceptionCallbacks(
   const callbacks = new Map<number, number>()
   if (btf === null || records.funcInfo.size === 0) return callbacks
   const byBtfId = new Map([...records.funcInfo].map(([index, id]) => [id, index]))
+  const byName = new Map(functions.list.filter((fn) => fn.bind !== 'local' && !fn.hidden).map((fn) => [fn.name, fn]))
   const tagged = new Set<number>()
   for (const id of btf.ids()) {
     if (btf.kind(id) !== BtfKind.DECL_TAG) continue
@@ -32,7 +33,7 @@ export function exceptionCallbacks(
     }
     tagged.add(owner)
     const name = tag.name.slice(PREFIX.length)
-    const callback = functions.list.find((fn) => fn.name === name && fn.bind !== 'local' && !fn.hidden)
+    const callback = byName.get(name)
     if (callback !== undefined) callbacks.set(owner, callback.index)
     else if (!problems.has(owner)) {
       const where = { symbol: functions.list[owner]?.name ?? '' }

@@ -23,7 +23,8 @@ export interface References {
 interface Targets {
   readonly file: ObjectFile
   readonly functions: FunctionTable
-  readonly maps: ReadonlyMap<number, readonly PlacedMap[]>
+  /** Maps by section, and by their place in it. */
+  readonly maps: ReadonlyMap<number, ReadonlyMap<number, PlacedMap>>
   readonly arena: string | null
   readonly externs: Externs
 }
@@ -171,7 +172,7 @@ function resolve(
     case 'legacyMaps': {
       // libbpf looks at the symbol only; clang refers to the section of static maps.
       const at = symbol.type === SymbolType.SECTION ? offset : symbol.value
-      const map = targets.maps.get(symbol.section)?.find((m) => m.offset === at)
+      const map = targets.maps.get(symbol.section)?.get(at)
       return map === undefined
         ? fail(`refers to '${name}', where no map is`)
         : { kind: 'map', insn, map: map.spec.name }
@@ -179,7 +180,7 @@ function resolve(
     case 'data':
     case 'rodata':
     case 'bss': {
-      const map = targets.maps.get(symbol.section)?.[0]
+      const map = targets.maps.get(symbol.section)?.get(0)
       return map === undefined
         ? fail(`refers to '${name}' in an empty section`)
         : { kind: 'mapValue', insn, map: map.spec.name, offset }

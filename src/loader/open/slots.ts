@@ -1,7 +1,7 @@
 import { BpfError } from '../../bytes/index.ts'
 import { relocationsIn, type ElfRelocation } from '../../elf/index.ts'
 import { MapType } from '../../uapi/index.ts'
-import type { MapSpec, ProgramSpec } from '../spec.ts'
+import type { ProgramSpec } from '../spec.ts'
 import type { FunctionTable } from './functions.ts'
 import { isMapInMap } from './map-spec.ts'
 import type { PlacedMap } from './maps-btf.ts'
@@ -23,17 +23,18 @@ export function collectSlots(
 ): void {
   const section = file.roles.indexOf('btfMaps')
   if (section < 0) return
-  const inSection = maps.filter((map) => map.section === section)
+  const inSection = maps.filter((map) => map.section === section).sort((a, b) => a.offset - b.offset)
+  const byName = new Map(inSection.map((map) => [map.spec.name, map]))
   for (const relocationSection of file.relocationSections.get(section) ?? []) {
     for (const relocation of relocationsIn(file.elf, relocationSection)) {
-      placeSlot(file, inSection, relocation, functions, programs)
+      placeSlot(file, { inSection, byName }, relocation, functions, programs)
     }
   }
 }
 
 function placeSlot(
   file: ObjectFile,
-  maps: readonly PlacedMap[],
+  maps: { readonly inSection: readonly PlacedMap[]; readonly byName: ReadonlyMap<string, PlacedMap> },
   relocation: ElfRelocation,
   functions: FunctionTable,
   programs: ReadonlyMap<number, ProgramSpec>,
@@ -41,7 +42,7 @@ function placeSlot(
   const symbol = file.elf.symbols[relocation.symbol]
   if (symbol === undefined) return
   const name = symbolName(file.elf, symbol)
-  const map = maps.find((m) => m.offset <= relocation.offset && relocation.offset + 8 <= m.offset + m.size)
+  const map = mapAt(maps.inSection, relocation.offset)
   const fail = (message: string): never => {
     throw new BpfError('relocation', `the initialiser '${name}' ${message}`, {
       where: { section: '.maps', symbol: name, ...(map === undefined ? {} : { map: map.spec.name }) },
@@ -57,8 +58,8 @@ function placeSlot(
     if (spec.type === MapType.HASH_OF_MAPS && spec.keySize !== 4) {
       return fail(`needs keys of 4 bytes, not ${spec.keySize}`)
     }
-    const inner = maps.find((m) => m.section === symbol.section && m.spec.name === name)
-    if (inner === undefined) return fail('is no map of section .maps')
+    const inner = maps.byName.get(name)
+    if (inner === undefined || inner.section !== symbol.section) return fail('is no map of section .maps')
     slots.set(offset / 8, inner.spec.name)
     return
   }
@@ -72,9 +73,15 @@ function placeSlot(
   slots.set(offset / 8, program.name)
 }
 
-/** The largest slot of a map and one more; 0 without slots. */
-export function slotCount(spec: MapSpec): number {
-  let count = 0
-  for (const slot of spec.slots.keys()) count = Math.max(count, slot + 1)
-  return count
+/** The map whose 8 bytes at `offset` are; `maps` is sorted by offset. */
+function mapAt(maps: readonly PlacedMap[], offset: number): PlacedMap | undefined {
+  let low = 0
+  let high = maps.length - 1
+  while (low < high) {
+    const middle = (low + high + 1) >> 1
+    if ((maps[middle] as PlacedMap).offset <= offset) low = middle
+    else high = middle - 1
+  }
+  const map = maps[low]
+  return map !== undefined && map.offset <= offset && offset + 8 <= map.offset + map.size ? map : undefined
 }

@@ -36,7 +36,7 @@ export interface FlattenContext {
   readonly symbol: (name: string) => ResolvedSymbol
   /** @throws BpfError when the extern has no value */
   readonly kconfig: (name: string) => number
-  /** Slots that may still be made for this object. */
+  /** Slots and records that may still be made for this object. */
   readonly budget: { slots: number }
 }
 
@@ -85,7 +85,8 @@ export function flatten(context: FlattenContext, program: ProgramSpec): Prepared
 /** The CO-RE records of all functions that a program reaches, also when the program cannot be prepared. */
 export function reachedCoreRecords(context: FlattenContext, program: ProgramSpec): readonly CoreRecord[] {
   const { order, starts } = reach(context, program, () => {})
-  return coreRecords(context, order, starts)
+  for (const index of order) context.budget.slots -= context.functions.outcomesOf(index).length
+  return context.budget.slots < 0 ? [] : coreRecords(context, order, starts)
 }
 
 function coreRecords(
@@ -121,9 +122,19 @@ function layOut(context: FlattenContext, program: ProgramSpec): Layout {
       `has ${layout.length} instruction slots with all that it calls, ${MAX_SLOTS} are allowed`,
     )
   }
-  context.budget.slots -= layout.length
+  context.budget.slots -= layout.length + recordCount(context, layout.order)
   if (context.budget.slots < 0) throw new BpfError('limit', 'the programs of this object are too large together')
   return layout
+}
+
+/** Line and CO-RE records are copied as well, and a hostile object can have many more of them than instructions. */
+function recordCount(context: FlattenContext, order: readonly number[]): number {
+  let count = 0
+  for (const index of order) {
+    count += context.spec.functions[index]?.lines.length ?? 0
+    count += context.functions.outcomesOf(index).length
+  }
+  return count
 }
 
 function reach(context: FlattenContext, program: ProgramSpec, check: (index: number) => void): Layout {

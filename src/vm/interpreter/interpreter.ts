@@ -1,7 +1,7 @@
 import { FRAME_SIZE, REGS_ADDRESS, STACK_TOP_ADDRESS } from '../engine.ts'
 import type { CompiledCode, Engine, Machine, VmCode } from '../engine.ts'
 import { Trap, trapError } from '../trap.ts'
-import { execute, type State } from './execute.ts'
+import { currentView, execute, outOfStack, type State } from './execute.ts'
 import { REGISTERS, predecode, type Decoded } from './predecode.ts'
 
 /**
@@ -20,7 +20,7 @@ class Interpreted implements CompiledCode {
   readonly #machine: Machine
   readonly #program: Decoded
   /** Shared by a run and its callbacks, so that the fuel is. */
-  readonly #state: State = { pc: 0, fuel: 0, stackLimit: 0 }
+  readonly #state: State
   /** Runs and callbacks of this program that are under way: tail calls to itself and callbacks nest. */
   #depth = 0
 
@@ -28,17 +28,20 @@ class Interpreted implements CompiledCode {
     this.#code = code
     this.#machine = machine
     this.#program = program
+    this.#state = { pc: 0, fuel: 0, stackLimit: 0, view: new DataView(machine.memory.buffer) }
   }
 
   run(ctx: number): void {
     const state = this.#state
-    const before = { ...state }
+    const { pc, fuel, stackLimit } = state
     state.fuel = this.#machine.fuel
     state.stackLimit = this.#machine.stackLimit()
     try {
       this.#enter(this.#code.functions[0]?.start ?? 0, ctx)
     } finally {
-      Object.assign(state, before)
+      state.pc = pc
+      state.fuel = fuel
+      state.stackLimit = stackLimit
     }
   }
 
@@ -55,33 +58,38 @@ class Interpreted implements CompiledCode {
     const machine = this.#machine
     const state = this.#state
     const { low, high } = this.#program
-    const view = new DataView(machine.memory.buffer)
+    const view = currentView(state, machine)
     const top = view.getUint32(STACK_TOP_ADDRESS, true)
-    const saved = this.#depth > 0 ? [...low.subarray(0, REGISTERS), ...high.subarray(0, REGISTERS)] : null
+    // The registers of the run that this one interrupts.
+    const saved = this.#depth > 0 ? low.slice(0, REGISTERS) : null
+    const savedHigh = saved === null ? null : high.slice(0, REGISTERS)
     state.pc = start
     this.#depth++
     try {
-      if (top - FRAME_SIZE < state.stackLimit) throw new Trap('stack', 'calls are nested too deep')
-      for (let r = 0; r < 6; r++) {
-        low[r] = ctx === null ? view.getInt32(REGS_ADDRESS + r * 8, true) : 0
-        high[r] = ctx === null ? view.getInt32(REGS_ADDRESS + r * 8 + 4, true) : 0
+      if (top - FRAME_SIZE < state.stackLimit) throw outOfStack()
+      low.fill(0, 0, REGISTERS)
+      high.fill(0, 0, REGISTERS)
+      if (ctx === null) {
+        for (let r = 1; r < 6; r++) {
+          low[r] = view.getInt32(REGS_ADDRESS + r * 8, true)
+          high[r] = view.getInt32(REGS_ADDRESS + r * 8 + 4, true)
+        }
+      } else {
+        low[1] = ctx
       }
-      if (ctx !== null) low[1] = ctx
-      for (let r = 6; r < 10; r++) low[r] = high[r] = 0
       low[10] = top
-      high[10] = 0
       execute(this.#program, machine, state, this.#code.faultReadsZero)
-      const after = new DataView(machine.memory.buffer)
+      const after = currentView(state, machine)
       after.setInt32(REGS_ADDRESS, low[0] as number, true)
       after.setInt32(REGS_ADDRESS + 4, high[0] as number, true)
     } catch (error) {
       throw trapError(this.#code, state.pc, error)
     } finally {
       this.#depth--
-      new DataView(machine.memory.buffer).setUint32(STACK_TOP_ADDRESS, top, true)
-      if (saved !== null) {
-        low.set(saved.slice(0, REGISTERS))
-        high.set(saved.slice(REGISTERS))
+      currentView(state, machine).setUint32(STACK_TOP_ADDRESS, top, true)
+      if (saved !== null && savedHigh !== null) {
+        low.set(saved)
+        high.set(savedHigh)
       }
     }
   }

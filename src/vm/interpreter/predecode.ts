@@ -1,5 +1,14 @@
 import { BpfError } from '../../bytes/index.ts'
-import { decode, slotsAt, type AluOp, type AtomicOp, type BranchOp, type Operation } from '../../isa/index.ts'
+import {
+  buildCfg,
+  decode,
+  slotsAt,
+  type AluOp,
+  type AtomicOp,
+  type Block,
+  type BranchOp,
+  type Operation,
+} from '../../isa/index.ts'
 import { HelperId, helperName } from '../../uapi/index.ts'
 import type { Machine, VmCode } from '../engine.ts'
 
@@ -81,6 +90,16 @@ export function predecode(code: VmCode, machine: Machine): Decoded {
   const constants = new Constants()
   const starts = new Map(code.functions.map((f, index) => [f.start, index]))
 
+  // Jumps stay inside of their function, and its end is not run over.
+  const reachable = new Uint8Array(n)
+  code.functions.forEach(({ start }, index) => {
+    const cfg = buildCfg(insns, start, code.functions[index + 1]?.start ?? n)
+    for (const block of cfg.reversePostorder) {
+      const { start: from, end } = cfg.blocks[block] as Block
+      reachable.fill(1, from, end)
+    }
+  })
+
   const put = (at: number, number: number, to: number, from: number, argument: number): void => {
     op[at] = number
     dst[at] = to
@@ -91,13 +110,11 @@ export function predecode(code: VmCode, machine: Machine): Decoded {
     throw new BpfError(kind, message, { where: { program: code.name, insn: at } })
   }
   const operand = (o: { src: number | null; imm: number }): number => o.src ?? constants.of(o.imm, o.imm >> 31)
-  const inside = (at: number, target: number): number => {
-    if (target < 0 || target >= n) fail(at, 'malformed', `jump to slot ${target}, the program has ${n}`)
-    return target
-  }
 
   for (let at = 0; at < n; at += slotsAt(insns, at)) {
     const o: Operation = decode(insns, at)
+    if (reachable[at] === 1 && writesFramePointer(o))
+      fail(at, 'malformed', 'the instruction writes r10, which is read-only')
     switch (o.kind) {
       case 'alu':
         put(at, (o.wide ? ALU64 : ALU32) + ALU.indexOf(o.op), o.dst, operand(o), 0)
@@ -152,13 +169,13 @@ export function predecode(code: VmCode, machine: Machine): Decoded {
         extra[at] = o.fetch ? 1 : 0
         break
       case 'jump':
-        put(at, JUMP, 0, 0, inside(at, o.target))
+        put(at, JUMP, 0, 0, o.target)
         break
       case 'branch':
-        put(at, (o.wide ? BRANCH64 : BRANCH32) + BRANCH.indexOf(o.op), o.dst, operand(o), inside(at, o.target))
+        put(at, (o.wide ? BRANCH64 : BRANCH32) + BRANCH.indexOf(o.op), o.dst, operand(o), o.target)
         break
       case 'mayGoto':
-        put(at, MAY_GOTO, 0, 0, inside(at, o.target))
+        put(at, MAY_GOTO, 0, 0, o.target)
         break
       case 'exit':
         put(at, EXIT, 0, 0, 0)
@@ -181,7 +198,8 @@ export function predecode(code: VmCode, machine: Machine): Decoded {
             extra[at] = o.imm
             break
           case 'local':
-            put(at, CALL_LOCAL, 0, 0, inside(at, o.target))
+            if (!starts.has(o.target)) fail(at, 'malformed', `no function starts at slot ${o.target}`)
+            put(at, CALL_LOCAL, 0, 0, o.target)
             break
           case 'kfunc':
             put(at, CALL_KFUNC, 0, 0, 0)
@@ -195,6 +213,23 @@ export function predecode(code: VmCode, machine: Machine): Decoded {
     }
   }
   return { op, dst, src, arg, extra, low: constants.low(), high: constants.high() }
+}
+
+const FRAME_POINTER = 10
+
+/** Kinds of operations whose `dst` is written. */
+const WRITE_DST: ReadonlySet<Operation['kind']> = new Set<Operation['kind']>([
+  'alu',
+  'endian',
+  'addrSpaceCast',
+  'loadImm64',
+  'load',
+  'loadAcquire',
+])
+
+function writesFramePointer(o: Operation): boolean {
+  if (o.kind === 'atomic') return o.fetch && o.op !== 'cmpxchg' && o.src === FRAME_POINTER
+  return WRITE_DST.has(o.kind) && 'dst' in o && o.dst === FRAME_POINTER
 }
 
 /** Distinct 64-bit constants, numbered from REGISTERS on. */

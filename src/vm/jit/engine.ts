@@ -15,6 +15,19 @@ import { buildModule, helperImport, type JitExports, type JitImports } from './m
 import { analyse, type ProgramCode } from './program.ts'
 import { makeTrap, placeSlot } from './trap.ts'
 
+/** Largest function body that V8, SpiderMonkey and JavaScriptCore compile, in bytes. */
+const MAX_FUNCTION_BYTES = 7_654_321
+
+/** Whether this host compiles WebAssembly: a content security policy may forbid it, and some modes of Node have none. */
+export function hostCompiles(): boolean {
+  try {
+    const emptyModule = Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0)
+    return new WebAssembly.Module(emptyModule) instanceof WebAssembly.Module
+  } catch {
+    return false
+  }
+}
+
 /** Translates programs to WebAssembly, one module each. */
 export const jit: Engine = {
   name: 'jit',
@@ -29,7 +42,8 @@ export const jit: Engine = {
     try {
       module = new WebAssembly.Module(bytes)
     } catch (cause) {
-      throw new BpfError('unsupported', `the host does not compile the program's WebAssembly (${String(cause)})`, {
+      const problem = bytes.length > MAX_FUNCTION_BYTES ? 'limit' : 'unsupported'
+      throw new BpfError(problem, `the host does not compile the program's WebAssembly (${String(cause)})`, {
         where: { program: code.name },
         cause,
       })

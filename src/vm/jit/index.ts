@@ -1,1 +1,1 @@
-export { jit, translate } from './engine.ts'
+export { hostCompiles, jit, translate } from './engine.ts'

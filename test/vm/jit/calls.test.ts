@@ -174,7 +174,7 @@ describe('callbacks', () => {
   ): { machine: TestMachine; code: CompiledCode } {
     const machine = new TestMachine(fuel)
     let code: CompiledCode | undefined
-    const loop = (count?: bigint, callback?: bigint, ctx?: bigint): bigint => {
+    const loop = (count = 0n, callback = 0n, ctx = 0n): bigint => {
       for (let i = 0n; i < count; i++) {
         machine.setReg(1, i)
         machine.setReg(2, ctx)

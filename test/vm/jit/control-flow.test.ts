@@ -245,20 +245,4 @@ describe('large functions', () => {
     expect(isReducible(ops)).toBe(false)
     expectSame(ops, [0n, 1n])
   })
-
-  test('the time to compile grows with the length', () => {
-    const step = (i: number): Operation[] => {
-      const at = 2 + i * 4
-      return [
-        branch('eq', 6, { imm: i & 1 }, at + 3),
-        alu('add', 0, { imm: 1 }),
-        jump(at + 4),
-        alu('add', 0, { imm: 2 }),
-      ]
-    }
-    const small = Math.min(...[1, 2, 3].map(() => timed(ladder(2500, step)).ms))
-    const large = Math.min(...[1, 2].map(() => timed(ladder(25_000, step)).ms))
-    // Ten times the instructions; leave room for a loaded machine.
-    expect(large).toBeLessThan(40 * Math.max(small, 2))
-  })
 })

@@ -108,6 +108,8 @@ export class SkbContext implements RunContext {
   mac: number
   net: number
   encapsulated = false
+  /** A tunnel key was set for sending. */
+  tunnel = false
 
   constructor(memory: LinearMemory, input: RunInput, type: number) {
     const packet = input.data ?? new Uint8Array(0)
@@ -160,6 +162,14 @@ export class SkbContext implements RunContext {
 
   setField(offset: number, value: number): void {
     this.memory.setU32(CONTEXT_ADDRESS + offset, value >>> 0)
+  }
+
+  /** Protocol by the type field at an address: below 0x600 it is a length, and what follows tells the format. */
+  protocolAt(address: number): number {
+    const type = readBigEndian(this.memory, address, 2)
+    if (type >= ETH_P_802_3_MIN) return type
+    const first = address + 4 <= this.tail ? readBigEndian(this.memory, address + 2, 2) : 0
+    return first === 0xffff ? ETH_P_802_3 : ETH_P_802_2
   }
 
   /** Writes length and pointers to the structure, after the packet has moved. */
@@ -230,9 +240,7 @@ export class SkbContext implements RunContext {
   /** What eth_type_trans() and the test run find out about the packet. */
   #classify(): void {
     const { memory, mac } = this
-    const type = readBigEndian(memory, mac + 12, 2)
-    const first = this.tail - this.net >= 2 ? readBigEndian(memory, this.net, 2) : 0
-    this.protocol = type >= ETH_P_802_3_MIN ? type : first === 0xffff ? ETH_P_802_3 : ETH_P_802_2
+    this.protocol = this.protocolAt(mac + 12)
     const address = memory.read(mac, 6)
     let kind: number = PACKET_HOST
     if (((address[0] as number) & 1) !== 0) {

@@ -100,6 +100,11 @@ export class XdpContext implements RunContext {
     return this.#end - this.#data + this.#fragments
   }
 
+  /** Bytes of packet before the fragments. */
+  get linearLength(): number {
+    return this.#end - this.#data
+  }
+
   loadPacket(_offset: number, _size: number): number | null {
     return null
   }

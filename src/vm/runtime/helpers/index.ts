@@ -4,6 +4,7 @@ import { EVENT_HELPERS } from './events.ts'
 import type { Helper, HelperGroup } from './helper.ts'
 import { MAP_HELPERS } from './maps.ts'
 import { MEMORY_HELPERS } from './memory.ts'
+import { MTU_HELPERS } from './mtu.ts'
 import { PRINT_HELPERS } from './print.ts'
 import { REDIRECT_HELPERS } from './redirect.ts'
 import { SKB_HELPERS } from './skb.ts'
@@ -27,6 +28,7 @@ const GROUPS: readonly HelperGroup[] = [
   VLAN_HELPERS,
   CHECKSUM_HELPERS,
   REDIRECT_HELPERS,
+  MTU_HELPERS,
 ]
 
 /** By id, dense, so that a call is one load. */

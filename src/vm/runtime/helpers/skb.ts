@@ -9,6 +9,8 @@ const RECOMPUTE_CSUM = 1
 const INVALIDATE_HASH = 2
 /** Highest packet type that may be set (PACKET_OTHERHOST). */
 const MAX_PKT_TYPE = 3
+/** IP_TUNNEL_OPTS_MAX. */
+const MAX_TUNNEL_OPTIONS = 255
 /** Bytes that an IPv6 header is longer than an IPv4 one. */
 const HEADER_DIFFERENCE = 20
 
@@ -143,8 +145,16 @@ export const SKB_HELPERS: HelperGroup = {
     rt.memory.fill(rt.pointer(2, size, 'tunnel options'), 0, size)
     return -Errno.ENOENT
   },
-  [HelperId.skb_set_tunnel_key]: (rt) => (rt.flags(4) > 0x1f ? -Errno.EINVAL : 0),
-  [HelperId.skb_set_tunnel_opt]: () => -Errno.EINVAL,
+  [HelperId.skb_set_tunnel_key]: (rt) => {
+    if (rt.flags(4) > 0x1f) return -Errno.EINVAL
+    skbOf(rt).tunnel = true
+    return 0
+  },
+  [HelperId.skb_set_tunnel_opt]: (rt, _skb, _opt, size) => {
+    rt.pointer(2, size, 'tunnel options')
+    if (!skbOf(rt).tunnel || size % 4 !== 0) return -Errno.EINVAL
+    return size > MAX_TUNNEL_OPTIONS ? -Errno.ENOMEM : 0
+  },
   [HelperId.get_socket_cookie]: () => 1,
   [HelperId.get_socket_uid]: () => 0,
   [HelperId.csum_update]: () => -Errno.ENOTSUPP,

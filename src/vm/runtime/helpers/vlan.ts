@@ -19,7 +19,7 @@ function removeTag(skb: SkbContext): number {
   if (skb.data !== skb.mac) return -Errno.EINVAL
   if (skb.length < ETH_HLEN + VLAN_HLEN) return -Errno.ENOMEM
   const tag = readBigEndian(skb.memory, skb.data + ETH_HLEN, 2)
-  const inner = readBigEndian(skb.memory, skb.data + ETH_HLEN + 2, 2)
+  const inner = skb.protocolAt(skb.data + ETH_HLEN + 2)
   const net = skb.net
   skb.remove(ADDRESSES, VLAN_HLEN)
   // The network header stays where it was, unless that is inside of the new link layer header.

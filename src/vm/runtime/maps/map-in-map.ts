@@ -62,7 +62,7 @@ export class ArrayOfMaps extends ArrayMap {
     if (slot === 0) this.fail('update', -Errno.E2BIG)
     const handle = acceptInner(this.host, this.#shape, target)
     if (handle < 0) this.fail('update', handle)
-    this.memory.setU32(slot, handle)
+    this.#put(slot, handle)
   }
 
   protected override userLookup(key: number, value: number): number {
@@ -80,8 +80,20 @@ export class ArrayOfMaps extends ArrayMap {
     const slot = super.lookupAt(key)
     if (slot === 0) return -Errno.E2BIG
     if (this.memory.u32(slot) === 0) return -Errno.ENOENT
-    this.memory.setU32(slot, 0)
+    this.#put(slot, 0)
     return 0
+  }
+
+  protected override release(): void {
+    for (let index = 0; index < this.maxEntries; index++) this.#put(this.base + index * this.stride, 0)
+    super.release()
+  }
+
+  /** Puts a map in a slot, 0 for none. */
+  #put(slot: number, handle: number): void {
+    this.host.mapAt(handle)?.retain()
+    this.host.mapAt(this.memory.u32(slot))?.drop()
+    this.memory.setU32(slot, handle)
   }
 }
 
@@ -116,11 +128,14 @@ export class HashOfMaps extends HashMap {
     const at = this.slotKey(key)
     const handle = acceptInner(this.host, this.#shape, target)
     if (handle < 0) this.fail('update', handle)
+    const old = this.host.mapAt(this.lookupAt(at))
     const value = this.memory.allocate(4)
     this.memory.setU32(value, handle)
     const error = super.updateAt(at, value, 0)
     this.memory.free(value, 4)
     if (error !== 0) this.fail('update', error)
+    this.host.mapAt(handle)?.retain()
+    old?.drop()
   }
 
   protected override userLookup(key: number, value: number): number {
@@ -135,7 +150,17 @@ export class HashOfMaps extends HashMap {
   }
 
   protected override userDelete(key: number): number {
-    return super.deleteAt(key)
+    const inner = this.host.mapAt(this.lookupAt(key))
+    const error = super.deleteAt(key)
+    if (error === 0) inner?.drop()
+    return error
+  }
+
+  protected override release(): void {
+    for (let element = this.table.next(0); element !== 0; element = this.table.next(element)) {
+      this.host.mapAt(this.memory.u32(this.elementValue(element)))?.drop()
+    }
+    super.release()
   }
 
   protected override userLookupAndDelete(_key: number, _value: number): number {

@@ -54,6 +54,7 @@ export abstract class VmMap implements BackendMap {
   readonly #scratchSize: number
   #frozen = false
   #closed = false
+  #users = 0
 
   constructor(host: MapHost, config: MapConfig, perCpu: boolean = false) {
     const { spec } = config
@@ -225,9 +226,25 @@ export abstract class VmMap implements BackendMap {
     })
   }
 
+  /** Another program or map uses this one, which therefore stays when it is closed. */
+  retain(): void {
+    this.#users++
+  }
+
+  /** The opposite of retain(). */
+  drop(): void {
+    this.#users--
+    if (this.#closed && this.#users === 0) this.#free()
+  }
+
+  /** No more access by user space; programs and maps that use it may go on. */
   close(): void {
     if (this.#closed) return
     this.#closed = true
+    if (this.#users === 0) this.#free()
+  }
+
+  #free(): void {
     this.release()
     this.memory.free(this.#scratch, this.#scratchSize)
     this.memory.free(this.handle, DESCRIPTOR_SIZE)

@@ -6,6 +6,10 @@ import { VmMap, onlyFlags, requireAttributes, type MapConfig, type MapHost } fro
 export interface SlotProgram extends BackendProgram {
   /** Runs it on the context of the running program; r0 is in the register area afterwards. */
   enter(ctx: number): void
+  /** A slot holds the program, which therefore stays when it is closed. */
+  retain(): void
+  /** The opposite of retain(). */
+  drop(): void
 }
 
 /** BPF_MAP_TYPE_PROG_ARRAY: targets of tail calls. User space reads program ids. */
@@ -36,6 +40,8 @@ export class ProgArrayMap extends VmMap {
     for (const other of this.#slots.values()) {
       if (other.type !== program.type) this.fail('update', -Errno.EINVAL)
     }
+    program.retain()
+    this.#slots.get(index)?.drop()
     this.#slots.set(index, program)
   }
 
@@ -55,7 +61,11 @@ export class ProgArrayMap extends VmMap {
   protected override userDelete(key: number): number {
     const index = this.memory.u32(key)
     if (index >= this.maxEntries) return -Errno.E2BIG
-    return this.#slots.delete(index) ? 0 : -Errno.ENOENT
+    const program = this.#slots.get(index)
+    if (program === undefined) return -Errno.ENOENT
+    this.#slots.delete(index)
+    program.drop()
+    return 0
   }
 
   protected override userNextKey(key: number, next: number): number {
@@ -65,7 +75,18 @@ export class ProgArrayMap extends VmMap {
     return 0
   }
 
+  /** Without user space's hold on it a prog array is emptied, so that it and its programs do not keep each other. */
+  override close(): void {
+    if (!this.closed) this.#clear()
+    super.close()
+  }
+
   protected override release(): void {
+    this.#clear()
+  }
+
+  #clear(): void {
+    for (const program of this.#slots.values()) program.drop()
     this.#slots.clear()
   }
 }

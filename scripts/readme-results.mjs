@@ -1,0 +1,51 @@
+// The README's table of measured numbers, made from docs/results: `node scripts/readme-results.mjs --write` puts it
+// into README.md, and a test checks that it is current.
+import { readFileSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+
+/** What each oracle and benchmark says, in the README's order. */
+const ROWS = [
+  ['btf-vs-bpftool', 'BTF dumps (raw, JSON, C) byte-identical to bpftool 7.5: selftest objects and vmlinux'],
+  ['btf-check-vs-kernel', 'mutated BTF accepted or refused as the kernel does'],
+  ['core-vs-libbpf-targets', 'CO-RE selftests against their own target BTF, refusals included: as libbpf 1.5'],
+  ['core-vs-libbpf', 'selftest programs relocated to the same instructions as by libbpf 1.5'],
+  ['load-basic-vs-libbpf', 'selftest programs that libbpf loads into the kernel and elfbee loads too'],
+  ['disasm-vs-bpftool', 'disassembly texts equal to llvm-objdump’s, the kernel’s and bpftool’s'],
+  ['decode-vs-kernel', 'instructions valid or refused as by the kernel'],
+  ['vm-vs-kernel', 'fixture programs with the same results in interpreter, JIT and kernel on 1,000 inputs each'],
+  [
+    'bench-open-relocate',
+    'time against libbpf: open vmlinux BTF, open and relocate an object (worse of the two, warm)',
+  ],
+  ['bench-btf-dump', 'time against bpftool: vmlinux BTF as a C header, whole process'],
+  ['bench-jit-smoke', 'time of fixture programs in the vm against the kernel’s JIT'],
+]
+
+/** The table as Markdown; rows without a recorded result are left out. */
+export function resultsTable() {
+  const lines = ['| what | result | recorded in |', '| --- | --- | --- |']
+  for (const [name, what] of ROWS) {
+    let result
+    try {
+      result = JSON.parse(readFileSync(`${root}/docs/results/${name}.json`, 'utf8'))
+    } catch {
+      continue
+    }
+    const number = (value) => value.toLocaleString('en-US')
+    const text =
+      result.ratio === undefined ? `${number(result.equal)} of ${number(result.total)}` : `ratio ${result.ratio}`
+    lines.push(`| ${what} | ${text} | [${name}](docs/results/${name}.json) |`)
+  }
+  return lines.join('\n')
+}
+
+/** README.md with the current table. */
+export function readmeWithResults(readme) {
+  return readme.replace(/(<!-- results -->)[\s\S]*?(<!-- \/results -->)/, `$1\n\n${resultsTable()}\n\n$2`)
+}
+
+if (process.argv.includes('--write')) {
+  writeFileSync(`${root}/README.md`, readmeWithResults(readFileSync(`${root}/README.md`, 'utf8')))
+}
