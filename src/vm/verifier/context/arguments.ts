@@ -1,6 +1,7 @@
 import { BtfKind, type Btf, type BtfParam } from '../../../btf/index.ts'
 import { AttachType, ProgType } from '../../../uapi/index.ts'
 import { deny, unsupported } from '../reject.ts'
+import { tracepointArgument } from '../facts/tracepoints.ts'
 import { Flag, pointerReg, type Reg, unknownReg } from '../state/register.ts'
 import type { Walk } from '../walk.ts'
 
@@ -72,19 +73,20 @@ function argumentPointer(walk: Walk, btf: Btf, target: number, name: string, ind
     return unknownReg()
   }
   if (walk.facts.attachType === AttachType.TRACE_ITER) return iterArgument(walk, id, name, index)
-  if (MAYBE_NULL_ARGUMENTS.has(name)) unsupported(`which arguments of ${name} may be null`)
-  const reg = pointerReg('ptr_', Flag.TRUSTED)
+  const may = tracepointArgument(name.replace(/^btf_trace_/, ''), index)
+  if (may.error) return unknownReg()
+  const reg = pointerReg('ptr_', Flag.TRUSTED | tagFlags(btf, target) | (may.null ? Flag.MAYBE_NULL : 0))
+  if (may.null) reg.id = walk.newId()
   reg.btfId = id
   return reg
 }
 
-/** Tracepoints some of whose arguments may be null; the kernel has them in a table by name. */
-const MAYBE_NULL_ARGUMENTS: ReadonlySet<string> = new Set([
-  'btf_trace_sched_pi_setprio',
-  'btf_trace_tcp_send_reset',
-  'btf_trace_kfree_skb',
-  'btf_trace_inet_sock_set_state',
-])
+/** Address spaces that a pointer's target is tagged with. */
+function tagFlags(btf: Btf, target: number): number {
+  const type = btf.type(target)
+  if (type.kind !== BtfKind.TYPE_TAG) return 0
+  return type.name === 'user' ? Flag.USER : type.name === 'percpu' ? Flag.PERCPU : 0
+}
 
 /** Arguments of iterators that are buffers of the map's size rather than structures: key and value. */
 const BUFFERS: Readonly<Record<string, Readonly<Record<number, number>>>> = {
