@@ -106,10 +106,11 @@ function scalarArithmetic(walk: Walk, op: Alu, dst: Reg, src: Reg): Reg {
   const to = operand.clone()
   to.value = value ?? UNKNOWN
   if (value === null) {
+    // Also after 32-bit operations the kernel knows nothing of the high half here.
     to.precise = false
     to.id = 0
     to.delta = null
-    return op.wide ? to : to.withValue(value === null ? zeroExtend32(UNKNOWN) : value)
+    return to
   }
   link(op, to, dst, src)
   return to

@@ -99,6 +99,12 @@ const refused: Record<string, { text: string; errno: string; message: string; in
     message: 'invalid bpf_context access off=24 size=4',
     insn: 0,
   },
+  'a pointer moved by a quotient of 32 bits, of which the kernel knows nothing at all (found by fuzzing)': {
+    text: 'r1 = *(u32 *)(r1 +12)\nw1 /= 3\nr4 = r10\nr4 += r1\nr0 = 0\nexit',
+    errno: 'EINVAL',
+    message: 'math between fp pointer and register with unbounded min value is not allowed',
+    insn: 3,
+  },
   'a division by a constant zero': { text: 'r0 = 1\nr0 /= 0\nexit', errno: 'EINVAL', message: 'div by zero', insn: 1 },
 }
 
