@@ -1,0 +1,246 @@
+import type { AluOp, Operation } from '../../isa/index.ts'
+import { arithmetic } from './domain/arithmetic.ts'
+import { Bounds, constant, isConst, isZero, type Scalar, sminOf, UNKNOWN, valueOf } from './domain/bounds.ts'
+import { bitLength } from './domain/int64.ts'
+import { signExtend32, signExtend64, zeroExtend32 } from './domain/resize.ts'
+import { markPrecise } from './precision.ts'
+import { deny, invalid } from './reject.ts'
+import { isPacketPointer, type Kind, pointerReg, type Reg, regName, scalarReg, unknownReg } from './state/register.ts'
+import { MAX_OFFSET } from './memory/region.ts'
+import { withScalarId } from './memory/stack.ts'
+import { readReg, writeReg } from './registers.ts'
+import type { Walk } from './walk.ts'
+
+const SIGNS: Readonly<Record<string, string>> = {
+  add: '+=',
+  sub: '-=',
+  mul: '*=',
+  div: '/=',
+  sdiv: 's/=',
+  or: '|=',
+  and: '&=',
+  lsh: '<<=',
+  rsh: '>>=',
+  mod: '%=',
+  smod: 's%=',
+  xor: '^=',
+  arsh: 's>>=',
+}
+
+type Alu = Extract<Operation, { kind: 'alu' }>
+
+/** Arithmetic, moves and negation. */
+export function stepAlu(walk: Walk, op: Alu): void {
+  if (op.op === 'mov' || op.op.startsWith('movsx')) return stepMove(walk, op)
+  if (op.op === 'neg') {
+    const reg = readReg(walk, op.dst)
+    const value = reg.kind === 'scalar' ? arithmetic('neg', op.wide, reg.value, reg.value) : null
+    return writeReg(walk, op.dst, value === null ? unknownReg() : scalarReg(value, reg.precise))
+  }
+  stepArithmetic(walk, op)
+}
+
+function without(reg: Reg): Reg {
+  if (reg.id === 0) return reg
+  const to = reg.clone()
+  to.id = 0
+  to.delta = null
+  return to
+}
+
+function stepMove(walk: Walk, op: Alu): void {
+  if (op.src === null) {
+    return writeReg(walk, op.dst, scalarReg(op.wide ? constant(op.imm) : Bounds.known(0, op.imm)))
+  }
+  const src = readReg(walk, op.src)
+  const size = op.op === 'movsx8' ? 1 : op.op === 'movsx16' ? 2 : op.op === 'movsx32' ? 4 : 0
+  if (src.kind !== 'scalar') {
+    return writeReg(walk, op.dst, op.wide && size === 0 ? src : unknownReg())
+  }
+  const keepsValue =
+    size === 0
+      ? op.wide || bitLength(src.value.umaxH, src.value.umaxL) <= 32
+      : src.value.umaxH === 0 && src.value.umaxL >>> 0 < 2 ** (size * 8 - 1)
+  let from = src
+  if (keepsValue) {
+    from = withScalarId(walk, src)
+    if (from !== src) walk.set(op.src, from)
+  }
+  if (size === 0 && op.wide) return writeReg(walk, op.dst, from)
+  const value =
+    size === 0 ? zeroExtend32(from.value) : op.wide ? signExtend64(from.value, size) : signExtend32(from.value, size)
+  writeReg(walk, op.dst, (keepsValue ? from : without(from)).withValue(value))
+}
+
+function stepArithmetic(walk: Walk, op: Alu): void {
+  const dst = readReg(walk, op.dst)
+  let src: Reg
+  if (op.src === null) {
+    const bits = op.wide ? 64 : 32
+    if (op.imm === 0 && /div|mod/.test(op.op)) invalid('div by zero')
+    if (op.op.endsWith('sh') && (op.imm < 0 || op.imm >= bits)) invalid(`invalid shift ${op.imm}`)
+    src = scalarReg(constant(op.imm))
+  } else src = readReg(walk, op.src)
+  if (op.dst === 10) deny('frame pointer is read only')
+  if (dst.kind === 'arena' || src.kind === 'arena') return walk.set(op.dst, dst.kind === 'arena' ? dst : src)
+  if (dst.kind !== 'scalar') {
+    if (src.kind !== 'scalar') {
+      if (op.op === 'sub') return walk.set(op.dst, unknownReg())
+      return deny(`R${op.dst} pointer ${SIGNS[op.op]} pointer prohibited`)
+    }
+    if (op.src !== null) markPrecise(walk, op.src)
+    return walk.set(op.dst, pointerArithmetic(walk, op, dst, src, true))
+  }
+  if (src.kind !== 'scalar') {
+    markPrecise(walk, op.dst)
+    return walk.set(op.dst, pointerArithmetic(walk, op, src, walk.reg(op.dst), false))
+  }
+  if (dst.precise && op.src !== null) markPrecise(walk, op.src)
+  walk.set(op.dst, scalarArithmetic(walk, op, walk.reg(op.dst), src))
+}
+
+function scalarArithmetic(walk: Walk, op: Alu, dst: Reg, src: Reg): Reg {
+  let operand = dst
+  if ((op.op === 'and' || op.op === 'or') && isConst(src.value)) operand = forkSignMask(walk, op.dst, dst)
+  const value = arithmetic(op.op, op.wide, operand.value, src.value)
+  const to = operand.clone()
+  to.value = value ?? UNKNOWN
+  if (value === null) {
+    // Also after 32-bit operations the kernel knows nothing of the high half here.
+    to.precise = false
+    to.id = 0
+    to.delta = null
+    return to
+  }
+  link(op, to, dst, src)
+  return to
+}
+
+/** After `r += constant` the sum stays linked to its copies, at a distance. */
+function link(op: Alu, to: Reg, dst: Reg, src: Reg): void {
+  const { value } = src
+  const isSmall = isConst(value) && value.vh === 0 && value.vl >= 0
+  const linked = op.op === 'add' && op.wide && dst.id !== 0 && isSmall && dst.delta === null
+  to.id = linked ? dst.id : 0
+  to.delta = linked ? value.vl : null
+}
+
+/** A value that is 0 or -1 (a sign) masked with a constant: both cases are followed on their own. */
+function forkSignMask(walk: Walk, regno: number, dst: Reg): Reg {
+  const { value } = dst
+  const wide = value.sminH === -1 && value.sminL === -1 && value.smaxH === 0 && value.smaxL === 0
+  if (!wide && !(value.s32min === -1 && value.s32max === 0)) return dst
+  const other = walk.push(walk.insn, walk.insn)
+  if (wide) {
+    other.set(regno, dst.withValue(constant(0)))
+    return dst.withValue(constant(-1))
+  }
+  const zero = Bounds.copy(value)
+  zero.setKnown32(0)
+  other.set(regno, dst.withValue(zero))
+  const ones = Bounds.copy(value)
+  ones.setKnown32(-1)
+  return dst.withValue(ones)
+}
+
+const MOVABLE: ReadonlySet<Kind> = new Set<Kind>([
+  'ctx',
+  'map_value',
+  'map_key',
+  'fp',
+  'pkt_meta',
+  'pkt',
+  'tp_buffer',
+  'ptr_',
+  'mem',
+  'buf',
+  'func',
+  'dynptr_ptr',
+])
+
+function checkSane(value: Scalar, off: number, kind: string): void {
+  if (isConst(value)) {
+    const known = valueOf(value)
+    if (known >= MAX_OFFSET || known <= -MAX_OFFSET) {
+      invalid(`math between ${kind} pointer and ${signed(value)} is not allowed`)
+    }
+  }
+  if (off >= MAX_OFFSET || off <= -MAX_OFFSET) invalid(`${kind} pointer offset ${off} is not allowed`)
+  const min = sminOf(value)
+  if (value.sminH === -0x80000000 && value.sminL === 0) {
+    invalid(`math between ${kind} pointer and register with unbounded min value is not allowed`)
+  }
+  if (min >= MAX_OFFSET || min <= -MAX_OFFSET) invalid(`value ${min} makes ${kind} pointer be out of bounds`)
+}
+
+function signed(value: Scalar): string {
+  return ((BigInt(value.vh) << 32n) | BigInt(value.vl >>> 0)).toString()
+}
+
+/** pointer += scalar, scalar += pointer (`inPlace` false) or pointer -= scalar. */
+function pointerArithmetic(walk: Walk, op: Alu, ptr: Reg, by: Reg, inPlace: boolean): Reg {
+  const { value } = by
+  const known = isConst(value)
+  if (!(value as Bounds).consistent()) return unknownReg()
+  if (!op.wide) {
+    if (op.op === 'sub') return unknownReg()
+    deny(`R${op.dst} 32-bit pointer arithmetic prohibited`)
+  }
+  const name = regName(ptr)
+  if (ptr.mayBeNull) deny(`R${op.dst} pointer arithmetic on ${name} prohibited, null-check it first`)
+  const isNothing = known && isZero(value) && op.op === 'add'
+  if (
+    !MOVABLE.has(ptr.kind) &&
+    !(ptr.kind === 'flow_keys' && known) &&
+    !(isNothing && (ptr.kind === 'map_ptr' || ptr.kind === 'flow_keys'))
+  ) {
+    deny(`R${op.dst} pointer arithmetic on ${name} prohibited`)
+  }
+  checkSane(value, by.kind === 'scalar' ? 0 : by.off, name)
+  checkSane(ptr.value, ptr.off, name)
+  const to = ptr.clone()
+  // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
+  switch (op.op) {
+    case 'add':
+    case 'sub':
+      movePointer(walk, op, to, ptr, value, known, inPlace)
+      break
+    case 'and':
+    case 'or':
+    case 'xor':
+      deny(`R${op.dst} bitwise operator ${SIGNS[op.op]} on pointer prohibited`)
+    default:
+      deny(`R${op.dst} pointer arithmetic with ${SIGNS[op.op]} operator prohibited`)
+  }
+  checkSane(to.value, to.off, name)
+  return to
+}
+
+function movePointer(walk: Walk, op: Alu, to: Reg, ptr: Reg, value: Scalar, known: boolean, inPlace: boolean): void {
+  const isSub: boolean = op.op === 'sub'
+  if (isSub && !inPlace) deny(`R${op.dst} tried to subtract pointer from scalar`)
+  if (isSub && ptr.kind === 'fp') deny(`R${op.dst} subtraction from stack pointer prohibited`)
+  if (known) {
+    const moved = isSub ? ptr.off - valueOf(value) : ptr.off + valueOf(value)
+    if (moved === (moved | 0)) {
+      to.off = moved
+      return
+    }
+  }
+  const operation: AluOp = isSub ? 'sub' : 'add'
+  to.value = arithmetic(operation, true, ptr.value, value) as Scalar
+  if (!isPacketPointer(ptr.kind)) return
+  to.id = walk.newId()
+  if (!isSub || sminOf(value) < 0) to.range = 0
+}
+
+/** Conversion between arena address spaces. */
+export function stepAddrSpaceCast(walk: Walk, op: Extract<Operation, { kind: 'addrSpaceCast' }>): void {
+  readReg(walk, op.src)
+  if (
+    ![...walk.facts.immediates.values()].some((t) => (t.kind === 'map' || t.kind === 'mapValue') && t.map.type === 33)
+  ) {
+    invalid('addr_space_cast insn can only be used in a program that has an associated arena')
+  }
+  writeReg(walk, op.dst, op.to === 0 && op.from === 1 ? pointerReg('arena') : unknownReg())
+}

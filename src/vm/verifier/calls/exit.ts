@@ -1,0 +1,108 @@
+import { BtfKind } from '../../../btf/index.ts'
+import { type Scalar, sminOf, smaxOf } from '../domain/bounds.ts'
+import { markPrecise } from '../precision.ts'
+import { readReg } from '../registers.ts'
+import { deny, invalid } from '../reject.ts'
+import { isSyncCallbackCall } from './kinds.ts'
+import { regName } from '../state/register.ts'
+import type { Frame } from '../state/state.ts'
+import { signedText } from '../text.ts'
+import type { Walk } from '../walk.ts'
+import { previousEntry, widen } from '../widen.ts'
+import { checkNoResources } from './resources.ts'
+import { returnRange } from './return-range.ts'
+
+/** End of a function: back to the caller, or the end of this path. */
+export function stepExit(walk: Walk): 'next' | 'exit' {
+  const { state } = walk
+  const inMain = state.frames.length === 1
+  if (inMain) checkNoResources(walk, 'BPF_EXIT instruction in main prog')
+  if (!inMain) {
+    returnToCaller(walk)
+    return 'next'
+  }
+  checkReturn(walk)
+  return 'exit'
+}
+
+/** "At program exit the register R0 has smin=.. smax=.. should have been in [0, 1]". */
+function outOfRange(context: string, regno: number, value: Scalar, range: readonly [number, number]): never {
+  const min = sminOf(value)
+  const max = smaxOf(value)
+  let text = `${context} the register R${regno} has`
+  const unknown = value.sminH === -0x80000000 && value.sminL === 0
+  const unbounded = value.smaxH === 0x7fffffff && value.smaxL === -1
+  if (!unknown) text += ` smin=${Number.isSafeInteger(min) ? min : signedText(BigInt(min))}`
+  if (!unbounded) text += ` smax=${Number.isSafeInteger(max) ? max : signedText(BigInt(max))}`
+  if (unknown && unbounded) text += ' unknown scalar value'
+  return invalid(`${text} should have been in [${range[0]}, ${range[1]}]`)
+}
+
+function inRange(value: Scalar, range: readonly [number, number], is32: boolean): boolean {
+  if (is32) return range[0] <= value.s32min && value.s32max <= range[1]
+  return range[0] <= sminOf(value) && smaxOf(value) <= range[1]
+}
+
+function checkReturn(walk: Walk): void {
+  const { facts, state } = walk
+  const { frame } = state
+  const sub = facts.subprograms[frame.subprog]
+  const isSub = frame.subprog !== 0
+  if (isSub && sub !== undefined && sub.btfId !== 0 && isVoid(walk, sub.btfId)) return
+  const reg = readReg(walk, 0)
+  if (frame.inAsync) {
+    if (reg.kind !== 'scalar') invalid(`In async callback the register R0 is not a known value (${regName(reg)})`)
+    markPrecise(walk, 0)
+    if (!inRange(reg.value, [0, 0], false)) outOfRange('At async callback return', 0, reg.value, [0, 0])
+    return
+  }
+  if (isSub && !frame.inException) {
+    if (reg.kind !== 'scalar') invalid(`At subprogram exit the register R0 is not a scalar value (${regName(reg)})`)
+    return
+  }
+  checkReturnValue(walk, 0)
+}
+
+/** The value with which the program ends, in r0 or as the argument of bpf_throw. */
+export function checkReturnValue(walk: Walk, regno: number): void {
+  const reg = readReg(walk, regno)
+  const range = returnRange(walk.facts)
+  if (range === null) return
+  if (reg.kind !== 'scalar') invalid(`At program exit the register R${regno} is not a known value (${regName(reg)})`)
+  markPrecise(walk, regno)
+  if (!inRange(reg.value, range, false)) outOfRange('At program exit', regno, reg.value, range)
+}
+
+function isVoid(walk: Walk, btfId: number): boolean {
+  const { btf } = walk.facts
+  if (btf === null) return false
+  const func = btf.type(btfId)
+  if (func.kind !== BtfKind.FUNC) return false
+  const proto = btf.type(func.type)
+  return proto.kind === BtfKind.FUNC_PROTO && btf.skipModifiersAndTypedefs(proto.returnType) === 0
+}
+
+function returnToCaller(walk: Walk): void {
+  const { state } = walk
+  const callee = state.frame
+  const reg = callee.regs[0] as Frame['regs'][number]
+  if (reg.kind === 'fp') invalid('cannot return stack pointer to the caller')
+  const caller = state.frames[state.frames.length - 2] as Frame
+  if (callee.inCallback) {
+    if (reg.kind !== 'scalar') deny('R0 not a scalar value')
+    markPrecise(walk, 0)
+    const value = (callee.regs[0] as typeof reg).value
+    if (callee.callbackRange !== null && !inRange(value, callee.callbackRange, true)) {
+      outOfRange('At callback return', 0, value, callee.callbackRange)
+    }
+  } else caller.regs[0] = reg
+  const site = callee.callsite
+  const isLoop = isSyncCallbackCall(walk.facts, site)
+  walk.prevInsn = walk.insn
+  state.frames.pop()
+  if (isLoop && callee.inCallback) {
+    const old = previousEntry(state, site)
+    if (old !== null) widen(old, state, walk.lastId)
+  }
+  walk.insn = isLoop && callee.inCallback ? site : site + 1
+}

@@ -1,0 +1,97 @@
+import { deny } from '../reject.ts'
+import { isConst, isZero } from '../domain/bounds.ts'
+import { type Kind, pointerReg, type Reg, regName, unknownReg } from '../state/register.ts'
+import { tnumText } from '../text.ts'
+import type { ProgramFacts, Walk } from '../walk.ts'
+import { accessArguments, hasArguments } from './arguments.ts'
+import { type ContextField, fits } from './field.ts'
+import { CONTEXT_FIELDS, SOCKET_FIELDS } from './tables.ts'
+import { unsupported } from '../reject.ts'
+
+/** The pointer must be as it was given: no offset at all. */
+export function checkUnmodified(reg: Reg, regno: number, fixedAllowed: boolean = false): void {
+  const name = regName(reg)
+  if (reg.off < 0) deny(`negative offset ${name} ptr R${regno} off=${reg.off} disallowed`)
+  if (!fixedAllowed && reg.off !== 0) deny(`dereference of modified ${name} ptr R${regno} off=${reg.off} disallowed`)
+  if (!isConst(reg.value) || !isZero(reg.value))
+    deny(`variable ${name} access var_off=${tnumText(reg.value)} disallowed`)
+}
+
+function find(
+  fields: readonly ContextField[],
+  off: number,
+  size: number,
+  write: boolean,
+  attachType: number,
+): ContextField | null {
+  if (off < 0 || off % size !== 0) return null
+  const field = fields.find((f) => off >= f.at && off < f.end)
+  if (field === undefined) return null
+  if (field.attach !== undefined && !field.attach.includes(attachType)) return null
+  const sizes = write ? field.write : field.read
+  if (sizes === null) return null
+  if (write && field.writeAttach !== undefined && !field.writeAttach.includes(attachType)) return null
+  if (field.wide === true && size > 4 && off + size <= field.end) return field
+  if (field.wide === true && field.end - field.at === 2 && size === 4) return field
+  if (!fits(sizes, size)) return null
+  if (sizes === 'any' && off + size > field.end) return null
+  return field
+}
+
+/** `ptr(reg)` of a field: what the load gives. */
+function give(walk: Walk, field: ContextField): Reg {
+  if (field.gives === undefined) return unknownReg()
+  const reg = pointerReg(field.gives, field.flags ?? 0)
+  if (reg.mayBeNull) reg.id = walk.newId()
+  if (field.struct !== undefined) {
+    const id = walk.facts.kernelBtf?.findByName(field.struct)
+    if (id === undefined) unsupported(`struct ${field.struct} without kernel BTF`)
+    reg.btfId = id
+  }
+  return reg
+}
+
+/** A load (what it gives) or store of the program's context. */
+export function accessContext(
+  walk: Walk,
+  reg: Reg,
+  regno: number,
+  off: number,
+  size: number,
+  write: boolean,
+  signed: boolean,
+): Reg {
+  checkUnmodified(reg, regno)
+  const { facts } = walk
+  if (hasArguments(facts.type)) return accessArguments(walk, off, size, write)
+  const fields = CONTEXT_FIELDS[facts.type]
+  if (fields === undefined) unsupported(`the context of program type ${facts.type}`)
+  const field = find(fields, off, size, write, facts.attachType)
+  if (field === null || (signed && isPacketKind(field.gives))) {
+    deny(`invalid bpf_context access off=${off} size=${size}`)
+  }
+  return give(walk, field)
+}
+
+function isPacketKind(kind: Kind | undefined): boolean {
+  return kind === 'pkt' || kind === 'pkt_end' || kind === 'pkt_meta'
+}
+
+/** A load of a socket's field. */
+export function accessSocket(reg: Reg, regno: number, off: number, size: number): Reg {
+  const { value } = reg
+  if (!isConst(value) || !isZero(value)) {
+    deny(`R${regno} invalid variable socket access off=${off}`)
+  }
+  const fields = SOCKET_FIELDS[reg.kind] as readonly ContextField[]
+  const field = find(fields, off, size, false, 0)
+  if (field === null) deny(`R${regno} invalid ${reg.kind} access off=${off} size=${size}`)
+  return unknownReg()
+}
+
+/** Program types whose packet a store may change. */
+export function mayWritePacket(facts: ProgramFacts): boolean {
+  return WRITES_PACKET.has(facts.type)
+}
+
+const WRITES_PACKET: ReadonlySet<number> = new Set([3, 4, 6, 12, 14, 16, 25])

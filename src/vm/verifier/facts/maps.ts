@@ -1,0 +1,44 @@
+import type { Btf } from '../../../btf/index.ts'
+import type { MapSpec } from '../../../loader/index.ts'
+import { MapType } from '../../../uapi/index.ts'
+import { findFields, type SpecialField } from './fields.ts'
+
+/** What the verifier needs to know of a map. */
+export interface MapFacts {
+  readonly name: string
+  readonly type: number
+  readonly keySize: number
+  readonly valueSize: number
+  readonly maxEntries: number
+  readonly flags: number
+  readonly inner: MapFacts | null
+  readonly btf: Btf | null
+  readonly keyTypeId: number
+  readonly valueTypeId: number
+  /** Fields of the value that only certain calls may touch (locks, timers, kernel pointers), in order of offset. */
+  readonly fields: readonly SpecialField[]
+  /** Contents that never change after load (.rodata), whose loads are constants. */
+  readonly constant: Uint8Array | null
+}
+
+/** Facts of a map as its description is now; `cache` lives as long as one verification, since descriptions may change. */
+export function mapFacts(spec: MapSpec, btf: Btf | null, cache: Map<MapSpec, MapFacts>): MapFacts {
+  const known = cache.get(spec)
+  if (known !== undefined) return known
+  const made: MapFacts = {
+    name: spec.name,
+    type: spec.type,
+    keySize: spec.type === MapType.RINGBUF || spec.type === MapType.ARENA ? 0 : spec.keySize,
+    valueSize: spec.valueSize,
+    maxEntries: spec.maxEntries,
+    flags: spec.flags,
+    inner: spec.inner === null ? null : mapFacts(spec.inner, btf, cache),
+    btf,
+    keyTypeId: spec.keyTypeId,
+    valueTypeId: spec.valueTypeId,
+    fields: btf === null || spec.valueTypeId === 0 ? [] : findFields(btf, spec.valueTypeId),
+    constant: spec.frozen && (spec.flags & 128) !== 0 && spec.type === MapType.ARRAY ? spec.contents : null,
+  }
+  cache.set(spec, made)
+  return made
+}

@@ -1,0 +1,2 @@
+export { verify, type VerifyOptions, type VerifyResult, type VerifyStats } from './verify.ts'
+export { type RejectErrno } from './reject.ts'

@@ -1,0 +1,224 @@
+import { BtfKind, type Btf, type BtfComposite } from '../../../btf/index.ts'
+import { isConst, isZero } from '../domain/bounds.ts'
+import { deny, invalid } from '../reject.ts'
+import { Flag, pointerReg, type Reg, unknownReg } from '../state/register.ts'
+import { tnumText } from '../text.ts'
+import type { Walk } from '../walk.ts'
+
+/** What a load from a structure finds. */
+interface Found {
+  readonly kind: 'scalar' | 'pointer' | 'struct'
+  readonly typeId: number
+  readonly flags: number
+  readonly field: string
+}
+
+const MAX_DEPTH = 32
+
+/** Follows an access of `size` bytes at `off` through a structure's members down to a scalar or a pointer. */
+export function walkStruct(btf: Btf, typeId: number, off: number, size: number, depth: number = 0): Found {
+  const type = btf.type(btf.skipModifiersAndTypedefs(typeId))
+  if (depth > MAX_DEPTH || (type.kind !== BtfKind.STRUCT && type.kind !== BtfKind.UNION)) {
+    return invalid(`Type '${type.name}' is not a struct`)
+  }
+  const composite: BtfComposite = type
+  if (off + size > composite.size) {
+    const inner = flexibleArray(btf, composite, off, size, depth)
+    if (inner !== null) return inner
+    deny(`access beyond struct ${type.name} at off ${off} size ${size}`)
+  }
+  for (const member of composite.members) {
+    const at = member.bitOffset >> 3
+    if (member.bitSize !== 0) {
+      const end = (member.bitOffset + member.bitSize + 7) >> 3
+      if (off + size <= at || off >= end) continue
+      return { kind: 'scalar', typeId: 0, flags: 0, field: member.name }
+    }
+    const id = btf.skipModifiersAndTypedefs(member.type)
+    const end = at + sizeOf(btf, id)
+    if (off >= end) continue
+    if (off + size <= at) break
+    const target = btf.type(id)
+    if (target.kind === BtfKind.PTR) {
+      if (off !== at || size !== 8) {
+        if (off < at || off + size > end)
+          deny(
+            `cannot access ptr member ${member.name} with moff ${at} in struct ${type.name} with off ${off} size ${size}`,
+          )
+        if (size !== 8)
+          deny(
+            `cannot access ptr member ${member.name} with moff ${at} in struct ${type.name} with off ${off} size ${size}`,
+          )
+      }
+      return pointer(btf, target.type, member.name)
+    }
+    if (off < at || off + size > end) {
+      deny(
+        `access beyond the end of member ${member.name} (mend:${end}) in struct ${type.name} with off ${off} size ${size}`,
+      )
+    }
+    return inMember(btf, id, off - at, size, member.name, depth, isAmbiguous(composite))
+  }
+  return deny(`struct ${type.name} doesn't have field at offset ${off}`)
+}
+
+function sizeOf(btf: Btf, id: number): number {
+  const kind = btf.kind(id)
+  return kind === BtfKind.FWD || kind === BtfKind.FUNC_PROTO || kind === BtfKind.VOID ? 0 : btf.sizeOf(id)
+}
+
+/** What is read through a union cannot be trusted; unions of one member are not meant as such. */
+function isAmbiguous(type: BtfComposite): boolean {
+  return type.kind === BtfKind.UNION && type.members.length !== 1
+}
+
+/** An access behind a structure whose last member is an array of unknown length. */
+function flexibleArray(btf: Btf, type: BtfComposite, off: number, size: number, depth: number): Found | null {
+  const last = type.members[type.members.length - 1]
+  if (last === undefined) return null
+  const array = btf.type(btf.skipModifiersAndTypedefs(last.type))
+  if (array.kind !== BtfKind.ARRAY || array.length !== 0 || off < last.bitOffset >> 3) return null
+  const element = btf.skipModifiersAndTypedefs(array.elementType)
+  const kind = btf.kind(element)
+  if (kind === BtfKind.INT || kind === BtfKind.ENUM) return { kind: 'scalar', typeId: 0, flags: 0, field: last.name }
+  if (kind === BtfKind.STRUCT) {
+    const at = (off - (last.bitOffset >> 3)) % btf.sizeOf(element)
+    return walkStruct(btf, element, at, size, depth + 1)
+  }
+  return null
+}
+
+function inMember(
+  btf: Btf,
+  id: number,
+  off: number,
+  size: number,
+  field: string,
+  depth: number,
+  inUnion: boolean,
+): Found {
+  const type = btf.type(id)
+  // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
+  switch (type.kind) {
+    case BtfKind.STRUCT:
+    case BtfKind.UNION: {
+      const found = walkStruct(btf, id, off, size, depth + 1)
+      return inUnion || isAmbiguous(type) ? { ...found, flags: found.flags | Flag.UNTRUSTED } : found
+    }
+    case BtfKind.ARRAY: {
+      const element = btf.skipModifiersAndTypedefs(type.elementType)
+      const each = sizeOf(btf, element)
+      if (each === 0) return { kind: 'scalar', typeId: 0, flags: 0, field }
+      const inner = off % each
+      const target = btf.type(element)
+      if (target.kind === BtfKind.PTR) {
+        if (inner !== 0 || size !== 8) return { kind: 'scalar', typeId: 0, flags: 0, field }
+        return pointer(btf, target.type, field)
+      }
+      if (target.kind === BtfKind.STRUCT || target.kind === BtfKind.UNION || target.kind === BtfKind.ARRAY) {
+        return inMember(btf, element, inner, size, field, depth + 1, inUnion)
+      }
+      return { kind: 'scalar', typeId: 0, flags: 0, field }
+    }
+    default:
+      return { kind: 'scalar', typeId: 0, flags: 0, field }
+  }
+}
+
+function pointer(btf: Btf, target: number, field: string): Found {
+  let flags = 0
+  let id = target
+  for (;;) {
+    const type = btf.type(id)
+    if (type.kind === BtfKind.TYPE_TAG) {
+      if (type.name === 'user') flags |= Flag.USER
+      else if (type.name === 'percpu') flags |= Flag.PERCPU
+      else if (type.name === 'rcu') flags |= Flag.RCU
+      id = type.type
+    } else if (
+      type.kind === BtfKind.CONST ||
+      type.kind === BtfKind.VOLATILE ||
+      type.kind === BtfKind.RESTRICT ||
+      type.kind === BtfKind.TYPEDEF
+    ) {
+      id = type.type
+    } else break
+  }
+  const kind = btf.kind(id)
+  if (kind === BtfKind.STRUCT || kind === BtfKind.UNION) return { kind: 'pointer', typeId: id, flags, field }
+  return { kind: 'scalar', typeId: 0, flags: 0, field }
+}
+
+/** Members that stay trusted when they are read through a trusted pointer, and those that are RCU-protected. */
+const RCU_FIELDS: Readonly<Record<string, readonly string[]>> = {
+  task_struct: ['cpus_ptr', 'css_set', 'cgroups', 'real_parent', 'group_leader'],
+  cgroup: ['kn'],
+  css_set: ['dfl_cgrp'],
+  cgroup_subsys_state: ['cgroup'],
+}
+const RCU_OR_NULL_FIELDS: Readonly<Record<string, readonly string[]>> = {
+  mm_struct: ['exe_file'],
+  sk_buff: ['sk'],
+  request_sock: ['sk'],
+}
+const TRUSTED_FIELDS: Readonly<Record<string, readonly string[]>> = {
+  bpf_iter_meta: ['seq'],
+  bpf_iter__task: ['meta', 'task'],
+  linux_binprm: ['file'],
+  file: ['f_inode', 'f_path'],
+  path: ['mnt', 'dentry'],
+  dentry: ['d_inode'],
+}
+const TRUSTED_OR_NULL_FIELDS: Readonly<Record<string, readonly string[]>> = {
+  socket: ['sk'],
+  dentry: [],
+  vm_area_struct: ['vm_mm', 'vm_file'],
+}
+
+export function inRcuSection(walk: Walk): boolean {
+  return walk.state.rcu > 0 || walk.state.locks > 0 || !walk.state.sleepable
+}
+
+/** A load or store through a pointer with BTF; what a load gives. */
+export function accessBtf(walk: Walk, reg: Reg, regno: number, off: number, size: number, write: boolean): Reg {
+  const { facts } = walk
+  const btf = reg.btf === 'kernel' ? facts.kernelBtf : facts.btf
+  if (btf === null) return invalid('in-kernel BTF is malformed')
+  const name = btf.name(reg.btfId)
+  if (!facts.gpl && reg.btf === 'kernel') {
+    invalid(`Cannot access kernel 'struct ${name}' from non-GPL compatible program`)
+  }
+  if (off < 0) deny(`R${regno} is ptr_${name} invalid negative access: off=${off}`)
+  if (!isConst(reg.value) || !isZero(reg.value)) {
+    deny(`R${regno} is ptr_${name} invalid variable offset: off=${off}, var_off=${tnumText(reg.value)}`)
+  }
+  if (reg.flags & Flag.USER) deny(`R${regno} is ptr_${name} access user memory: off=${off}`)
+  if (reg.flags & Flag.PERCPU) deny(`R${regno} is ptr_${name} access percpu memory: off=${off}`)
+  if (write && (reg.flags & Flag.ALLOC) === 0) deny('only read is supported')
+  const found = walkStruct(btf, reg.btfId, off, size)
+  if (found.kind !== 'pointer') return unknownReg()
+  const to = pointerReg('ptr_', fieldFlags(walk, reg, name, found))
+  to.btf = reg.btf
+  to.btfId = found.typeId
+  if (to.mayBeNull) to.id = walk.newId()
+  return to
+}
+
+function fieldFlags(walk: Walk, reg: Reg, struct: string, found: Found): number {
+  if (reg.flags & Flag.UNTRUSTED) return Flag.UNTRUSTED
+  const isTrusted = (reg.flags & Flag.TRUSTED) !== 0 || reg.refId !== 0
+  if (!isTrusted && (reg.flags & Flag.RCU) === 0) return found.flags & ~(Flag.RCU | Flag.TRUSTED)
+  if (isTrusted && TRUSTED_FIELDS[struct]?.includes(found.field) === true) return found.flags | Flag.TRUSTED
+  if (isTrusted && TRUSTED_OR_NULL_FIELDS[struct]?.includes(found.field) === true) {
+    return found.flags | Flag.TRUSTED | Flag.MAYBE_NULL
+  }
+  if (!inRcuSection(walk) || reg.mayBeNull) return Flag.UNTRUSTED
+  if (RCU_FIELDS[struct]?.includes(found.field) === true) return found.flags | Flag.RCU
+  const orNull = RCU_OR_NULL_FIELDS[struct]?.includes(found.field) === true
+  if ((found.flags & Flag.RCU) !== 0 || orNull) {
+    const flags = found.flags | Flag.RCU | Flag.MAYBE_NULL
+    return orNull ? flags & ~Flag.UNTRUSTED : flags
+  }
+  if (found.flags & (Flag.PERCPU | Flag.USER)) return found.flags
+  return found.flags & ~(Flag.RCU | Flag.TRUSTED)
+}

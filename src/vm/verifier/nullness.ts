@@ -1,0 +1,37 @@
+import { MapType } from '../../uapi/index.ts'
+import { hasField } from './facts/query.ts'
+import { Flag, type Reg, scalarReg } from './state/register.ts'
+import { constant } from './domain/bounds.ts'
+import type { State } from './state/state.ts'
+
+/** The pointer after it was found not to be null. */
+export function becomeNotNull(reg: Reg): Reg {
+  const to = reg.clone()
+  to.flags &= ~Flag.MAYBE_NULL
+  if (reg.kind !== 'map_value' || reg.map === null) return to
+  const { inner, type } = reg.map
+  if (inner !== null) {
+    to.kind = 'map_ptr'
+    to.map = inner
+    to.mapUid = hasField(inner, 'bpf_timer') || hasField(inner, 'bpf_wq') ? reg.id : 0
+  } else if (type === MapType.XSKMAP) to.kind = 'xdp_sock'
+  else if (type === MapType.SOCKMAP || type === MapType.SOCKHASH) to.kind = 'sock'
+  return to
+}
+
+/** All copies of a pointer that may be null, after a comparison with zero. */
+export function markNull(state: State, checked: Reg, isNull: boolean): void {
+  const { id, refId } = checked
+  if (isNull && refId !== 0 && refId === id) {
+    state.refs = state.refs.filter((r) => r.kind !== 'ptr' || r.id !== refId)
+  }
+  state.mapRegs((reg) => {
+    if (!reg.mayBeNull || reg.id !== id || id === 0) return reg
+    if (isNull) return scalarReg(constant(0))
+    const to = becomeNotNull(reg)
+    const map = to.kind === 'map_value' ? to.map : null
+    const keepsId = map !== null && (hasField(map, 'bpf_spin_lock') || hasField(map, 'bpf_res_spin_lock'))
+    if (!keepsId) to.id = 0
+    return to
+  })
+}

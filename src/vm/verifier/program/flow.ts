@@ -1,0 +1,171 @@
+import { LdImm64Pseudo, type Operation } from '../../../isa/index.ts'
+import { invalid } from '../reject.ts'
+import type { Operations } from './layout.ts'
+
+/** What the walk needs to know of each slot beforehand. */
+export interface Flow {
+  /** States are compared and kept here. */
+  readonly prune: Uint8Array
+  /** The way here is recorded for backtracking. */
+  readonly jump: Uint8Array
+  /** A state is kept here whatever the heuristics say. */
+  readonly checkpoint: Uint8Array
+  /** Strongly connected component of more than one slot, 0 for none. */
+  readonly scc: Int32Array
+}
+
+/** Calls that need more than falling through. */
+export interface CallMarks {
+  /** Calls its callback while it runs (bpf_loop). */
+  isSyncCallback(at: number): boolean
+  /** Registers a callback for later (bpf_timer_set_callback). */
+  isAsyncCallback(at: number): boolean
+  /** Next element of an open-coded iterator. */
+  isIterNext(at: number): boolean
+  /** Ends the program: bpf_throw. */
+  isThrow(at: number): boolean
+  /** Last slot of its function. */
+  endsFunction(at: number): boolean
+}
+
+/** Slots that control may reach after slot `at`, without entering callees. */
+export function successors(ops: Operations, at: number, calls: CallMarks): readonly number[] {
+  const op = ops[at] as Operation
+  // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
+  switch (op.kind) {
+    case 'exit':
+      return []
+    case 'jump':
+      return [op.target]
+    case 'branch':
+    case 'mayGoto':
+      return [at + 1, op.target]
+    case 'loadImm64':
+      return [at + 2]
+    case 'call':
+      return op.call === 'kfunc' && calls.isThrow(at) && calls.endsFunction(at) ? [] : [at + 1]
+    default:
+      return [at + 1]
+  }
+}
+
+/** Marks where states are kept, and refuses unreachable code and jumps into the middle of an instruction. */
+export function analyzeFlow(ops: Operations, roots: readonly number[], calls: CallMarks): Flow {
+  const n = ops.length
+  const prune = new Uint8Array(n)
+  const jump = new Uint8Array(n)
+  const checkpoint = new Uint8Array(n)
+  const seen = new Uint8Array(n)
+  const work = [...roots]
+  const mark = (at: number): void => {
+    if (at >= n) return
+    prune[at] = 1
+    jump[at] = 1
+  }
+  while (work.length > 0) {
+    const at = work.pop() as number
+    if (at >= n) invalid(`fell off the end of the program at insn ${at}`)
+    if (seen[at] === 1) continue
+    seen[at] = 1
+    const op = ops[at]
+    if (op === null || op === undefined) return invalid(`jump into the middle of ldimm64 insn ${at}`)
+    // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
+    switch (op.kind) {
+      case 'jump':
+        mark(op.target)
+        break
+      case 'branch':
+        prune[at] = 1
+        mark(op.target)
+        break
+      case 'mayGoto':
+        prune[at] = 1
+        checkpoint[at] = 1
+        mark(op.target)
+        break
+      case 'call':
+        if (op.call === 'local') {
+          prune[at] = 1
+          mark(at + 1)
+          mark(op.target)
+          work.push(op.target)
+        } else if (calls.isSyncCallback(at)) {
+          mark(at)
+          checkpoint[at] = 1
+          mark(at + 1)
+        } else if (calls.isAsyncCallback(at)) {
+          prune[at] = 1
+          mark(at + 1)
+        } else if (calls.isIterNext(at)) {
+          prune[at] = 1
+          checkpoint[at] = 1
+          mark(at + 1)
+        } else {
+          mark(at + 1)
+        }
+        break
+      case 'loadImm64':
+        if (op.pseudo === LdImm64Pseudo.FUNC) work.push(at + 1 + op.low)
+        break
+    }
+    for (const next of successors(ops, at, calls)) work.push(next)
+  }
+  for (let i = 0; i < n; i++) {
+    if (seen[i] === 0 && ops[i] !== null) invalid(`unreachable insn ${i}`)
+  }
+  return { prune, jump, checkpoint, scc: components(ops, roots, calls) }
+}
+
+/** Strongly connected components by Tarjan's algorithm, without recursion. Callees count as successors of calls. */
+function components(ops: Operations, roots: readonly number[], calls: CallMarks): Int32Array {
+  const n = ops.length
+  const index = new Int32Array(n).fill(-1)
+  const low = new Int32Array(n)
+  const onStack = new Uint8Array(n)
+  const scc = new Int32Array(n)
+  const stack: number[] = []
+  let counter = 0
+  let found = 0
+  const edges = (at: number): readonly number[] => {
+    const op = ops[at] as Operation
+    const next = successors(ops, at, calls)
+    return op.kind === 'call' && op.call === 'local' ? [...next, op.target] : next
+  }
+  const starts = [...roots]
+  for (let i = 0; i < n; i++) if (ops[i]?.kind === 'loadImm64') starts.push(i)
+  for (const root of starts) {
+    if (index[root] !== -1) continue
+    const frames: { at: number; next: readonly number[]; i: number }[] = []
+    const enter = (at: number): void => {
+      index[at] = low[at] = counter++
+      stack.push(at)
+      onStack[at] = 1
+      frames.push({ at, next: edges(at), i: 0 })
+    }
+    enter(root)
+    while (frames.length > 0) {
+      const frame = frames[frames.length - 1] as { at: number; next: readonly number[]; i: number }
+      const { at } = frame
+      if (frame.i < frame.next.length) {
+        const to = frame.next[frame.i++] as number
+        if (to >= n) continue
+        if (index[to] === -1) enter(to)
+        else if (onStack[to] === 1) low[at] = Math.min(low[at] as number, index[to] as number)
+        continue
+      }
+      frames.pop()
+      const above = frames[frames.length - 1]
+      if (above !== undefined) low[above.at] = Math.min(low[above.at] as number, low[at] as number)
+      if (low[at] !== index[at]) continue
+      const selfLoop = edges(at).includes(at) || calls.isSyncCallback(at)
+      const id = stack[stack.length - 1] !== at || selfLoop ? ++found : 0
+      for (;;) {
+        const member = stack.pop() as number
+        onStack[member] = 0
+        scc[member] = id
+        if (member === at) break
+      }
+    }
+  }
+  return scc
+}

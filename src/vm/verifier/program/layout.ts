@@ -1,0 +1,88 @@
+import { decode, type InsnBuffer, LdImm64Pseudo, type Operation } from '../../../isa/index.ts'
+import { isBpfError } from '../../../bytes/index.ts'
+import { invalid, Reject } from '../reject.ts'
+
+/** A function of the program as the walk sees it. */
+export interface Subprogram {
+  readonly index: number
+  readonly start: number
+  readonly end: number
+  readonly name: string
+  /** FUNC in the program's BTF, 0 for none. */
+  readonly btfId: number
+  /** Whether it is verified on its own (global linkage), not with each call. */
+  readonly global: boolean
+  /** Used as callback of a helper. */
+  isCallback: boolean
+  isAsyncCallback: boolean
+  isExceptionCallback: boolean
+  hasTailCall: boolean
+  hasLegacyLoad: boolean
+  tailCallReachable: boolean
+  /** Deepest stack access in bytes. */
+  stackDepth: number
+}
+
+/** Slots decoded; null at the second slot of a 64-bit immediate. */
+export type Operations = readonly (Operation | null)[]
+
+/** Decodes all slots; an unknown or malformed instruction refuses the program. */
+export function decodeAll(insns: InsnBuffer): Operations {
+  const ops = Array.from<Operation | null>({ length: insns.length }).fill(null)
+  for (let i = 0; i < insns.length; i++) {
+    const op = decodeOne(insns, i)
+    ops[i] = op
+    if (op.kind === 'loadImm64') i++
+  }
+  return ops
+}
+
+function decodeOne(insns: InsnBuffer, at: number): Operation {
+  try {
+    return decode(insns, at)
+  } catch (error) {
+    if (!isBpfError(error)) throw error
+    const code = insns.code[at] as number
+    if ((code & 7) === 0 && (code & 0x18) === 0x18) invalid('invalid bpf_ld_imm64 insn')
+    if (/opcode/.test(error.message)) throw new Reject('EINVAL', `unknown opcode ${code.toString(16).padStart(2, '0')}`)
+    throw new Reject('EINVAL', error.message)
+  }
+}
+
+/** First slots of all functions, in order. */
+export function functionStarts(insns: InsnBuffer, ops: Operations): number[] {
+  const starts = new Set<number>([0])
+  for (let i = 0; i < insns.length; i++) {
+    const op = ops[i]
+    if (op === null || op === undefined) continue
+    const local = op.kind === 'call' && op.call === 'local'
+    const pointer = op.kind === 'loadImm64' && op.pseudo === LdImm64Pseudo.FUNC
+    if (!local && !pointer) continue
+    const target = i + 1 + (insns.imm[i] as number)
+    if (target < 0 || target >= insns.length) invalid('call to invalid destination')
+    starts.add(target)
+  }
+  if (starts.size > 256) throw new Reject('E2BIG', 'too many subprograms')
+  return [...starts].sort((a, b) => a - b)
+}
+
+/** Jumps stay inside of their function, and every function ends in an exit or a jump. */
+export function checkJumps(ops: Operations, subprograms: readonly Subprogram[]): void {
+  for (const { start, end } of subprograms) {
+    for (let i = start; i < end; i++) {
+      const op = ops[i]
+      if (op === null || op === undefined) continue
+      if (op.kind === 'jump' || op.kind === 'branch' || op.kind === 'mayGoto') {
+        if (op.target < start || op.target >= end) invalid(`jump out of range from insn ${i} to ${op.target}`)
+      }
+    }
+    const last = ops[end - 1]
+    const ends = last !== null && last !== undefined && (last.kind === 'exit' || last.kind === 'jump')
+    if (!ends && !isThrow(last)) invalid('last insn is not an exit or jmp')
+  }
+}
+
+/** bpf_throw never returns; the kernel tells it by its BTF id, which is known only to the caller, so any kfunc passes. */
+function isThrow(op: Operation | null | undefined): boolean {
+  return op?.kind === 'call' && op.call === 'kfunc'
+}

@@ -1,0 +1,289 @@
+import type { Btf } from '../../btf/index.ts'
+import { BtfKind } from '../../btf/index.ts'
+import type { MapSpec, PreparedProgram } from '../../loader/index.ts'
+import { HELPERS, HelperId, ProgType } from '../../uapi/index.ts'
+import { helperOf, isAsyncCallbackCall, isIterNextCall, isSyncCallbackCall, isThrowCall } from './calls/kinds.ts'
+import { CHANGES_PACKET } from './calls/helper.ts'
+import { entryRegisters } from './calls/local.ts'
+import { type MapFacts, mapFacts } from './facts/maps.ts'
+import { checkMapForProgram } from './program/map-rules.ts'
+import { analyzeFlow, type CallMarks } from './program/flow.ts'
+import { checkJumps, decodeAll, functionStarts, type Subprogram } from './program/layout.ts'
+import { liveRegisters } from './program/live.ts'
+import { checkStackDepth } from './program/stack-depth.ts'
+import { Reject, type RejectErrno, unsupported } from './reject.ts'
+import { Frame, State } from './state/state.ts'
+import { pointerReg } from './state/register.ts'
+import { step } from './step.ts'
+import { alreadyVisited } from './visited.ts'
+import { type ImmediateTarget, type ProgramFacts, Walk } from './walk.ts'
+
+/** What the verifier must know besides the program. */
+export interface VerifyOptions {
+  /** Maps of the object by name. */
+  readonly maps: Readonly<Record<string, MapSpec>>
+  /** The object's BTF. */
+  readonly btf: Btf | null
+  /** BTF of the kernel whose verdict is wanted; without it, kernel types and functions are refused as unsupported. */
+  readonly kernelBtf: Btf | null
+  /** Licence text; decides on GPL-only helpers. */
+  readonly license: string
+  /** Helpers (ids) that this kernel's configuration or lockdown does not offer. */
+  readonly missingHelpers?: readonly number[]
+  /** Load flags beyond the program's own (BPF_F_*). */
+  readonly flags?: number
+}
+
+/** Cost of a verification, as the kernel's last log line has it. */
+export interface VerifyStats {
+  readonly insnsProcessed: number
+  readonly totalStates: number
+  readonly peakStates: number
+  readonly maxStatesPerInsn: number
+}
+
+/** Verdict on a program. */
+export interface VerifyResult {
+  readonly ok: boolean
+  /** Why not: the kernel's errno, or `UNSUPPORTED` when this verifier cannot tell. */
+  readonly errno?: RejectErrno
+  /** The kernel's words. */
+  readonly message?: string
+  /** Instruction at which the walk was refused, absent for load-time checks. */
+  readonly insn?: number
+  readonly stats: VerifyStats
+}
+
+const GPL: ReadonlySet<string> = new Set([
+  'GPL',
+  'GPL v2',
+  'GPL and additional rights',
+  'Dual BSD/GPL',
+  'Dual MIT/GPL',
+  'Dual MPL/GPL',
+])
+const SLEEPABLE = 16
+const STRICT_ALIGNMENT = 1
+const TEST_STATE_FREQ = 8
+const TEST_REG_INVARIANTS = 128
+
+const NO_STATS: VerifyStats = { insnsProcessed: 0, totalStates: 0, peakStates: 0, maxStatesPerInsn: 0 }
+
+/** Decides whether Linux 6.18 would load a program, by walking all its paths. Bounded by the kernel's own limits. */
+export function verify(program: PreparedProgram, options: VerifyOptions): VerifyResult {
+  const walks: Walk[] = []
+  try {
+    const facts = collectFacts(program, options)
+    for (const sub of facts.subprograms) {
+      if (sub.index === 0 || sub.global) walkFunction(facts, sub, walks)
+    }
+    checkStackDepth(facts)
+    return { ok: true, stats: statsOf(walks) }
+  } catch (error) {
+    if (!(error instanceof Reject)) throw error
+    const last = walks[walks.length - 1]
+    const stats = statsOf(walks)
+    const at = last === undefined ? {} : { insn: last.insn }
+    return { ok: false, errno: error.errno, message: error.message, ...at, stats }
+  }
+}
+
+function statsOf(walks: readonly Walk[]): VerifyStats {
+  return walks.reduce<VerifyStats>(
+    (sum, w) => ({
+      insnsProcessed: sum.insnsProcessed + w.insnsProcessed,
+      totalStates: sum.totalStates + w.totalStates,
+      peakStates: sum.peakStates + w.peakStates,
+      maxStatesPerInsn: Math.max(sum.maxStatesPerInsn, w.maxStatesPerInsn),
+    }),
+    NO_STATS,
+  )
+}
+
+function collectFacts(program: PreparedProgram, options: VerifyOptions): ProgramFacts {
+  const { spec, insns } = program
+  checkKnown(program, options.btf)
+  if (insns.length === 0) throw new Reject('EINVAL', 'invalid instruction count')
+  const ops = decodeAll(insns)
+  const immediates = new Map<number, ImmediateTarget>()
+  const cache = new Map<MapSpec, MapFacts>()
+  const kfuncs = new Map<number, { name: string; btfId: number }>()
+  for (const ref of program.lateReferences) {
+    switch (ref.kind) {
+      case 'map':
+      case 'mapValue': {
+        const map = options.maps[ref.map]
+        if (map === undefined) throw new Reject('UNSUPPORTED', `the map ${ref.map} is not known`)
+        const facts = mapFacts(map, options.btf, cache)
+        const target: ImmediateTarget =
+          ref.kind === 'map' ? { kind: 'map', map: facts } : { kind: 'mapValue', map: facts, offset: ref.offset }
+        immediates.set(ref.insn, target)
+        break
+      }
+      case 'ksymBtf':
+        immediates.set(ref.insn, { kind: 'ksymBtf', btfId: ref.btfId, name: ref.name })
+        break
+      case 'ksymAddress':
+        immediates.set(ref.insn, { kind: 'ksymAddress', name: ref.name })
+        break
+      case 'kfunc':
+        // The object may call it by another name (bpf_task_acquire___one): the id decides.
+        kfuncs.set(ref.insn, { name: kernelName(options.kernelBtf, ref), btfId: ref.btfId })
+        break
+    }
+  }
+  const subprograms = functionsOf(program, ops, options.btf)
+  checkJumps(ops, subprograms)
+  const partial = { ops, kfuncs }
+  const calls: CallMarks = {
+    isSyncCallback: (at) => isSyncCallbackCall(partial, at),
+    isAsyncCallback: (at) => isAsyncCallbackCall(partial, at),
+    isIterNext: (at) => isIterNextCall(partial, at),
+    isThrow: (at) => isThrowCall(partial, at),
+    endsFunction: (at) => subprograms.some((s) => s.end === at + 1),
+  }
+  const flags = spec.flags | (options.flags ?? 0)
+  const sleepable = (flags & SLEEPABLE) !== 0 || spec.type === ProgType.SYSCALL
+  for (const target of immediates.values()) {
+    if (target.kind === 'map' || target.kind === 'mapValue') checkMapForProgram(target.map, spec.type, sleepable)
+  }
+  const flow = analyzeFlow(ops, [0], calls)
+  const params = (at: number): number => {
+    const id = helperOf(partial, at)
+    return id > 0 ? (HELPERS[id - 1]?.args.length ?? 5) + (VARIADIC.has(id) ? 3 : 0) : 5
+  }
+  return {
+    type: spec.type,
+    attachType: spec.attachType ?? 0,
+    attachTarget: spec.attachTarget,
+    sleepable,
+    gpl: GPL.has(options.license),
+    ops,
+    subprograms,
+    flow,
+    live: liveRegisters(ops, calls, (at) => Math.min(5, params(at))),
+    immediates,
+    kfuncs,
+    btf: options.btf,
+    kernelBtf: options.kernelBtf,
+    strictAlignment: (flags & STRICT_ALIGNMENT) !== 0,
+    testStateFreq: (flags & TEST_STATE_FREQ) !== 0,
+    testRegInvariants: (flags & TEST_REG_INVARIANTS) !== 0,
+    packetChangers: packetChangers(ops, subprograms),
+    missingHelpers: new Set(options.missingHelpers ?? []),
+  }
+}
+
+const VARIADIC: ReadonlySet<number> = new Set([HelperId.trace_printk])
+
+function kernelName(
+  btf: Btf | null,
+  ref: { readonly name: string; readonly btfId: number; readonly module: string | null },
+): string {
+  const known = btf !== null && ref.btfId !== 0 && ref.module === null && ref.btfId < btf.typeCount
+  return known ? btf.name(ref.btfId) : ref.name
+}
+
+/** Program features that change the rules as a whole and are not implemented. */
+function checkKnown(program: PreparedProgram, btf: Btf | null): void {
+  if (program.spec.type === ProgType.STRUCT_OPS) unsupported('struct_ops programs')
+  if (program.spec.type === ProgType.EXT) unsupported('extension programs')
+  if (program.spec.type === ProgType.LSM) unsupported('LSM programs')
+  const main = program.functions[0]?.btfId ?? 0
+  if (btf === null || main === 0) return
+  for (const type of btf.types()) {
+    if (type.kind === BtfKind.DECL_TAG && type.type === main && type.name.startsWith('exception_callback:')) {
+      unsupported('exception callbacks')
+    }
+  }
+}
+
+function functionsOf(program: PreparedProgram, ops: ProgramFacts['ops'], btf: Btf | null): Subprogram[] {
+  const { insns } = program
+  const starts = functionStarts(insns, ops)
+  return starts.map((start, index) => {
+    const known = program.functions.find((f) => f.start === start)
+    const btfId = known?.btfId ?? 0
+    const type = btf === null || btfId === 0 ? null : btf.type(btfId)
+    return {
+      index,
+      start,
+      end: starts[index + 1] ?? insns.length,
+      name: known?.name ?? '',
+      btfId,
+      global: index > 0 && type !== null && type.kind === BtfKind.FUNC && type.linkage === 1,
+      isCallback: false,
+      isAsyncCallback: false,
+      isExceptionCallback: false,
+      hasTailCall: false,
+      hasLegacyLoad: false,
+      tailCallReachable: false,
+      stackDepth: 0,
+    }
+  })
+}
+
+/** Functions from which a helper that moves the packet can be reached. */
+function packetChangers(ops: ProgramFacts['ops'], subs: readonly Subprogram[]): ReadonlySet<number> {
+  const changers = new Set<number>()
+  for (let grown = true; grown;) {
+    grown = false
+    for (const sub of subs) {
+      if (changers.has(sub.index)) continue
+      for (let i = sub.start; i < sub.end; i++) {
+        const op = ops[i]
+        if (op?.kind !== 'call') continue
+        const direct = op.call === 'helper' && CHANGES_PACKET.has(op.imm)
+        const callee = op.call === 'local' ? subs.find((s) => s.start === op.target) : undefined
+        if (!direct && (callee === undefined || !changers.has(callee.index))) continue
+        changers.add(sub.index)
+        grown = true
+        break
+      }
+    }
+  }
+  return changers
+}
+
+function walkFunction(facts: ProgramFacts, sub: Subprogram, walks: Walk[]): void {
+  const state = new State()
+  state.sleepable = facts.sleepable
+  const frame = new Frame(-1, 0, sub.index)
+  state.frames.push(frame)
+  const walk = new Walk(facts, state)
+  walks.push(walk)
+  walk.insn = sub.start
+  frame.regs[10] = pointerReg('fp')
+  if (sub.index === 0) frame.regs[1] = pointerReg('ctx')
+  else entryRegisters(walk, sub)
+  state.firstInsn = sub.start
+  run(walk)
+}
+
+/** The main loop: one instruction after the other, path after path. */
+function run(walk: Walk): void {
+  const { flow } = walk.facts
+  for (;;) {
+    walk.begin()
+    walk.state.lastInsn = walk.prevInsn
+    walk.state.insn = walk.insn
+    let ended = false
+    if (flow.prune[walk.insn] === 1 && alreadyVisited(walk)) ended = true
+    else {
+      if (flow.jump[walk.insn] === 1) walk.record()
+      const at = walk.insn
+      ended = step(walk) === 'exit'
+      walk.prevInsn = at
+    }
+    if (!ended) continue
+    finish(walk.state)
+    if (!walk.pop()) return
+  }
+}
+
+/** A path has ended: checkpoints all of whose paths have ended are complete. */
+function finish(from: State): void {
+  for (let state: State | null = from; state !== null; state = state.parent) {
+    if (--state.branches > 0) return
+  }
+}

@@ -1,0 +1,156 @@
+import { describe, expect, test } from 'vitest'
+import { assemble } from '../../../src/isa/index.ts'
+import type { MapSpec, PreparedProgram } from '../../../src/loader/index.ts'
+import { MapType, ProgType } from '../../../src/uapi/index.ts'
+import { verify, type VerifyResult } from '../../../src/vm/verifier/index.ts'
+
+const MAP: MapSpec = {
+  name: 'values',
+  type: MapType.HASH,
+  keySize: 4,
+  valueSize: 16,
+  maxEntries: 8,
+  flags: 0,
+  numaNode: null,
+  mapExtra: 0n,
+  pinning: 'none',
+  autocreate: true,
+  keyTypeId: 0,
+  valueTypeId: 0,
+  inner: null,
+  slots: new Map(),
+  contents: null,
+  dataSection: null,
+  frozen: false,
+}
+
+/** The verdict on a program in the kernel's notation; `maps`: slots of ld_imm64 that load the map. */
+function judge(text: string, type: number = ProgType.XDP, maps: readonly number[] = []): VerifyResult {
+  const program: PreparedProgram = {
+    spec: {
+      name: 'p',
+      section: 'xdp',
+      functionIndex: 0,
+      type,
+      attachType: null,
+      flags: 0,
+      attachTarget: null,
+      autoload: true,
+    },
+    insns: assemble(text),
+    functions: [{ name: 'p', start: 0, btfId: 0 }],
+    lateReferences: maps.map((insn) => ({ kind: 'map', insn, map: 'values' })),
+    lines: [],
+    core: [],
+  }
+  return verify(program, { maps: { values: MAP }, btf: null, kernelBtf: null, license: 'GPL' })
+}
+
+const accepted: Record<string, string> = {
+  'a program that returns a number': 'r0 = 0\nexit',
+  'a loop with a bound': 'r0 = 0\nagain:\nr0 += 1\nif r0 < 100 goto again\nexit',
+  'a packet read behind a check of its end': `
+    r2 = *(u32 *)(r1 +0)
+    r3 = *(u32 *)(r1 +4)
+    r4 = r2
+    r4 += 14
+    r0 = 1
+    if r4 > r3 goto out
+    r0 = *(u16 *)(r2 +12)
+    out:
+    exit`,
+  'a value spilled and filled keeps its bounds': `
+    r2 = *(u32 *)(r1 +12)
+    r2 &= 7
+    *(u64 *)(r10 -8) = r2
+    r3 = *(u64 *)(r10 -8)
+    r4 = r10
+    r4 += -16
+    r4 += r3
+    *(u8 *)(r4 +0) = 1
+    r0 = 0
+    exit`,
+}
+
+const refused: Record<string, { text: string; errno: string; message: string; insn: number }> = {
+  'a register that was never set': { text: 'r0 = r3\nexit', errno: 'EACCES', message: 'R3 !read_ok', insn: 0 },
+  'no return value': { text: 'exit', errno: 'EACCES', message: 'R0 !read_ok', insn: 0 },
+  'a packet read without a check': {
+    text: 'r2 = *(u32 *)(r1 +0)\nr0 = *(u8 *)(r2 +0)\nexit',
+    errno: 'EACCES',
+    message: 'R2 offset is outside of the packet',
+    insn: 1,
+  },
+  'a loop without end': {
+    text: 'r0 = 0\nagain:\nif r0 == 1 goto out\ngoto again\nout:\nexit',
+    errno: 'EINVAL',
+    message: 'infinite loop detected at insn 1',
+    insn: 1,
+  },
+  'stack below its limit': {
+    text: 'r0 = 0\n*(u64 *)(r10 -520) = r0\nexit',
+    errno: 'EACCES',
+    message: 'invalid write to stack R10 off=-520 size=8',
+    insn: 1,
+  },
+  'a field that the context does not have': {
+    text: 'r0 = *(u32 *)(r1 +24)\nexit',
+    errno: 'EACCES',
+    message: 'invalid bpf_context access off=24 size=4',
+    insn: 0,
+  },
+  'a pointer moved by a quotient of 32 bits, of which the kernel knows nothing at all (found by fuzzing)': {
+    text: 'r1 = *(u32 *)(r1 +12)\nw1 /= 3\nr4 = r10\nr4 += r1\nr0 = 0\nexit',
+    errno: 'EINVAL',
+    message: 'math between fp pointer and register with unbounded min value is not allowed',
+    insn: 3,
+  },
+  'a division by a constant zero': { text: 'r0 = 1\nr0 /= 0\nexit', errno: 'EINVAL', message: 'div by zero', insn: 1 },
+}
+
+describe('verify() accepts', () => {
+  for (const [what, text] of Object.entries(accepted)) {
+    test(what, () => expect(judge(text)).toMatchObject({ ok: true }))
+  }
+})
+
+describe('verify() refuses, in the words of Linux,', () => {
+  for (const [what, { text, ...verdict }] of Object.entries(refused)) {
+    test(what, () => expect(judge(text)).toMatchObject({ ok: false, ...verdict }))
+  }
+
+  test('code that cannot be reached', () => {
+    expect(judge('r0 = 0\nexit\nr0 = 1\nexit')).toMatchObject({ errno: 'EINVAL', message: 'unreachable insn 2' })
+  })
+
+  test('a map value that was not compared with null', () => {
+    const lookup = `
+      *(u32 *)(r10 -4) = 0
+      r1 = 0 ll
+      r2 = r10
+      r2 += -4
+      call 1
+      r0 = *(u64 *)(r0 +0)
+      exit`
+    expect(judge(lookup, ProgType.XDP, [1])).toMatchObject({
+      message: "R0 invalid mem access 'map_value_or_null'",
+      insn: 6,
+    })
+    const checked = lookup.replace('r0 = *(u64 *)(r0 +0)', 'if r0 == 0 goto out\nr0 = *(u64 *)(r0 +8)\nout:')
+    expect(judge(checked, ProgType.XDP, [1])).toMatchObject({ ok: true })
+    const beyond = checked.replace('r0 +8', 'r0 +9')
+    expect(judge(beyond, ProgType.XDP, [1])).toMatchObject({
+      message: 'R0 min value is outside of the allowed memory range',
+    })
+  })
+
+  test('a program that costs more than a million instructions', () => {
+    const result = judge('r0 = 0\nr1 = 0\nagain:\nr0 += 1\nr1 += 3\nif r0 < 2000000 goto again\nexit')
+    expect(result).toMatchObject({ errno: 'E2BIG', message: 'BPF program is too large. Processed 1000001 insn' })
+  })
+})
+
+test('what is not implemented is refused, never accepted', () => {
+  const program = judge('r0 = 0\nexit', ProgType.STRUCT_OPS)
+  expect(program).toMatchObject({ ok: false, errno: 'UNSUPPORTED' })
+})
