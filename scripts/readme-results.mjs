@@ -25,7 +25,8 @@ const ROWS = [
     'time against libbpf: open vmlinux BTF, open and relocate an object (worse of the two, warm)',
   ],
   ['bench-btf-dump', 'time against bpftool: vmlinux BTF as a C header, whole process'],
-  ['bench-jit-smoke', 'time of fixture programs in the vm against the kernel’s JIT'],
+  ['bench-jit-node20', 'time of 70 programs in the vm against the kernel’s JIT, Node 20'],
+  ['bench-jit-node24', 'the same on Node 24'],
 ]
 
 /** The table as Markdown; rows without a recorded result are left out. */
