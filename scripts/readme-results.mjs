@@ -20,6 +20,7 @@ const ROWS = [
   ['isa-vs-kernel', 'instructions on edge values with the same results in interpreter, JIT and kernel'],
   ['fuzz-programs', 'random programs, verified by the kernel, with the same results everywhere on 10 inputs each'],
   ['selftest-retval', 'selftest programs that return in the vm what they say (`__retval`)'],
+  ['verifier-selftests', 'selftest programs that get the kernel’s verdict from the verifier that is being built'],
   [
     'bench-open-relocate',
     'time against libbpf: open vmlinux BTF, open and relocate an object (worse of the two, warm)',
