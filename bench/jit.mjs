@@ -158,6 +158,7 @@ const record = {
   rows: results,
 }
 console.log(JSON.stringify({ ...record, rows: results.length }))
+console.log(`${record.name}: ratio ${record.ratio}`)
 if (pattern === null) {
   mkdirSync(`${root}/docs/results`, { recursive: true })
   writeFileSync(`${root}/docs/results/${record.name}.json`, JSON.stringify(record, null, 2) + '\n')
