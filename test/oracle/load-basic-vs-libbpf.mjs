@@ -13,8 +13,8 @@ const BATCH = 12
 const CHILDREN = 2
 const self = fileURLToPath(import.meta.url)
 
-/** Classes of differences that the issue leaves to loader parity: they need externs, struct_ops or attach targets. */
-const DEFERRED = new Set(['externs', 'struct_ops', 'attach'])
+/** Classes of differences that are left to loader parity: they need externs or attach targets. */
+const DEFERRED = new Set(['externs', 'attach'])
 
 if (process.argv[2] === '--child') await child(JSON.parse(process.argv[3] ?? '[]'))
 else await parent(process.argv[2])
