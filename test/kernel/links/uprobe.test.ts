@@ -130,7 +130,8 @@ describe.runIf(run)('uprobe links', () => {
   })
 })
 
-describe('functions of binaries', () => {
+// Needs a C compiler, as the kernel tests do.
+describe.runIf(run)('functions of binaries', () => {
   it('knows symbol versions', () => {
     const folder = mkdtempSync(join(tmpdir(), 'elfbee-symver-'))
     try {
