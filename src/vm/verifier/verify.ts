@@ -5,11 +5,14 @@ import { HELPERS, HelperId, ProgType } from '../../uapi/index.ts'
 import { helperOf, isAsyncCallbackCall, isIterNextCall, isSyncCallbackCall, isThrowCall } from './calls/kinds.ts'
 import { CHANGES_PACKET } from './calls/helper.ts'
 import { entryRegisters } from './calls/local.ts'
+import { acquire } from './calls/resources.ts'
 import { type MapFacts, mapFacts } from './facts/maps.ts'
 import { checkMapForProgram } from './program/map-rules.ts'
 import { analyzeFlow, type CallMarks } from './program/flow.ts'
 import { checkJumps, decodeAll, functionStarts, type Subprogram } from './program/layout.ts'
 import { liveRegisters } from './program/live.ts'
+import { parametersOf } from './program/signature.ts'
+import { resolveTarget, type TargetFunction } from './program/target.ts'
 import { checkStackDepth } from './program/stack-depth.ts'
 import { Reject, type RejectErrno, unsupported } from './reject.ts'
 import { Frame, State } from './state/state.ts'
@@ -28,10 +31,23 @@ export interface VerifyOptions {
   readonly kernelBtf: Btf | null
   /** Licence text; decides on GPL-only helpers. */
   readonly license: string
+  /** The program whose function the program attaches to (freplace, or tracing of a program). */
+  readonly target?: VerifyTarget
+  /** Whether the kernel has CONFIG_FUNCTION_ERROR_INJECTION (default), so that fmod_ret reaches more functions. */
+  readonly errorInjection?: boolean
   /** Helpers (ids) that this kernel's configuration or lockdown does not offer. */
   readonly missingHelpers?: readonly number[]
   /** Load flags beyond the program's own (BPF_F_*). */
   readonly flags?: number
+}
+
+/** A loaded program and one of its functions. */
+export interface VerifyTarget {
+  readonly program: PreparedProgram
+  /** Name of the function. */
+  readonly function: string
+  /** What the program was loaded with. */
+  readonly options: VerifyOptions
 }
 
 /** Cost of a verification, as the kernel's last log line has it. */
@@ -75,8 +91,9 @@ export function verify(program: PreparedProgram, options: VerifyOptions): Verify
   try {
     const facts = collectFacts(program, options)
     for (const sub of facts.subprograms) {
-      if (sub.index === 0 || sub.global) walkFunction(facts, sub, walks)
+      if (sub.index === 0) walkFunction(facts, sub, walks)
     }
+    walkCalled(facts, walks)
     checkStackDepth(facts)
     return { ok: true, stats: statsOf(walks) }
   } catch (error) {
@@ -85,6 +102,59 @@ export function verify(program: PreparedProgram, options: VerifyOptions): Verify
     const stats = statsOf(walks)
     const at = last === undefined ? {} : { insn: last.insn }
     return { ok: false, errno: error.errno, message: error.message, ...at, stats }
+  }
+}
+
+/** Global functions that something calls are verified after main, each on its own. */
+function walkCalled(facts: ProgramFacts, walks: Walk[]): void {
+  const done = new Set<Subprogram>()
+  for (let more = true; more;) {
+    more = false
+    for (const sub of facts.subprograms) {
+      if (!sub.called || done.has(sub)) continue
+      done.add(sub)
+      more = true
+      walkFunction(facts, sub, walks)
+    }
+  }
+}
+
+/** What a program that attaches to a function of another one must know of it, found out by verifying that one. */
+function targetFunction(target: VerifyTarget): TargetFunction {
+  const { program, options } = target
+  const facts = collectFacts(program, options, true)
+  const walks: Walk[] = []
+  walkFunction(facts, facts.subprograms[0] as Subprogram, walks)
+  walkCalled(facts, walks)
+  const sub = facts.subprograms.find((s) => s.name === target.function)
+  return {
+    name: target.function,
+    btf: options.btf,
+    btfId: sub?.btfId ?? 0,
+    isMain: sub?.index === 0,
+    isGlobal: sub?.global === true,
+    isExceptionCallback: sub?.isExceptionCallback === true,
+    exists: sub !== undefined && (!sub.global || sub.called),
+    reliable: sub !== undefined && isReliable(facts, sub),
+    changesPacket: sub !== undefined && facts.packetChangers.has(sub.index),
+    program: {
+      type: program.spec.type,
+      attachType: program.spec.attachType ?? 0,
+      attachesToProgram: options.target !== undefined,
+    },
+  }
+}
+
+/** Whether the BTF of a function says what it gets: main the context, static functions numbers and contexts. */
+function isReliable(facts: ProgramFacts, sub: Subprogram): boolean {
+  if (sub.global || !sub.reliable) return sub.reliable
+  try {
+    const params = parametersOf(facts, sub)
+    if (sub.index === 0) return params.length === 1 && params[0]?.kind === 'ctx'
+    return params.every(({ kind }) => kind === 'anything' || kind === 'ctx')
+  } catch (error) {
+    if (error instanceof Reject) return false
+    throw error
   }
 }
 
@@ -100,7 +170,7 @@ function statsOf(walks: readonly Walk[]): VerifyStats {
   )
 }
 
-function collectFacts(program: PreparedProgram, options: VerifyOptions): ProgramFacts {
+function collectFacts(program: PreparedProgram, options: VerifyOptions, isTarget: boolean = false): ProgramFacts {
   const { spec, insns } = program
   checkKnown(program, options.btf)
   if (insns.length === 0) throw new Reject('EINVAL', 'invalid instruction count')
@@ -148,16 +218,34 @@ function collectFacts(program: PreparedProgram, options: VerifyOptions): Program
     if (target.kind === 'map' || target.kind === 'mapValue') checkMapForProgram(target.map, spec.type, sleepable)
   }
   const flow = analyzeFlow(ops, [0], calls)
+  const changers = packetChangers(ops, subprograms)
+  const gpl = GPL.has(options.license)
+  const replaced = options.target === undefined ? null : targetFunction(options.target)
+  const target = resolveTarget({
+    program,
+    attachType: spec.attachType ?? 0,
+    btf: options.btf,
+    kernelBtf: options.kernelBtf,
+    gpl,
+    sleepable,
+    changesPacket: changers.has(0),
+    errorInjection: options.errorInjection ?? true,
+    target: replaced,
+  })
+  const isExtension = spec.type === ProgType.EXT && replaced !== null
   const params = (at: number): number => {
     const id = helperOf(partial, at)
     return id > 0 ? (HELPERS[id - 1]?.args.length ?? 5) + (VARIADIC.has(id) ? 3 : 0) : 5
   }
   return {
-    type: spec.type,
-    attachType: spec.attachType ?? 0,
+    type: isExtension ? replaced.program.type : spec.type,
+    attachType: isExtension ? replaced.program.attachType : (spec.attachType ?? 0),
     attachTarget: spec.attachTarget,
+    target,
+    isExtension,
+    isTarget,
     sleepable,
-    gpl: GPL.has(options.license),
+    gpl,
     ops,
     subprograms,
     flow,
@@ -169,7 +257,7 @@ function collectFacts(program: PreparedProgram, options: VerifyOptions): Program
     strictAlignment: (flags & STRICT_ALIGNMENT) !== 0,
     testStateFreq: (flags & TEST_STATE_FREQ) !== 0,
     testRegInvariants: (flags & TEST_REG_INVARIANTS) !== 0,
-    packetChangers: packetChangers(ops, subprograms),
+    packetChangers: changers,
     missingHelpers: new Set(options.missingHelpers ?? []),
   }
 }
@@ -186,9 +274,6 @@ function kernelName(
 
 /** Program features that change the rules as a whole and are not implemented. */
 function checkKnown(program: PreparedProgram, btf: Btf | null): void {
-  if (program.spec.type === ProgType.STRUCT_OPS) unsupported('struct_ops programs')
-  if (program.spec.type === ProgType.EXT) unsupported('extension programs')
-  if (program.spec.type === ProgType.LSM) unsupported('LSM programs')
   const main = program.functions[0]?.btfId ?? 0
   if (btf === null || main === 0) return
   for (const type of btf.types()) {
@@ -212,6 +297,8 @@ function functionsOf(program: PreparedProgram, ops: ProgramFacts['ops'], btf: Bt
       name: known?.name ?? '',
       btfId,
       global: index > 0 && type !== null && type.kind === BtfKind.FUNC && type.linkage === 1,
+      called: false,
+      reliable: true,
       isCallback: false,
       isAsyncCallback: false,
       isExceptionCallback: false,
@@ -254,10 +341,18 @@ function walkFunction(facts: ProgramFacts, sub: Subprogram, walks: Walk[]): void
   walks.push(walk)
   walk.insn = sub.start
   frame.regs[10] = pointerReg('fp')
-  if (sub.index === 0) frame.regs[1] = pointerReg('ctx')
-  else entryRegisters(walk, sub)
+  if (sub.index > 0 || facts.isExtension) entryRegisters(walk, sub)
+  else {
+    frame.regs[1] = pointerReg('ctx')
+    acquireArguments(walk)
+  }
   state.firstInsn = sub.start
   run(walk)
+}
+
+/** References that a struct_ops program is given with its arguments. */
+function acquireArguments(walk: Walk): void {
+  for (const index of walk.facts.target?.refs ?? []) walk.argumentRefs.set(index, acquire(walk))
 }
 
 /** The main loop: one instruction after the other, path after path. */

@@ -36,12 +36,15 @@ for (const { obj, target } of wanted) {
 copyFileSync(join(dir, 'load-dump'), join(folder, 'load-dump'))
 const list = wanted.map(({ obj, prog, target }) => [obj, prog, ...(target ?? [])].join(' '))
 writeFileSync(join(folder, 'list'), `${list.join('\n')}\n`)
-const command = './load-dump - < list > out/verdicts.jsonl; cp /sys/kernel/btf/vmlinux out/vmlinux; uname -r > out/release'
+const command =
+  './load-dump - < list > out/verdicts.jsonl; cp /sys/kernel/btf/vmlinux out/vmlinux; uname -r > out/release'
 const run = spawnSync(process.env.BOOT ?? 'boot', ['-k', '6.18', '-t', '2400', folder, 'sh', '-c', command], {
   stdio: 'inherit',
 })
 if (run.status !== 0) process.exit(run.status ?? 1)
-const lines = readFileSync(join(folder, 'out', 'verdicts.jsonl'), 'utf8').trim().split('\n')
+const lines = readFileSync(join(folder, 'out', 'verdicts.jsonl'), 'utf8')
+  .trim()
+  .split('\n')
 const answers = lines.map((line) => JSON.parse(line))
 if (answers.length !== wanted.length) throw new Error(`${answers.length} answers to ${wanted.length} questions`)
 const rows = answers.map((answer, i) => JSON.stringify({ ...answer, target: wanted[i].target }))

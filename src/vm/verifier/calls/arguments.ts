@@ -160,7 +160,8 @@ export function structsMatch(btf: Btf, id: number, off: number, target: number):
   return false
 }
 
-function checkOffset(reg: Reg, regno: number, arg: HelperArg): void {
+/** Which offsets a pointer of a kind may have as an argument. */
+export function checkOffset(reg: Reg, regno: number, arg: HelperArg): void {
   if (has(arg, 'OBJ_RELEASE') && reg.off !== 0 && reg.kind !== 'fp') {
     invalid(`R${regno} must have zero offset when passed to release func or trusted arg to kfunc`)
   }

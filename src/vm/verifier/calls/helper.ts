@@ -1,4 +1,4 @@
-import { HELPERS, HelperId as H, type HelperRow, MapType, ProgType } from '../../../uapi/index.ts'
+import { AttachType, HELPERS, HelperId as H, type HelperRow, MapType, ProgType } from '../../../uapi/index.ts'
 import { Bounds, type Scalar } from '../domain/bounds.ts'
 import { BtfKind } from '../../../btf/index.ts'
 import { access } from '../memory/access.ts'
@@ -13,6 +13,7 @@ import { hasField } from '../facts/query.ts'
 import { stepLock } from './lock.ts'
 import { mapAllows, mayChangeSockmap } from './map-compat.ts'
 import { argumentsFor, hasRetval, offeredByIterator } from './variants.ts'
+import { allowedByTarget, hasTrampoline, offeredByTarget } from './target-helpers.ts'
 import { acquire, checkNoResources, clobberCallerSaved, forgetPacketPointers, release } from './resources.ts'
 
 /** Helpers after which packet pointers are stale. */
@@ -86,6 +87,7 @@ export function stepHelperCall(walk: Walk, id: number): boolean {
   if (!offered || facts.missingHelpers.has(id)) invalid(`program of this type cannot use helper ${name}#${id}`)
   checkAvailable(walk, row)
   if (!facts.gpl && row.gplOnly) invalid('cannot call GPL-restricted function from non-GPL compatible program')
+  if (!allowedByTarget(facts, row)) invalid('helper call is not allowed in probe')
   if (row.mightSleep && !walk.state.sleepable) {
     if (!facts.sleepable) invalid('helper call might sleep in a non-sleepable prog')
   }
@@ -114,13 +116,17 @@ function checkAvailable(walk: Walk, row: HelperRow): void {
   const { type, attachType } = walk.facts
   const refuse = (): never => invalid(`program of this type cannot use helper bpf_${row.name}#${row.id}`)
   if ((row.id === H.get_retval || row.id === H.set_retval) && !hasRetval(attachType)) refuse()
+  if (!offeredByTarget(walk.facts, row)) refuse()
   if (
     row.id === H.get_attach_cookie &&
     type !== ProgType.KPROBE &&
     type !== ProgType.TRACEPOINT &&
-    type !== ProgType.PERF_EVENT
+    type !== ProgType.PERF_EVENT &&
+    type !== ProgType.RAW_TRACEPOINT &&
+    !(type === ProgType.TRACING && attachType === AttachType.TRACE_RAW_TP) &&
+    !hasTrampoline(walk.facts)
   ) {
-    unsupported('where bpf_get_attach_cookie may be called')
+    refuse()
   }
 }
 

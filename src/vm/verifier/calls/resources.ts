@@ -46,11 +46,14 @@ export function clobberCallerSaved(walk: Walk): void {
   for (let i = 0; i <= 5; i++) walk.set(i, NOT_INIT)
 }
 
-/** Nothing may be held where the program (or a callback) ends, or where control leaves it. */
-export function checkNoResources(walk: Walk, prefix: string): void {
+/**
+ * Nothing may be held where the program (or a callback) ends, or where control leaves it, but for the reference that is
+ * handed back to the caller.
+ */
+export function checkNoResources(walk: Walk, prefix: string, handedBack: number = 0): void {
   const { state } = walk
   if (state.locks > 0) invalid(`${prefix} cannot be used inside bpf_spin_lock-ed region`)
-  const leaked = state.refs.find((r) => r.kind === 'ptr')
+  const leaked = state.refs.find((r) => r.kind === 'ptr' && r.id !== handedBack)
   if (leaked !== undefined) invalid(`${prefix} would lead to reference leak`)
   if (state.refs.some((r) => r.kind === 'irq')) invalid(`${prefix} cannot be used inside bpf_local_irq_save-ed region`)
   if (state.rcu > 0) invalid(`${prefix} cannot be used inside bpf_rcu_read_lock-ed region`)
