@@ -1,12 +1,12 @@
 import { BpfError } from '../bytes/index.ts'
-import type { PreparedProgram, ProgramRequest } from '../loader/index.ts'
+import { explainPoison, type PreparedProgram, type ProgramRequest } from '../loader/index.ts'
 import { Cmd, Errno, Limit, ProgType, STRUCT_SIZE, errnoName, progTypeName } from '../uapi/index.ts'
 import { findAttachTarget } from './attach-target.ts'
 import { Attr } from './attr.ts'
 import { errnoHint } from './hints.ts'
 import { openModuleBtf } from './kernel-btf.ts'
 import { resolveReferences, type ResolvedProgram } from './late-references.ts'
-import { loadWithLog, summariseLog } from './log.ts'
+import { loadWithLog, summariseLog, type LogSummary } from './log.ts'
 import { bpf, bpfError, closeFd, tryBpf } from './syscall.ts'
 
 /** A name as the kernel takes it: at most 15 bytes of `[A-Za-z0-9_.]`. */
@@ -126,7 +126,7 @@ function loadError(request: ProgramRequest, resolved: ResolvedProgram, errno: nu
     })
   }
   const summary = summariseLog(log)
-  const message = explainPoison(program, resolved, summary.message) ?? summary.message
+  const message = explainMissing(program, resolved, summary) ?? summary.message
   const line = summary.slot === null ? undefined : sourceLine(program, summary.slot)
   const at = summary.insn === '' ? '' : `\n  at ${summary.insn}`
   return new BpfError(
@@ -157,16 +157,18 @@ function permissionDetail(program: PreparedProgram, errno: number): string {
 }
 
 /** Says what stood in the place of an instruction that the loader had to make invalid. */
-function explainPoison(program: PreparedProgram, resolved: ResolvedProgram, message: string): string | null {
+function explainMissing(
+  program: PreparedProgram,
+  resolved: ResolvedProgram,
+  { message, slot }: LogSummary,
+): string | null {
   const call = /invalid func \S*?#(\d+)/.exec(message)
   if (call === null) return null
   const imm = Number(call[1])
   const missing = resolved.missing.get(imm)
   if (missing !== undefined) return `the program reaches a use of ${missing} (${message})`
-  const records = program.core.filter((record) => record.outcome === 'poisoned')
-  if (imm !== CORE_POISON || records.length === 0) return null
-  const reasons = records.map((record) => `${record.kindName} of ${record.asked}: ${record.reason ?? 'no match'}`)
-  return `the program reaches a CO-RE relocation that this kernel's types do not satisfy (${reasons.slice(0, 3).join('; ')})`
+  const reason = imm === CORE_POISON && slot !== null ? explainPoison(program, slot) : null
+  return reason === null ? null : `the program reaches what this kernel's types do not have\n  ${reason}`
 }
 
 /** Helper number that libbpf and elfbee put in the place of an instruction whose CO-RE relocation failed. */

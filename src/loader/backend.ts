@@ -168,6 +168,8 @@ export interface BackendProgram {
 /** A place where maps live and programs run: the kernel, or the vm. */
 export interface Backend {
   readonly name: 'kernel' | 'vm'
+  /** Why `auto` took this one and not the kernel; absent when it was asked for. */
+  readonly reason?: string
   /** BTF that CO-RE relocates against, null when there is none. */
   kernelBtf(): Btf | null
   /** BTF of kernel modules, split on top of kernelBtf(); none when absent. */

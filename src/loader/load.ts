@@ -15,7 +15,10 @@ import { resolveStructOps, type ResolvedStructOps } from './prepare/struct-ops.t
 import type { PreparedProgram, PrepareResult } from './spec.ts'
 
 /** Options of {@link load}. */
-export interface LoadOptions extends Pick<PrepareOptions, 'modules' | 'coreBtf' | 'withoutBtf' | 'kconfig'> {
+export interface LoadOptions extends Pick<
+  PrepareOptions,
+  'modules' | 'coreBtf' | 'extraTargets' | 'corePolicy' | 'withoutBtf' | 'kconfig'
+> {
   /** Verifier log: 0 (default) asks for one only when a program fails; 1, 2, or 4 for statistics. */
   readonly logLevel?: number
   /** Maps to use instead of new ones, by name; load() does not close them. */
@@ -43,6 +46,8 @@ export interface ProgramReport {
 
 /** What became of everything in an object. */
 export interface LoadReport {
+  /** What it was loaded into, and why when `auto` did not take the kernel (otherwise null). */
+  readonly backend: { readonly name: Backend['name']; readonly reason: string | null }
   readonly programs: readonly ProgramReport[]
   readonly maps: readonly MapReport[]
 }
@@ -189,9 +194,9 @@ export async function load(spec: ObjectSpec, backend: Backend, options: LoadOpti
       const created = maps.get(map.name)
       return created === undefined ? [] : [new LoadedMap(map, created, spec.btf)]
     })
-    if (options.strict === true) throwFirst(fullReport(spec, results, reports))
+    if (options.strict === true) throwFirst(fullReport(spec, backend, results, reports))
     pinDeclared(loadedMaps, options.pinRoot ?? null, reports)
-    const report = fullReport(spec, results, reports)
+    const report = fullReport(spec, backend, results, reports)
     const loadedStructOps = loadedMaps.flatMap((map) => {
       const layout = structOps.maps.get(map.name)
       const variable = spec.structOps[map.name]
@@ -241,12 +246,14 @@ function wantedPrograms(spec: ObjectSpec, structOps: ResolvedStructOps): string[
 
 /** What the backend knows of its kernel, under what the caller says. */
 function prepareOptions(spec: ObjectSpec, backend: Backend, options: LoadOptions): Partial<PrepareOptions> {
-  const { modules = () => backend.moduleBtfs?.() ?? [], coreBtf, withoutBtf } = options
+  const { modules = () => backend.moduleBtfs?.() ?? [], coreBtf, extraTargets, corePolicy, withoutBtf } = options
   const known = spec.maps['.kconfig'] === undefined ? undefined : backend.kconfig?.()
   return {
     modules,
     kconfig: { ...known, ...options.kconfig },
     ...(coreBtf === undefined ? {} : { coreBtf }),
+    ...(extraTargets === undefined ? {} : { extraTargets }),
+    ...(corePolicy === undefined ? {} : { corePolicy }),
     ...(withoutBtf === undefined ? {} : { withoutBtf }),
   }
 }
@@ -306,10 +313,12 @@ function checkLoadable(program: PreparedProgram, mapReports: ReadonlyMap<string,
 
 function fullReport(
   spec: ObjectSpec,
+  backend: Backend,
   programs: ReadonlyMap<string, ProgramReport>,
   maps: ReadonlyMap<string, MapReport>,
 ): LoadReport {
   return {
+    backend: { name: backend.name, reason: backend.reason ?? null },
     programs: Object.values(spec.programs).map(
       ({ name, section }) => programs.get(name) ?? { name, section, status: 'skipped', log: '', insns: 0 },
     ),
