@@ -6,8 +6,8 @@ import { Attr } from './attr.ts'
 import { errnoHint } from './hints.ts'
 import { openModuleBtf } from './kernel-btf.ts'
 import { resolveReferences, type ResolvedProgram } from './late-references.ts'
-import { loadWithLog, summariseLog, type LogSummary } from './log.ts'
-import { bpf, bpfError, closeFd, tryBpf } from './syscall.ts'
+import { loadCalls, summariseLog, type LogSummary } from './log.ts'
+import { bpf, bpfError, closeFd, makeCalls, makeCallsAsync } from './syscall.ts'
 
 /** A name as the kernel takes it: at most 15 bytes of `[A-Za-z0-9_.]`. */
 export function kernelName(name: string): string {
@@ -18,7 +18,22 @@ export function kernelName(name: string): string {
  * Loads one program and binds its read-only maps. `btfFd` is the object's BTF in the kernel, null to do without.
  * @throws BpfError `verifier` with the log; `syscall`, `not-found`, `unsupported`
  */
-export function loadProgramFd(request: ProgramRequest, btfFd: number | null): { fd: number; log: string } {
+export function loadProgramFd(request: ProgramRequest, btfFd: number | null): LoadedFd {
+  return makeCalls(Cmd.PROG_LOAD, programLoad(request, btfFd))
+}
+
+/** The same off the main thread: verification can take seconds. */
+export function loadProgramFdAsync(request: ProgramRequest, btfFd: number | null): Promise<LoadedFd> {
+  return makeCallsAsync(Cmd.PROG_LOAD, programLoad(request, btfFd))
+}
+
+/** A loaded program, and the verifier's log; empty without one. */
+export interface LoadedFd {
+  readonly fd: number
+  readonly log: string
+}
+
+function* programLoad(request: ProgramRequest, btfFd: number | null): Generator<Attr<'PROG_LOAD'>, LoadedFd, number> {
   const { program } = request
   const { spec } = program
   if (spec.type === ProgType.UNSPEC) {
@@ -45,15 +60,9 @@ export function loadProgramFd(request: ProgramRequest, btfFd: number | null): { 
       fd_array: resolved.fdArray.length > 1 ? new Uint8Array(Int32Array.from(resolved.fdArray).buffer) : undefined,
       ...debugInfo(program, btfFd),
     }
-    const { result, log } = loadWithLog(request.logLevel, (buffer, level) => {
-      const attr = new Attr('PROG_LOAD', {
-        ...fields,
-        log_buf: buffer,
-        log_size: buffer?.length,
-        log_level: level,
-      })
-      return { result: tryBpf(Cmd.PROG_LOAD, attr), trueSize: attr.u32('log_true_size') }
-    })
+    const attrOf = (buffer: Uint8Array | undefined, level: number): Attr<'PROG_LOAD'> =>
+      new Attr('PROG_LOAD', { ...fields, log_buf: buffer, log_size: buffer?.length, log_level: level })
+    const { result, log } = yield* loadCalls(request.logLevel, attrOf, (attr) => attr.u32('log_true_size'))
     if (result < 0) throw loadError(request, resolved, -result, log)
     bindMaps(request, result)
     return { fd: result, log }

@@ -185,7 +185,12 @@ export interface Backend {
   /** @throws BpfError `syscall`, `unsupported` */
   createMap(request: MapRequest): BackendMap
   /** @throws BpfError `verifier` with the full log, `syscall`, `unsupported` */
-  loadProgram(request: ProgramRequest): BackendProgram | Promise<BackendProgram>
+  loadProgram(request: ProgramRequest): BackendProgram
+  /**
+   * The same without blocking the event loop, where that takes a thread; programs are then loaded a few at a time.
+   * Absent where loading is work of this thread.
+   */
+  loadProgramAsync?(request: ProgramRequest): Promise<BackendProgram>
   /**
    * Attaches a program that this backend loaded; absent where nothing can be attached.
    * @throws BpfError `usage`, `not-found`, `unsupported`, `syscall`

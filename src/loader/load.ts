@@ -171,21 +171,15 @@ export async function load(spec: ObjectSpec, backend: Backend, options: LoadOpti
       const created = map.dataSection === 'rodata' ? maps.get(map.name) : undefined
       return created === undefined ? [] : [created]
     })
-    for (const result of prepared.programs) {
-      const name = result.ok ? result.program.spec.name : result.spec.name
-      const { report, program } = await loadOne(
-        spec,
-        backend,
-        result,
-        maps,
-        bindMaps,
-        reports,
-        structOps,
-        options.logLevel ?? 0,
-      )
-      results.set(name, report)
+    const atOnce = backend.loadProgramAsync === undefined ? 1 : LOADS_AT_ONCE
+    await inParallel(prepared.programs, atOnce, async (result) => {
+      const logLevel = options.logLevel ?? 0
+      const { report, program } = await loadOne(spec, backend, result, maps, bindMaps, reports, structOps, logLevel)
+      results.set(report.name, report)
       if (program !== null) programs.push(program)
-    }
+    })
+    const ranks = new Map(Object.keys(spec.programs).map((name, rank) => [name, rank]))
+    programs.sort((a, b) => (ranks.get(a.name) ?? 0) - (ranks.get(b.name) ?? 0))
     const byProgramName = new Map<string, BackendProgram>(programs.map((program) => [program.name, program.raw]))
     for (const map of Object.values(spec.maps)) {
       if (map.type === MapType.PROG_ARRAY && map.slots.size > 0) fillSlots(spec, map, maps, byProgramName, reports)
@@ -209,6 +203,19 @@ export async function load(spec: ObjectSpec, backend: Backend, options: LoadOpti
     for (const resource of [...programs, ...ownedMaps]) resource.close()
     throw error
   }
+}
+
+/** Threads that libuv has unless told otherwise. */
+const LOADS_AT_ONCE = 4
+
+/** Works on the items, a few at once. When some fail, throws one of the errors once none is at work any more. */
+async function inParallel<T>(items: readonly T[], atOnce: number, work: (item: T) => Promise<void>): Promise<void> {
+  const queue = items.values()
+  const worker = async (): Promise<void> => {
+    for (const item of queue) await work(item)
+  }
+  const workers = await Promise.allSettled(Array.from({ length: atOnce }, worker))
+  for (const each of workers) if (each.status === 'rejected') throw each.reason
 }
 
 /** Pins new maps that declare it, as the last step: a process that is killed before leaves no pin behind. */
@@ -282,7 +289,7 @@ async function loadOne(
       ...known,
       ...(attach === undefined ? {} : { structOps: attach }),
     }
-    const raw = await backend.loadProgram(request)
+    const raw = await (backend.loadProgramAsync?.(request) ?? backend.loadProgram(request))
     const report: ProgramReport = { name, section, status: 'loaded', log: raw.log, insns }
     return { report, program: new LoadedProgram(result.program, raw, backend) }
   } catch (error) {
