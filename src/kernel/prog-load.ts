@@ -42,7 +42,7 @@ function* programLoad(request: ProgramRequest, btfFd: number | null): Generator<
     })
   }
   const target = findAttachTarget(spec, request.structOps)
-  const resolved = resolveReferences(program, request.maps)
+  const resolved = resolveReferences(program, (name) => request.maps.get(name)?.fd ?? null)
   let moduleFd: number | undefined
   try {
     if (target !== null && target.module !== null) moduleFd = openModuleBtf(target.module)

@@ -15,6 +15,8 @@ export interface MapRequest {
   readonly inner: BackendMap | null
   /** For struct_ops maps: how the kernel has the type. */
   readonly structOps?: StructOpsLayout
+  /** The only program that may use the map. */
+  readonly exclusiveTo?: PreparedProgram
 }
 
 /** What a backend needs to load one program. */
@@ -162,8 +164,13 @@ export interface BackendProgram {
   pin?(path: string): void
   /** Removes a pin. @throws BpfError `syscall` */
   unpin?(path: string): void
+  /** Takes what the program printed to a stream (bpf_stream_printk), or the kernel about it, as bytes; may be empty. */
+  readStream?(stream: ProgramStream): Uint8Array
   close(): void
 }
+
+/** Streams of a program (enum bpf_stream_id). */
+export type ProgramStream = 'stdout' | 'stderr'
 
 /** A place where maps live and programs run: the kernel, or the vm. */
 export interface Backend {

@@ -162,6 +162,7 @@ export async function load(spec: ObjectSpec, backend: Backend, options: LoadOpti
     options.maps ?? {},
     structOps.maps,
     options.pinRoot ?? null,
+    prepared.programs.flatMap((result) => (result.ok ? [result.program] : [])),
   )
   const programs: LoadedProgram[] = []
   const results = new Map<string, ProgramReport>()

@@ -108,6 +108,11 @@ export interface MapSpec {
   readonly dataSection: 'data' | 'rodata' | 'bss' | 'kconfig' | 'struct_ops' | null
   /** Frozen after its contents are written. */
   readonly frozen: boolean
+  /**
+   * Name of the only program that may use the map; set it before load(). The kernel compares a SHA-256 of the program
+   * (Linux 6.18, excl_prog_hash of BPF_MAP_CREATE).
+   */
+  exclusiveProgram?: string
 }
 
 /** A global variable of the object. */
