@@ -97,7 +97,8 @@ export interface BackendMap {
 }
 
 /**
- * Takes one record: `length` bytes from `offset` of a chunk, which is only valid during the call. `cpu` is -1 for ring
+ * Takes one record: `length` bytes from `offset` of a chunk, which is only valid during the call and must not be written
+ * to: it may be the kernel's own memory, mapped read-only, and a write to that ends the process. `cpu` is -1 for ring
  * buffers.
  */
 export type RecordSink = (chunk: Uint8Array, offset: number, length: number, cpu: number) => void

@@ -102,12 +102,28 @@ export class LoadedMap {
    * its value, or `typeId` says one of the object's BTF; otherwise as bytes.
    */
   drain(options: { readonly typeId?: number } = {}): unknown[] {
-    const decode = eventDecoder(this.#btf, options.typeId ?? this.#eventTypeId)
     const events: unknown[] = []
-    consume(this.raw, (chunk, offset, length) => {
-      events.push(decode(chunk, offset, length))
-    })
+    this.consume((event) => events.push(event), options)
     return events
+  }
+
+  /**
+   * As {@link LoadedMap.drain}, with a call for each event; returns how many there were. An exception in `callback` ends
+   * it: the events behind stay in the map.
+   * @param options.limit the most to take
+   */
+  consume(
+    callback: (event: unknown, cpu: number) => void,
+    options: { readonly typeId?: number; readonly limit?: number } = {},
+  ): number {
+    const decode = eventDecoder(this.#btf, options.typeId ?? this.#eventTypeId)
+    return consume(
+      this.raw,
+      (chunk, offset, length, cpu) => {
+        callback(decode(chunk, offset, length), cpu)
+      },
+      options.limit,
+    )
   }
 
   /** Pins it at a path in a bpf file system; it then outlives the process. @throws BpfError `syscall`, `unsupported` */
