@@ -61,6 +61,12 @@ export interface BackendMap {
   /** Key after `key`, the first one for null; null at the end. */
   nextKey(key: Uint8Array | null): Uint8Array | null
   lookupAndDelete(key: Uint8Array, flags?: number): Uint8Array | null
+  /**
+   * Up to `count` elements from `cursor` (null for the first); absent where elements are only read one by one. Hash maps
+   * give whole buckets: when one does not fit, the kernel says ENOSPC and a larger count helps.
+   * @throws BpfError `syscall`
+   */
+  lookupBatch?(cursor: Uint8Array | null, count: number): MapBatch
   /** Puts another map (map-in-map) or a program (prog array) in a slot. */
   setSlot(key: Uint8Array, target: BackendMap | BackendProgram): void
   /** User space may not write any more. */
@@ -94,6 +100,14 @@ export interface BackendMap {
   /** Live memory of all values of an array that can be mapped, null for other maps; absent where nothing can. */
   liveMemory?(): Uint8Array | null
   close(): void
+}
+
+/** One round of a batch operation: keys and values back to back, and where to go on (null at the end). */
+export interface MapBatch {
+  readonly count: number
+  readonly keys: Uint8Array
+  readonly values: Uint8Array
+  readonly cursor: Uint8Array | null
 }
 
 /**

@@ -25,11 +25,11 @@ export function compileDecoder(btf: Btf, typeId: number): ValueDecoder {
     readValue(btf, typeId, bytes.subarray(offset, offset + length))
   const { id } = resolveType(btf, typeId)
   const type = btf.type(id)
-  if (type.kind !== BtfKind.STRUCT || endsFlexibly(btf, type)) return careful
-  const anywhere = new Compiler(btf, false).composite(type, 0, 0)
+  if (!COMPILED.has(type.kind) || (type.kind === BtfKind.STRUCT && endsFlexibly(btf, type))) return careful
+  const anywhere = new Compiler(btf, false).part(typeId, 0, 0)
   if (anywhere === null) return careful
-  const aligned = btf.littleEndian === LITTLE_ENDIAN_HOST ? new Compiler(btf, true).composite(type, 0, 0) : null
-  const { size } = type
+  const aligned = btf.littleEndian === LITTLE_ENDIAN_HOST ? new Compiler(btf, true).part(typeId, 0, 0) : null
+  const size = btf.sizeOf(id)
   // Records come in chunks: one object serves them all.
   let chunk = new Chunk(new Uint8Array(0))
   return (bytes, offset, length) => {
@@ -38,6 +38,8 @@ export function compileDecoder(btf: Btf, typeId: number): ValueDecoder {
     return aligned !== null && chunk.aligned && (offset & 7) === 0 ? aligned(chunk, offset) : anywhere(chunk, offset)
   }
 }
+
+const COMPILED: ReadonlySet<BtfKind> = new Set([BtfKind.STRUCT, BtfKind.INT, BtfKind.PTR, BtfKind.ARRAY])
 
 function endsFlexibly(btf: Btf, type: BtfComposite): boolean {
   const last = type.members.at(-1)
@@ -64,7 +66,7 @@ class Compiler {
     for (const member of type.members) {
       if (member.name === '' || member.name === '__proto__' || member.bitSize > 0 || member.bitOffset % 8 !== 0)
         return null
-      const reader = this.#part(member.type, offset + member.bitOffset / 8, depth)
+      const reader = this.part(member.type, offset + member.bitOffset / 8, depth)
       if (reader === null || names.includes(member.name)) return null
       names.push(member.name)
       readers.push(reader)
@@ -73,7 +75,7 @@ class Compiler {
   }
 
   /** Reader of a member or element; null when the struct around it has to be read with care. */
-  #part(typeId: number, offset: number, depth: number): PartReader | null {
+  part(typeId: number, offset: number, depth: number): PartReader | null {
     const btf = this.#btf
     const { id, bigEndian } = resolveType(btf, typeId)
     const type = btf.type(id)
@@ -112,7 +114,7 @@ class Compiler {
     // Elements behind the first lie on multiples of their size only.
     const size = btf.sizeOf(elementType)
     const compiler = this.#aligned && size % 8 !== 0 ? new Compiler(btf, false) : this
-    const element = compiler.#part(elementType, offset, depth + 1)
+    const element = compiler.part(elementType, offset, depth + 1)
     if (element === null) return null
     return (chunk, at) => {
       const values: BtfValue[] = []
