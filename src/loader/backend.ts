@@ -15,6 +15,8 @@ export interface MapRequest {
   readonly inner: BackendMap | null
   /** For struct_ops maps: how the kernel has the type. */
   readonly structOps?: StructOpsLayout
+  /** The only program that may use the map. */
+  readonly exclusiveTo?: PreparedProgram
 }
 
 /** What a backend needs to load one program. */
@@ -177,12 +179,19 @@ export interface BackendProgram {
   pin?(path: string): void
   /** Removes a pin. @throws BpfError `syscall` */
   unpin?(path: string): void
+  /** Takes what the program printed to a stream (bpf_stream_printk), or the kernel about it, as bytes; may be empty. */
+  readStream?(stream: ProgramStream): Uint8Array
   close(): void
 }
+
+/** Streams of a program (enum bpf_stream_id). */
+export type ProgramStream = 'stdout' | 'stderr'
 
 /** A place where maps live and programs run: the kernel, or the vm. */
 export interface Backend {
   readonly name: 'kernel' | 'vm'
+  /** Why `auto` took this one and not the kernel; absent when it was asked for. */
+  readonly reason?: string
   /** BTF that CO-RE relocates against, null when there is none. */
   kernelBtf(): Btf | null
   /** BTF of kernel modules, split on top of kernelBtf(); none when absent. */
@@ -198,7 +207,12 @@ export interface Backend {
   /** @throws BpfError `syscall`, `unsupported` */
   createMap(request: MapRequest): BackendMap
   /** @throws BpfError `verifier` with the full log, `syscall`, `unsupported` */
-  loadProgram(request: ProgramRequest): BackendProgram | Promise<BackendProgram>
+  loadProgram(request: ProgramRequest): BackendProgram
+  /**
+   * The same without blocking the event loop, where that takes a thread; programs are then loaded a few at a time.
+   * Absent where loading is work of this thread.
+   */
+  loadProgramAsync?(request: ProgramRequest): Promise<BackendProgram>
   /**
    * Attaches a program that this backend loaded; absent where nothing can be attached.
    * @throws BpfError `usage`, `not-found`, `unsupported`, `syscall`
