@@ -63,6 +63,12 @@ export interface BackendMap {
   /** Key after `key`, the first one for null; null at the end. */
   nextKey(key: Uint8Array | null): Uint8Array | null
   lookupAndDelete(key: Uint8Array, flags?: number): Uint8Array | null
+  /**
+   * Up to `count` elements from `cursor` (null for the first); absent where elements are only read one by one. Hash maps
+   * give whole buckets: when one does not fit, the kernel says ENOSPC and a larger count helps.
+   * @throws BpfError `syscall`
+   */
+  lookupBatch?(cursor: Uint8Array | null, count: number): MapBatch
   /** Puts another map (map-in-map) or a program (prog array) in a slot. */
   setSlot(key: Uint8Array, target: BackendMap | BackendProgram): void
   /** User space may not write any more. */
@@ -98,8 +104,17 @@ export interface BackendMap {
   close(): void
 }
 
+/** One round of a batch operation: keys and values back to back, and where to go on (null at the end). */
+export interface MapBatch {
+  readonly count: number
+  readonly keys: Uint8Array
+  readonly values: Uint8Array
+  readonly cursor: Uint8Array | null
+}
+
 /**
- * Takes one record: `length` bytes from `offset` of a chunk, which is only valid during the call. `cpu` is -1 for ring
+ * Takes one record: `length` bytes from `offset` of a chunk, which is only valid during the call and must not be written
+ * to: it may be the kernel's own memory, mapped read-only, and a write to that ends the process. `cpu` is -1 for ring
  * buffers.
  */
 export type RecordSink = (chunk: Uint8Array, offset: number, length: number, cpu: number) => void
