@@ -62,7 +62,7 @@ export interface BatchOutput {
    * Packet `index` as the program left it. In the vm it may be a view of its memory: good until the next batch or change
    * of a map; copy it (`slice()`) to keep it.
    */
-  packet(index: number): Uint8Array
+  readonly packet: (index: number) => Uint8Array
 }
 
 /** Counts return values; batches mostly return the same one again and again. */

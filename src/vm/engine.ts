@@ -180,7 +180,7 @@ export interface CompiledCode {
    * A run from the outside, with its first frame below `top` and none below `limit`: returns the low half of r0. Counts
    * tail calls anew.
    */
-  start?(ctx: number, top: number, limit: number): number
+  start(ctx: number, top: number, limit: number): number
   /** As start(), for XDP programs and packets that lie in memory. @throws BpfError of the run that BATCH_LEFT_ADDRESS tells */
   batch?(batch: XdpBatch): void
   /**

@@ -1,7 +1,7 @@
 import { BpfError } from '../bytes/index.ts'
 import type { ProgramRunner, RunInput, RunnerOptions } from '../loader/index.ts'
 import { AttachType, ProgType, takesPacket } from '../uapi/index.ts'
-import { STACK_TOP_ADDRESS, TAIL_CALLS_ADDRESS, type CompiledCode } from './engine.ts'
+import { STACK_TOP_ADDRESS, type CompiledCode } from './engine.ts'
 import type { ContextOutput, RunContext } from './runtime/context/context.ts'
 import { testRunError } from './runtime/context/context.ts'
 import { createContext, showsPacket } from './runtime/context/index.ts'
@@ -53,7 +53,19 @@ export class VmRunner implements ProgramRunner {
   }
 
   run(input: Uint8Array): number {
-    this.load(input)
+    const runtime = this.#runtime
+    const context = this.#context
+    const run = this.#run
+    // The usual case in few steps; load() and once() do the same in all cases.
+    if (context === null || run === null || runtime.occupant !== context || this.#fixed !== null || !runtime.isQuiet) {
+      this.load(input)
+      return this.once()
+    }
+    if (this.#program.closed) this.check()
+    if (run.trace.length > 0) run.trace = []
+    runtime.occupant = null
+    context.reset(input)
+    runtime.occupant = context
     return this.once()
   }
 
@@ -93,34 +105,42 @@ export class VmRunner implements ProgramRunner {
   /** Runs on what was loaded, or what the run before has left; gives the low half of r0. */
   once(): number {
     const runtime = this.#runtime
-    this.#begin()
+    runtime.run = this.#run
+    if (this.#cpu !== 0) runtime.cpu = this.#cpu
     try {
-      return this.#enter()
+      return this.#code.start((this.#context as RunContext).address, STACK_END, STACK_LIMIT)
+    } catch (error) {
+      this.#recover()
+      throw error
     } finally {
-      this.#finish(runtime)
+      runtime.endRun()
+      if (this.#cpu !== 0) runtime.cpu = 0
     }
   }
 
   /** once() so many times. */
   repeat(times: number): number {
     const runtime = this.#runtime
-    const repeat = this.#code.repeat
-    let left = times
     // The last run gives the result; in between is the time to reuse what programs have deleted.
-    while (repeat !== undefined && left > 1) {
-      const some = Math.min(left - 1, REPEAT_CHUNK)
-      this.#begin()
+    for (let left = times; left > 1;) {
+      const some = this.#code.repeat === undefined ? 1 : Math.min(left - 1, REPEAT_CHUNK)
+      left -= some
+      if (this.#code.repeat === undefined) {
+        this.once()
+        continue
+      }
+      runtime.run = this.#run
+      if (this.#cpu !== 0) runtime.cpu = this.#cpu
       runtime.memory.setU32(STACK_TOP_ADDRESS, STACK_END)
       try {
-        this.#code.repeat?.(this.#address, some)
+        this.#code.repeat((this.#context as RunContext).address, some)
+      } catch (error) {
+        this.#recover()
+        throw error
       } finally {
-        this.#finish(runtime)
+        runtime.endRun()
+        if (this.#cpu !== 0) runtime.cpu = 0
       }
-      left -= some
-    }
-    while (left > 1) {
-      this.once()
-      left--
     }
     return this.once()
   }
@@ -134,33 +154,11 @@ export class VmRunner implements ProgramRunner {
     return this.#given === undefined ? { data: bytes } : { data: bytes, ctx: this.#given }
   }
 
-  get #address(): number {
-    return this.#context?.address ?? 0
-  }
-
-  #begin(): void {
-    const runtime = this.#runtime
-    const run = this.#run as Run
-    runtime.run = run
-    // What a run that was stopped has left.
-    if (run.programs.length !== 1) run.programs.splice(0, run.programs.length, this.#program)
-    run.stackLimit = STACK_LIMIT
-    if (this.#cpu !== 0) runtime.cpu = this.#cpu
-  }
-
-  #enter(): number {
-    const code = this.#code
-    if (code.start !== undefined) return code.start(this.#address, STACK_END, STACK_LIMIT)
-    const { memory } = this.#runtime
-    memory.setU32(STACK_TOP_ADDRESS, STACK_END)
-    memory.setU32(TAIL_CALLS_ADDRESS, 0)
-    code.run(this.#address)
-    return this.#runtime.low(0)
-  }
-
-  #finish(runtime: Runtime): void {
-    runtime.endRun()
-    if (this.#cpu !== 0) runtime.cpu = 0
+  /** Forgets what a run that was stopped has left. */
+  #recover(): void {
+    if (this.#run === null) return
+    this.#run.programs.splice(0, this.#run.programs.length, this.#program)
+    this.#run.stackLimit = STACK_LIMIT
   }
 }
 

@@ -23,10 +23,7 @@ const DATA_END = 4
 const DATA_META = 8
 const ENTRY_SIZE = 8
 
-const noTailCalls: Code = w.all(
-  store(i32(0), i32(0), TAIL_CALLS_ADDRESS),
-  store(i32(0), i32(0), TAIL_PROGRAM_ADDRESS),
-)
+const noTailCalls: Code = w.all(store(i32(0), i32(0), TAIL_CALLS_ADDRESS), store(i32(0), i32(0), TAIL_PROGRAM_ADDRESS))
 
 /** A run that no other is around, so that there is nothing to put back. */
 export function startBody(module: ModuleIndices, setFuel: Code): CodeSink {

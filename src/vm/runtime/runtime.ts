@@ -192,6 +192,11 @@ export class Runtime implements MapHost {
     if (this.run === null) this.async.runDue()
   }
 
+  /** Whether nothing runs, or would run first, or has to be shown by the next run. */
+  get isQuiet(): boolean {
+    return this.run === null && this.async.armed === 0 && this.#asyncTrace.length === 0
+  }
+
   get hasAsyncTrace(): boolean {
     return this.#asyncTrace.length > 0
   }

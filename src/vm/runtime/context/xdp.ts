@@ -56,6 +56,26 @@ export class XdpContext implements RunContext {
   }
 
   reset(packet: Uint8Array): void {
+    const { length } = packet
+    if (this.#used || this.#given !== null || length < ETH_HLEN || length > LARGEST_LINEAR) {
+      this.#resetAll(packet)
+      return
+    }
+    const { u8, view } = this.memory
+    const start = PACKET_DATA + HEADROOM
+    u8.set(packet, start)
+    this.meta = this.data = start
+    this.end = start + length
+    view.setUint32(CONTEXT_ADDRESS + DATA, start, true)
+    view.setUint32(CONTEXT_ADDRESS + DATA_END, start + length, true)
+    view.setUint32(CONTEXT_ADDRESS + DATA_META, start, true)
+    view.setUint32(CONTEXT_ADDRESS + INGRESS_IFINDEX, 1, true)
+    view.setUint32(CONTEXT_ADDRESS + RX_QUEUE_INDEX, 0, true)
+    view.setUint32(CONTEXT_ADDRESS + EGRESS_IFINDEX, 0, true)
+  }
+
+  /** As reset(), for any packet, whatever the one before has left. */
+  #resetAll(packet: Uint8Array): void {
     const given = this.#given
     const view = given === null ? null : new DataView(given.buffer)
     const field = (at: number): number => (view === null ? 0 : view.getUint32(at, true))
@@ -100,7 +120,9 @@ export class XdpContext implements RunContext {
       memory.write(this.meta, packet.subarray(0, linear))
       memory.write(this.#fragmentStart, packet.subarray(linear))
     }
-    this.publishDevice(field(INGRESS_IFINDEX), field(RX_QUEUE_INDEX))
+    memory.setU32(CONTEXT_ADDRESS + INGRESS_IFINDEX, field(INGRESS_IFINDEX) || 1)
+    memory.setU32(CONTEXT_ADDRESS + RX_QUEUE_INDEX, field(RX_QUEUE_INDEX))
+    memory.setU32(CONTEXT_ADDRESS + EGRESS_IFINDEX, 0)
     this.#publish()
   }
 
@@ -136,13 +158,6 @@ export class XdpContext implements RunContext {
   /** Called before the packet moves or grows. */
   protected beforeMove(): void {
     this.#used = true
-  }
-
-  protected publishDevice(ifindex: number, queue: number): void {
-    const { view } = this.memory
-    view.setUint32(CONTEXT_ADDRESS + INGRESS_IFINDEX, ifindex === 0 ? 1 : ifindex, true)
-    view.setUint32(CONTEXT_ADDRESS + RX_QUEUE_INDEX, queue, true)
-    view.setUint32(CONTEXT_ADDRESS + EGRESS_IFINDEX, 0, true)
   }
 
   /** Bytes of packet, fragments included. */
