@@ -321,3 +321,12 @@ function sameValue(a: Value | null, b: Value | null): boolean {
 export function analyseFunction(program: ProgramCode, func: FunctionCode, memorySize: number): FunctionFacts {
   return new Analysis(program, func, memorySize)
 }
+
+/** What holds in any function. */
+export function nothingKnown({ cfg }: FunctionCode): FunctionFacts {
+  return {
+    enter: (_, values) => values.reset(null),
+    checks: new Uint8Array(cfg.end - cfg.start),
+    groups: new Map(),
+  }
+}
