@@ -79,8 +79,7 @@ function emitPrologue(ctx: FunctionContext, func: FunctionCode): void {
     code.setGlobal(module.fuelGlobal)
     setPlace(ctx, func.cfg.start, 'fuel')
     code.getGlobal(module.fuelGlobal)
-    code.i64(0)
-    code.op(Op.i64_lt_s)
+    code.op(Op.i64_eqz)
     trapIf(ctx)
   }
   if (locals.fuel !== -1) {
@@ -113,8 +112,7 @@ function emitBlocks(ctx: FunctionContext, func: FunctionCode, flow: Flow): void 
       code.i64(1)
       code.op(Op.i64_sub)
       code.tee(locals.fuel)
-      code.i64(0)
-      code.op(Op.i64_lt_s)
+      code.op(Op.i64_eqz)
       trapIf(ctx)
     },
   }).run()

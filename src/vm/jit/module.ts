@@ -178,8 +178,9 @@ function runBody(module: ModuleIndices, fuel: number): CodeSink {
   return code
 }
 
+/** One more than may be used up: what comes down to 0 is too much, which x86 tests for in the subtraction. */
 function setFuel(code: CodeSink, module: ModuleIndices, fuel: number): void {
-  code.i64Number(Math.min(MAX_FUEL, Math.max(0, Math.floor(fuel))))
+  code.i64Number(Math.min(MAX_FUEL, Math.max(0, Math.floor(fuel)) + 1))
   code.setGlobal(module.fuelGlobal)
 }
 
