@@ -60,6 +60,7 @@ export function translateFunction(
     faultReadsZero: program.code.faultReadsZero,
     isOnlyEntry: func.index === 0 && !program.isEntryCalled,
   }
+  ctx.facts.slots.declare(code)
   code.block()
   emitPrologue(ctx, func)
   emitBlocks(ctx, func, flow)
