@@ -106,11 +106,11 @@ function has(arg: HelperArg, flag: string): boolean {
 
 /** Checks the kind of an argument register against what the helper takes. */
 function checkKind(walk: Walk, reg: Reg, regno: number, arg: HelperArg, facts: CallFacts): void {
-  let takes = TAKES[arg.type] ?? unsupported(`helper arguments of type ${arg.type}`)
-  if (arg.type === 'PTR_TO_MAP_VALUE' && facts.map !== null) {
-    if (facts.map.type === MapType.SOCKMAP || facts.map.type === MapType.SOCKHASH)
-      takes = TAKES['PTR_TO_BTF_ID_SOCK_COMMON'] as string[]
-  }
+  // Values of sock maps are sockets.
+  const isSocket =
+    arg.type === 'PTR_TO_MAP_VALUE' && (facts.map?.type === MapType.SOCKMAP || facts.map?.type === MapType.SOCKHASH)
+  const type = isSocket ? 'PTR_TO_BTF_ID_SOCK_COMMON' : arg.type
+  const takes = TAKES[type] ?? unsupported(`helper arguments of type ${type}`)
   let flags = reg.flags
   if (has(arg, 'MEM_RDONLY')) flags &= ~Flag.RDONLY
   if (has(arg, 'MAYBE_NULL')) flags &= ~Flag.MAYBE_NULL
@@ -123,7 +123,7 @@ function checkKind(walk: Walk, reg: Reg, regno: number, arg: HelperArg, facts: C
     deny(`R${regno} type=${regName(reg)} expected=${expected}`)
   }
   if (reg.kind !== 'ptr_' || arg.type === 'PTR_TO_SPIN_LOCK' || arg.type === 'PTR_TO_PERCPU_BTF_ID') return
-  if (arg.type === 'PTR_TO_MEM' || arg.type.startsWith('PTR_TO_MAP')) {
+  if (type === 'PTR_TO_MEM' || type.startsWith('PTR_TO_MAP')) {
     if (!has(arg, 'MEM_RDONLY')) {
       deny(`${facts.name}() may write into memory pointed by R${regno} type=${regName(reg)}`)
     }
@@ -133,7 +133,7 @@ function checkKind(walk: Walk, reg: Reg, regno: number, arg: HelperArg, facts: C
   if (reg.mayBeNull && (!has(arg, 'MAYBE_NULL') || has(arg, 'OBJ_RELEASE'))) {
     deny(`Possibly NULL pointer passed to helper arg${regno}`)
   }
-  if (arg.type !== 'KPTR_XCHG_DEST') checkBtfType(walk, reg, regno, arg)
+  if (arg.type !== 'KPTR_XCHG_DEST') checkBtfType(walk, reg, regno, { ...arg, type })
 }
 
 function checkBtfType(walk: Walk, reg: Reg, regno: number, arg: HelperArg): void {

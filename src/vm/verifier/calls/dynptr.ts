@@ -49,12 +49,7 @@ function uninitializedExpected(): never {
 }
 
 /** The dynptr that an argument points to: its type, identity and reference. */
-export function initializedDynptr(
-  walk: Walk,
-  regno: number,
-  wanted: DynptrType | null,
-  readOnly: boolean = true,
-): Reg {
+export function initializedDynptr(walk: Walk, regno: number, wanted: DynptrType | null, readOnly: boolean = true): Reg {
   const reg = walk.reg(regno)
   if (reg.kind !== 'fp' && reg.kind !== 'dynptr_ptr') {
     invalid(`arg#${regno - 1} expected pointer to stack or const struct bpf_dynptr`)

@@ -15,7 +15,14 @@ import { inLess } from './kinds.ts'
 import { stepLock } from './lock.ts'
 import { mapAllows, mayChangeSockmap } from './map-compat.ts'
 import { argumentsFor, hasRetval, offeredByIterator } from './variants.ts'
-import { acquire, checkNoResources, clobberCallerSaved, forgetPacketPointers, moveReference, release } from './resources.ts'
+import {
+  acquire,
+  checkNoResources,
+  clobberCallerSaved,
+  forgetPacketPointers,
+  moveReference,
+  release,
+} from './resources.ts'
 
 /** Helpers after which packet pointers are stale. */
 export const CHANGES_PACKET: ReadonlySet<number> = new Set(

@@ -327,9 +327,7 @@ function checkIterator(walk: Walk, call: KfuncCall, { reg, regno, index, target 
 function mayIterateTasks(walk: Walk): boolean {
   const { type, attachType } = walk.facts
   return (
-    type === ProgType.LSM ||
-    (type === ProgType.TRACING && attachType === AttachType.TRACE_ITER) ||
-    walk.state.sleepable
+    type === ProgType.LSM || (type === ProgType.TRACING && attachType === AttachType.TRACE_ITER) || walk.state.sleepable
   )
 }
 

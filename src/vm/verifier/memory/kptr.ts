@@ -58,10 +58,7 @@ function loaded(walk: Walk, field: SpecialField): Reg {
   const isOwn = target.btf === 'program'
   const isSafe = isPercpu || (field.tag === 'kptr' && (isOwn || RCU_PROTECTED.has(field.target ?? '')))
   const extra = isPercpu ? Flag.PERCPU : isOwn ? Flag.ALLOC : 0
-  const to = pointerReg(
-    'ptr_',
-    Flag.MAYBE_NULL | (isSafe && inRcuSection(walk) ? Flag.RCU | extra : Flag.UNTRUSTED),
-  )
+  const to = pointerReg('ptr_', Flag.MAYBE_NULL | (isSafe && inRcuSection(walk) ? Flag.RCU | extra : Flag.UNTRUSTED))
   to.btf = target.btf
   to.btfId = target.id
   to.id = walk.newId()
