@@ -44,6 +44,8 @@ export interface VmOptions {
   readonly memoryLimit?: number
   /** Backward jumps and calls that a run may make before it traps. Default 2^27. */
   readonly fuel?: number
+  /** Why this vm stands for another backend; load reports say it. */
+  readonly reason?: string
 }
 
 /** A virtual kernel: maps in WebAssembly memory, programs by JIT or interpreter. Programs are not verified. */
@@ -76,12 +78,13 @@ export function createVm(options: VmOptions = {}): Vm {
     taskBytes: options.taskBytes ?? null,
     btf,
   })
-  return new VirtualKernel(runtime, btf, options.jit !== false)
+  return new VirtualKernel(runtime, btf, options.jit !== false, options.reason)
 }
 
 class VirtualKernel implements Vm {
   readonly name: 'vm' = 'vm' as const
   readonly cpus: number
+  readonly reason?: string
   readonly #runtime: Runtime
   readonly #machine: VmMachine
   readonly #btf: () => Btf | null
@@ -93,7 +96,8 @@ class VirtualKernel implements Vm {
   }
   #closed = false
 
-  constructor(runtime: Runtime, btf: () => Btf | null, useJit: boolean) {
+  constructor(runtime: Runtime, btf: () => Btf | null, useJit: boolean, reason?: string) {
+    if (reason !== undefined) this.reason = reason
     this.#runtime = runtime
     this.#machine = new VmMachine(runtime)
     this.#btf = btf
