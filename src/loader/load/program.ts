@@ -1,7 +1,7 @@
-import { BpfError } from '../../bytes/index.ts'
+import { BpfError, decodeUtf8 } from '../../bytes/index.ts'
 import { takesPacket, verdictName } from '../../uapi/index.ts'
 import { Pins } from './pins.ts'
-import type { Backend, BackendProgram, RunInput, RunOutput } from '../backend.ts'
+import type { Backend, BackendProgram, ProgramStream, RunInput, RunOutput } from '../backend.ts'
 import {
   packetBytes,
   plainRunner,
@@ -64,6 +64,19 @@ export class LoadedProgram {
   runBatch(packets: readonly BatchPacket[], options: BatchOptions = {}): BatchOutput {
     const bytes = packetBytes(packets)
     return this.raw.runBatch?.(bytes, options) ?? runEach(this.runner(options), bytes, options)
+  }
+
+  /**
+   * Takes what the program printed to a stream with bpf_stream_printk, or what the kernel reported about it to `stderr`
+   * (Linux 6.17). @throws BpfError `unsupported` in the vm, `syscall`
+   */
+  readStream(stream: ProgramStream = 'stdout'): string {
+    if (this.raw.readStream === undefined) {
+      throw new BpfError('unsupported', `program ${this.name}: the ${this.#backend.name} has no streams`, {
+        where: { program: this.name },
+      })
+    }
+    return decodeUtf8(this.raw.readStream(stream))
   }
 
   /** Pins it at a path in a bpf file system; it then outlives the process. @throws BpfError `syscall`, `unsupported` */
