@@ -125,5 +125,11 @@ export const STRUCT_OPS: Readonly<Record<string, StructOpsRow>> = {
   },
 }
 
+/** What XDP and traffic control programs may write in the connections that they look up (net/netfilter/nf_conntrack_bpf.c). */
+export const CONNECTION_WRITABLE: readonly WritableStruct[] = [
+  { struct: 'nf_conn', fields: ['mark'], areas: [] },
+  { struct: 'nf_conn___init', fields: ['ct.mark'], areas: [] },
+]
+
 /** Helpers that only some structures offer, though the program type has them. */
 export const STRUCT_OPS_HELPERS: ReadonlySet<string> = new Set(Object.values(STRUCT_OPS).flatMap((row) => row.helpers))

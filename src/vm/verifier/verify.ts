@@ -196,6 +196,9 @@ function collectFacts(program: PreparedProgram, options: VerifyOptions, isTarget
       case 'ksymAddress':
         immediates.set(ref.insn, { kind: 'ksymAddress', name: ref.name })
         break
+      case 'jumpTable':
+        // Indirect jumps are refused where they are met.
+        break
       case 'kfunc':
         // The object may call it by another name (bpf_task_acquire___one): the id decides.
         kfuncs.set(ref.insn, { name: kernelName(options.kernelBtf, ref), btfId: ref.btfId })

@@ -18,7 +18,7 @@ import { returnRange, returns32Bit, returnsVoid } from './return-range.ts'
 export function stepExit(walk: Walk): 'next' | 'exit' {
   const { state } = walk
   const inMain = state.frames.length === 1
-  if (inMain) checkNoResources(walk, 'BPF_EXIT instruction in main prog', handedBack(walk))
+  if (inMain) checkNoResources(walk, 'BPF_EXIT instruction in main prog', true, handedBack(walk))
   if (!inMain) {
     returnToCaller(walk)
     return 'next'
@@ -43,27 +43,6 @@ function outOfRange(context: string, regno: number, value: Scalar, range: readon
 function inRange(value: Scalar, range: readonly [number, number], is32: boolean): boolean {
   if (is32) return range[0] <= value.s32min && value.s32max <= range[1]
   return range[0] <= sminOf(value) && smaxOf(value) <= range[1]
-}
-
-function checkReturn(walk: Walk): void {
-  const { facts, state } = walk
-  const { frame } = state
-  const sub = facts.subprograms[frame.subprog]
-  const isSub = frame.subprog !== 0
-  if (isSub && sub !== undefined && sub.btfId !== 0 && isVoid(walk, sub.btfId)) return
-  if (frame.inAsync) {
-    const reg = readReg(walk, 0)
-    if (reg.kind !== 'scalar') invalid(`In async callback the register R0 is not a known value (${regName(reg)})`)
-    markPrecise(walk, 0)
-    if (!inRange(reg.value, [0, 0], false)) outOfRange('At async callback return', 0, reg.value, [0, 0])
-    return
-  }
-  if (isSub && !frame.inException) {
-    const reg = readReg(walk, 0)
-    if (reg.kind !== 'scalar') invalid(`At subprogram exit the register R0 is not a scalar value (${regName(reg)})`)
-    return
-  }
-  checkReturnValue(walk, 0)
 }
 
 /** Reference that a struct_ops program may give to its caller by returning it. */
@@ -91,9 +70,29 @@ function checkStructOpsReturn(walk: Walk, regno: number, reg: Reg): boolean {
   return true
 }
 
-/** The value with which the program ends, in r0 or as the argument of bpf_throw. */
-export function checkReturnValue(walk: Walk, regno: number): void {
-  const { facts } = walk
+/** The value with which the program (or a global function, or a callback) ends, in r0 or as the argument of bpf_throw. */
+export function checkReturn(walk: Walk, regno: number = 0): void {
+  const { facts, state } = walk
+  const frame = state.frames[0] as Frame
+  const sub = facts.subprograms[frame.subprog]
+  const isSub = frame.subprog !== 0
+  if (isSub && sub !== undefined && sub.btfId !== 0 && isVoid(walk, sub.btfId)) return
+  if (frame.inAsync) {
+    const reg = readReg(walk, regno)
+    const range = frame.callbackRange ?? [0, 0]
+    const what = 'At async callback return'
+    if (reg.kind !== 'scalar') invalid(`${what} the register R${regno} is not a known value (${regName(reg)})`)
+    markPrecise(walk, regno)
+    if (!inRange(reg.value, range, false)) outOfRange(what, regno, reg.value, range)
+    return
+  }
+  if (isSub && !frame.inException) {
+    const reg = readReg(walk, regno)
+    if (reg.kind !== 'scalar') {
+      invalid(`At subprogram exit the register R${regno} is not a scalar value (${regName(reg)})`)
+    }
+    return
+  }
   const isOps = facts.type === ProgType.STRUCT_OPS
   const isHook = facts.type === ProgType.LSM && facts.attachType !== AttachType.LSM_CGROUP
   if ((isOps || isHook) && returnsVoid(facts.target)) return

@@ -1,13 +1,12 @@
-import type { HelperArg } from '../../../uapi/index.ts'
 import type { LocalCall } from '../../../isa/index.ts'
-import { checkUnmodified } from '../context/access.ts'
+import { checkArgumentOffset, checkUnmodified } from '../context/access.ts'
 import type { Subprogram } from '../program/layout.ts'
 import { type Parameter, parametersOf } from '../program/signature.ts'
 import { deny, invalid, Reject, unsupported } from '../reject.ts'
 import { Flag, NOT_INIT, pointerReg, type Reg, regName, unknownReg } from '../state/register.ts'
 import { Frame } from '../state/state.ts'
 import type { Walk } from '../walk.ts'
-import { checkOffset as checkArgumentOffset, structsMatch } from './arguments.ts'
+import { structsMatch } from './arguments.ts'
 import { initializedDynptr } from './dynptr.ts'
 import { checkMemory } from './memory-argument.ts'
 import { clobberCallerSaved, forgetPacketPointers } from './resources.ts'
@@ -85,18 +84,18 @@ function checkParameter(walk: Walk, param: Parameter, index: number): void {
       if (reg.kind !== 'scalar') invalid(`R${regno} is not a scalar`)
       return
     case 'ctx':
-      checkOffset(reg, regno, 'ANYTHING')
+      checkArgumentOffset(reg, regno, false)
       if (reg.kind !== 'ctx') invalid(`arg#${index} expects pointer to ctx`)
       return
     case 'mem':
-      checkOffset(reg, regno, 'ANYTHING')
+      checkArgumentOffset(reg, regno, false)
       checkMemoryParameter(walk, regno, param)
       return
     case 'arena':
       if (reg.kind !== 'arena' && reg.kind !== 'scalar') invalid(`R${regno} is not a pointer to arena or scalar.`)
       return
     case 'dynptr':
-      checkOffset(reg, regno, 'PTR_TO_DYNPTR')
+      checkArgumentOffset(reg, regno, false)
       initializedDynptr(walk, regno, null)
       return
     case 'btf':
@@ -142,10 +141,6 @@ function checkStructParameter(walk: Walk, reg: Reg, regno: number, param: Parame
   checkUnmodified(reg, regno, true)
 }
 
-function checkOffset(reg: Reg, regno: number, type: HelperArg['type']): void {
-  checkArgumentOffset(reg, regno, { type, flags: [] })
-}
-
 function withoutNull(reg: Reg): Reg {
   const to = reg.clone()
   to.flags &= ~Flag.MAYBE_NULL
@@ -165,17 +160,21 @@ export function entryRegisters(walk: Walk, sub: Subprogram): void {
 }
 
 function entryRegister(walk: Walk, param: Parameter): Reg {
-  if (param.kind === 'anything' || param.kind === 'arena') return unknownReg()
-  if (param.kind === 'ctx') return pointerReg('ctx')
-  if (param.kind === 'dynptr') {
-    const reg = pointerReg('dynptr_ptr')
-    reg.dynptr = { type: 'local', id: walk.newId(), first: true }
+  if (param.kind === 'mem') {
+    const reg = pointerReg('mem', param.flags)
+    reg.memSize = param.size
+    if (reg.mayBeNull) reg.id = walk.newId()
     return reg
   }
-  const reg = pointerReg(param.kind === 'mem' ? 'mem' : 'ptr_', param.flags)
-  if (param.kind === 'mem') reg.memSize = param.size
-  else reg.btfId = param.btfId
-  if (reg.mayBeNull || param.kind === 'btf') reg.id = walk.newId()
+  if (param.kind === 'btf') {
+    const reg = pointerReg('ptr_', param.flags)
+    reg.btfId = param.btfId
+    reg.id = walk.newId()
+    return reg
+  }
+  if (param.kind !== 'dynptr') return param.kind === 'ctx' ? pointerReg('ctx') : unknownReg()
+  const reg = pointerReg('dynptr_ptr')
+  reg.dynptr = { type: 'local', id: walk.newId(), first: true }
   return reg
 }
 

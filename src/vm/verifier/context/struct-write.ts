@@ -1,17 +1,19 @@
 import { BtfKind, type Btf } from '../../../btf/index.ts'
-import type { WritableStruct } from '../../../uapi/index.ts'
+import { CONNECTION_WRITABLE, ProgType, type WritableStruct } from '../../../uapi/index.ts'
 import { deny } from '../reject.ts'
 import type { Reg } from '../state/register.ts'
 import type { Walk } from '../walk.ts'
 
-/** A store into a structure of the kernel: only programs that implement its functions may, and only to some fields. */
+const TAKES_CONNECTIONS: ReadonlySet<number> = new Set<number>([ProgType.XDP, ProgType.SCHED_CLS, ProgType.SCHED_ACT])
+
+/** A store into a structure of the kernel: few programs may, and only to some fields. */
 export function checkStructWrite(walk: Walk, reg: Reg, off: number, size: number): void {
-  const { kernelBtf, target } = walk.facts
+  const { kernelBtf, target, type } = walk.facts
   const row = target?.structOps?.row
-  if (kernelBtf === null || row === undefined) return deny('only read is supported')
-  const struct = kernelBtf.name(reg.btfId)
-  const rules = row.writable.find((w) => w.struct === struct)
-  if (rules === undefined) return deny(row.elsewhere)
+  const writable = row?.writable ?? (TAKES_CONNECTIONS.has(type) ? CONNECTION_WRITABLE : [])
+  const struct = kernelBtf?.name(reg.btfId) ?? ''
+  const rules = writable.find((w) => w.struct === struct)
+  if (kernelBtf === null || rules === undefined) return deny(row?.elsewhere ?? 'only read is supported')
   const end = endOfField(kernelBtf, reg.btfId, rules, off)
   if (end === null) return deny(`no write support to ${struct} at off ${off}`)
   if (off + size > end) {
