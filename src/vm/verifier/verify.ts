@@ -130,6 +130,8 @@ function collectFacts(program: PreparedProgram, options: VerifyOptions): Program
         // The object may call it by another name (bpf_task_acquire___one): the id decides.
         kfuncs.set(ref.insn, { name: kernelName(options.kernelBtf, ref), btfId: ref.btfId })
         break
+      case 'jumpTable':
+        throw new Reject('UNSUPPORTED', 'jump tables')
     }
   }
   const subprograms = functionsOf(program, ops, options.btf)
