@@ -37,6 +37,8 @@ export interface VerifyOptions {
   readonly errorInjection?: boolean
   /** Helpers (ids) that this kernel's configuration or lockdown does not offer. */
   readonly missingHelpers?: readonly number[]
+  /** Processors that the machine may have, for bounds of their numbers (default 8192, the most that Linux knows). */
+  readonly cpus?: number
   /** Load flags beyond the program's own (BPF_F_*). */
   readonly flags?: number
 }
@@ -203,6 +205,8 @@ function collectFacts(program: PreparedProgram, options: VerifyOptions, isTarget
         // The object may call it by another name (bpf_task_acquire___one): the id decides.
         kfuncs.set(ref.insn, { name: kernelName(options.kernelBtf, ref), btfId: ref.btfId })
         break
+      case 'jumpTable':
+        throw new Reject('UNSUPPORTED', 'jump tables')
     }
   }
   const subprograms = functionsOf(program, ops, options.btf)
@@ -261,6 +265,7 @@ function collectFacts(program: PreparedProgram, options: VerifyOptions, isTarget
     testStateFreq: (flags & TEST_STATE_FREQ) !== 0,
     testRegInvariants: (flags & TEST_REG_INVARIANTS) !== 0,
     packetChangers: changers,
+    cpus: options.cpus ?? 8192,
     missingHelpers: new Set(options.missingHelpers ?? []),
   }
 }
