@@ -15,10 +15,13 @@ export type RejectErrno =
 /** Thrown by a check to refuse the program; the message is the kernel's. Caught in verify(). */
 export class Reject extends Error {
   readonly errno: RejectErrno
+  /** The log has the message already, with more lines after it. */
+  readonly logged: boolean
 
-  constructor(errno: RejectErrno, message: string) {
+  constructor(errno: RejectErrno, message: string, logged: boolean = false) {
     super(message)
     this.errno = errno
+    this.logged = logged
   }
 }
 
@@ -26,8 +29,8 @@ export function deny(message: string): never {
   throw new Reject('EACCES', message)
 }
 
-export function invalid(message: string): never {
-  throw new Reject('EINVAL', message)
+export function invalid(message: string, logged: boolean = false): never {
+  throw new Reject('EINVAL', message, logged)
 }
 
 /** The program uses something whose rules are not implemented: it must not be accepted. */

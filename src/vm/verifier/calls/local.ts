@@ -18,6 +18,9 @@ export function stepLocalCall(walk: Walk, op: LocalCall): void {
   if (callee === undefined) return invalid(`No program starts at insn ${op.target}`)
   if (callee.global) {
     callGlobal(walk, callee)
+    if (walk.trace?.log.paths === true) walk.say(`Func#${callee.index} ('${callee.name}') is global and assumed valid.`)
+    walk.called.add(callee.index)
+    walk.trace?.touch(0)
     clobberCallerSaved(walk)
     walk.set(0, returnsNothing(walk, callee) ? NOT_INIT : unknownReg())
     if (changesPacket(walk, callee)) forgetPacketPointers(walk)
@@ -29,6 +32,10 @@ export function stepLocalCall(walk: Walk, op: LocalCall): void {
   const caller = walk.state.frames[walk.state.frames.length - 2] as Frame
   for (let i = 1; i <= 5; i++) frame.regs[i] = caller.regs[i] as Reg
   for (let i = 0; i <= 5; i++) caller.regs[i] = NOT_INIT
+  walk.liveness.reset()
+  walk.trace?.frame('caller:\n', walk.state, caller.index)
+  walk.trace?.frame('callee:\n', walk.state, frame.index)
+  walk.trace?.touch(0)
   walk.insn = callee.start
 }
 

@@ -17,16 +17,18 @@ export function release(walk: Walk, refId: number): boolean {
   const at = state.refs.findIndex((r) => r.kind === 'ptr' && r.id === refId)
   if (at < 0) return false
   state.refs = state.refs.filter((_, i) => i !== at)
-  forgetReference(state, refId)
+  forgetReference(walk, state, refId)
   return true
 }
 
-function forgetReference(state: State, refId: number): void {
+function forgetReference(walk: Walk, state: State, refId: number): void {
   state.mapRegs((reg) => (reg.refId === refId ? unknownReg() : reg))
   for (const frame of state.frames) {
     frame.stack.forEach((slot, i) => {
       const top = slot.byte(7)
-      if ((top === Byte.DYNPTR || top === Byte.ITER) && slot.reg?.refId === refId) frame.stack[i] = EMPTY_SLOT
+      if ((top !== Byte.DYNPTR && top !== Byte.ITER) || slot.reg?.refId !== refId) return
+      walk.writesSlot(frame.index, i, true)
+      frame.stack[i] = EMPTY_SLOT
     })
   }
 }

@@ -45,3 +45,8 @@ function visit(facts: ProgramFacts, index: number, above: number, frames: number
     visit(facts, callee.index, depth, frames + 1, isPrivate)
   }
 }
+
+/** `8+16`: stack of each function that was walked, in bytes. */
+export function stackDepths(facts: ProgramFacts): string {
+  return facts.subprograms.map((sub) => sub.stackDepth).join('+')
+}
