@@ -35,7 +35,11 @@ function statsIn(text) {
   return m === null ? null : m.slice(1, 5).map(Number)
 }
 
-const lines = (text) => text.replace(/^verification time .*$/m, 'verification time').trimEnd().split('\n')
+const lines = (text) =>
+  text
+    .replace(/^verification time .*$/m, 'verification time')
+    .trimEnd()
+    .split('\n')
 const ADDRESS = /^(.*\(18\) r\d+ = )0x[0-9a-f]+ *(;.*)?$/
 
 /** Equal, or both a 64-bit immediate of which ours is a masked address. */

@@ -95,9 +95,7 @@ function traceOf(walk: Walk): Trace | null {
 /** Every scalar of a state's ancestors counts: the way back got lost. */
 export function allPrecise(walk: Walk, from: State): void {
   const trace = traceOf(walk)
-  trace?.log.write(
-    `mark_precise: frame${from.frames.length - 1}: falling back to forcing all scalars precise\n`,
-  )
+  trace?.log.write(`mark_precise: frame${from.frames.length - 1}: falling back to forcing all scalars precise\n`)
   for (let state = from.parent; state !== null; state = state.parent) {
     for (const frame of state.frames) {
       for (let i = 0; i < 10; i++) {

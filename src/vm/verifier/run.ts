@@ -3,6 +3,7 @@ import { Frame, State } from './state/state.ts'
 import { entryRegisters } from './calls/local.ts'
 import type { Subprogram } from './program/layout.ts'
 import { pathEnded } from './checkpoints.ts'
+import { logMainFunction } from './log/main-function.ts'
 import { step } from './step.ts'
 import { alreadyVisited } from './visited.ts'
 import type { Walk } from './walk.ts'
@@ -36,8 +37,10 @@ function walkFunction(walk: Walk, sub: Subprogram): void {
   frame.regs[10] = pointerReg('fp')
   trace?.forgetLine()
   trace?.touchAll()
-  if (sub.index === 0) frame.regs[1] = pointerReg('ctx')
-  else {
+  if (sub.index === 0) {
+    if (trace !== null) logMainFunction(trace, walk.facts)
+    frame.regs[1] = pointerReg('ctx')
+  } else {
     if (trace !== null && trace.log.paths) walk.say(`Validating ${sub.name}() func#${sub.index}...`)
     entryRegisters(walk, sub)
   }

@@ -1,7 +1,7 @@
 import type { Btf } from '../../btf/index.ts'
 import { BtfKind } from '../../btf/index.ts'
 import type { MapSpec, PreparedProgram } from '../../loader/index.ts'
-import { HELPERS, HelperId, ProgType } from '../../uapi/index.ts'
+import { HELPERS, ProgType } from '../../uapi/index.ts'
 import { helperOf, isAsyncCallbackCall, isIterNextCall, isSyncCallbackCall, isThrowCall } from './calls/kinds.ts'
 import { CHANGES_PACKET } from './calls/helper.ts'
 import { type MapFacts, mapFacts } from './facts/maps.ts'
@@ -33,6 +33,8 @@ export interface VerifyOptions {
   readonly missingHelpers?: readonly number[]
   /** Load flags beyond the program's own (BPF_F_*). */
   readonly flags?: number
+  /** CPUs that the machine can have (nr_cpu_ids), for the range of bpf_get_smp_processor_id (default 8192). */
+  readonly cpus?: number
   /** Name of the object, which the kernel makes part of the names of data maps; only the log shows it. */
   readonly objectName?: string
   /** What to log: the sum of 1 (the failing path) or 2 (all paths) and 4 (statistics), as BPF_PROG_LOAD has it. */
@@ -94,14 +96,14 @@ export function verify(program: PreparedProgram, options: VerifyOptions): Verify
   }
   let facts: ProgramFacts | null = null
   try {
-    facts = collectFacts(program, options)
+    facts = collectFacts(program, options, log)
     walk = makeWalk(facts, program, log)
     walkProgram(walk)
     checkStackDepth(facts)
     return { ok: true, ...finish(facts) }
   } catch (error) {
     if (!(error instanceof Reject)) throw error
-    if (!error.logged) log?.write(`${error.message}\n`)
+    if (!error.logged) log?.write(`${error.text}\n`)
     const at = walk === null ? {} : { insn: walk.insn }
     return { ok: false, errno: error.errno, message: error.message, ...at, ...finish(facts) }
   }
@@ -136,7 +138,7 @@ function makeWalk(facts: ProgramFacts, program: PreparedProgram, log: Log | null
   return new Walk(facts, new State(), liveness, trace)
 }
 
-function collectFacts(program: PreparedProgram, options: VerifyOptions): ProgramFacts {
+function collectFacts(program: PreparedProgram, options: VerifyOptions, log: Log | null): ProgramFacts {
   const { spec, insns } = program
   checkKnown(program, options.btf)
   if (insns.length === 0) throw new Reject('EINVAL', 'invalid instruction count')
@@ -169,6 +171,7 @@ function collectFacts(program: PreparedProgram, options: VerifyOptions): Program
     }
   }
   const subprograms = functionsOf(program, ops, options.btf)
+  if (log?.all === true) for (const sub of subprograms) log.write(`func#${sub.index} @${sub.start}\n`)
   checkJumps(ops, subprograms)
   const partial = { ops, kfuncs }
   const calls: CallMarks = {
@@ -187,7 +190,10 @@ function collectFacts(program: PreparedProgram, options: VerifyOptions): Program
   const next = ops.map((op, at) => (op === null ? [] : successors(ops, at, calls).filter((to) => to < ops.length)))
   const params = (at: number): number => {
     const id = helperOf(partial, at)
-    return id > 0 ? (HELPERS[id - 1]?.args.length ?? 5) + (VARIADIC.has(id) ? 3 : 0) : 5
+    const kfunc = kfuncs.get(at)
+    if (kfunc !== undefined) return kfuncParameters(options.kernelBtf, kfunc.btfId)
+    const row = HELPERS[id - 1]
+    return row !== undefined && (row.progTypes as readonly number[]).includes(spec.type) ? row.args.length : 5
   }
   return {
     type: spec.type,
@@ -208,11 +214,18 @@ function collectFacts(program: PreparedProgram, options: VerifyOptions): Program
     testStateFreq: (flags & TEST_STATE_FREQ) !== 0,
     testRegInvariants: (flags & TEST_REG_INVARIANTS) !== 0,
     packetChangers: packetChangers(ops, subprograms),
+    cpus: options.cpus ?? 8192,
     missingHelpers: new Set(options.missingHelpers ?? []),
   }
 }
 
-const VARIADIC: ReadonlySet<number> = new Set([HelperId.trace_printk])
+/** Number of arguments of a kernel function, 5 when its type is not known. */
+function kfuncParameters(btf: Btf | null, id: number): number {
+  if (btf === null || id === 0 || id >= btf.typeCount) return 5
+  const func = btf.type(id)
+  const proto = func.kind === BtfKind.FUNC ? btf.type(func.type) : func
+  return proto.kind === BtfKind.FUNC_PROTO ? proto.params.length : 5
+}
 
 function kernelName(
   btf: Btf | null,

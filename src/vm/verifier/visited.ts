@@ -22,17 +22,20 @@ export function alreadyVisited(walk: Walk): boolean {
   const list = walk.exploredAt(insn)
   const count = list.length
   cleanCheckpoints(walk, list)
+  // Whether the last finished checkpoint that was looked at is in an unfinished loop: it counts for callbacks as well.
+  let looping = false
   for (let i = 0; i < list.length; i++) {
     const candidate = list[i] as Explored
     const old = candidate.state
     if (old.insn !== insn) continue
     if (old.branches > 0) {
       const outcome = compareWithAncestor(walk, old)
-      if (outcome === 'hit') return covered(walk, candidate, true)
+      if (outcome === 'loop end') return covered(walk, candidate, true)
+      if (outcome === 'callback end') return covered(walk, candidate, looping)
       if (outcome === 'loop') refuseLoop(walk, old)
       if (!force && jumps < 20 && insns < 100) add = false
     } else {
-      const looping = walk.loops.isIncomplete(old)
+      looping = walk.loops.isIncomplete(old)
       if (equal(walk, old, looping ? 'range' : 'pruning')) return covered(walk, candidate, looping)
     }
     if (add) candidate.misses++
@@ -83,16 +86,18 @@ function refuseLoop(walk: Walk, old: State): never {
 }
 
 /** `old` is still being explored, so it may be an ancestor of the current state: a loop. */
-function compareWithAncestor(walk: Walk, old: State): 'hit' | 'loop' | 'miss' {
+function compareWithAncestor(walk: Walk, old: State): 'loop end' | 'callback end' | 'loop' | 'miss' {
   const { facts, insn, state } = walk
   const top = old.frame
   if (top.inAsync && top.asyncEntry !== state.frame.asyncEntry) return 'miss'
   if (isIterNextCall(facts, insn)) {
-    return equal(walk, old, 'range') && iterIsActive(state) ? 'hit' : 'miss'
+    return equal(walk, old, 'range') && iterIsActive(state) ? 'loop end' : 'miss'
   }
   const op = walk.op(insn)
-  if (op.kind === 'mayGoto' && old.mayGotoDepth !== state.mayGotoDepth && equal(walk, old, 'range')) return 'hit'
-  if (isSyncCallbackCall(facts, insn)) return equal(walk, old, 'range') ? 'hit' : 'miss'
+  if (op.kind === 'mayGoto' && old.mayGotoDepth !== state.mayGotoDepth && equal(walk, old, 'range')) {
+    return 'loop end'
+  }
+  if (isSyncCallbackCall(facts, insn)) return equal(walk, old, 'range') ? 'callback end' : 'miss'
   if (
     mightLoop(walk, old, state) &&
     equal(walk, old, 'exact') &&

@@ -9,7 +9,8 @@ import { sameCallsites } from './checkpoints.ts'
 /** Latest checkpoint at an instruction that is still being explored and lies above a state, in the same chain of calls. */
 export function previousEntry(walk: Walk, from: State, insn: number): State | null {
   for (const { state } of walk.exploredAt(insn)) {
-    if (state.insn === insn && state.branches > 0 && sameCallsites(state, from) && state.depth < from.depth) return state
+    if (state.insn === insn && state.branches > 0 && sameCallsites(state, from) && state.depth < from.depth)
+      return state
   }
   return null
 }

@@ -1,5 +1,5 @@
 import { HelperId as H } from '../../../uapi/index.ts'
-import { UNKNOWN } from '../domain/bounds.ts'
+import { isConst, isZero, UNKNOWN } from '../domain/bounds.ts'
 import { markPrecise } from '../precision.ts'
 import { unsupported } from '../reject.ts'
 import { pointerReg, type Reg, scalarReg, unknownReg } from '../state/register.ts'
@@ -17,7 +17,11 @@ export function callCallback(walk: Walk, id: number, call: CallFacts): boolean {
   const { state } = walk
   const site = walk.insn
   // Once more around, in the state as it is now; then the way on after the last time.
-  if (id === H.loop) markPrecise(walk, 1)
+  if (id === H.loop) {
+    const flags = walk.reg(4)
+    if (flags.kind === 'scalar' && isConst(flags.value) && isZero(flags.value)) markPrecise(walk, 4)
+    markPrecise(walk, 1)
+  }
   const depth = state.frame.callbackDepth
   if (id === H.loop && umaxOf(walk.reg(1).value) <= depth) {
     clobberCallerSaved(walk)

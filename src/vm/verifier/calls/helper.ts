@@ -1,5 +1,6 @@
 import { HELPERS, HelperId as H, type HelperRow, MapType, ProgType } from '../../../uapi/index.ts'
-import { Bounds, type Scalar } from '../domain/bounds.ts'
+import { Bounds, isConst, type Scalar, umaxOf } from '../domain/bounds.ts'
+import { markPrecise } from '../precision.ts'
 import { BtfKind } from '../../../btf/index.ts'
 import { access } from '../memory/access.ts'
 import { xchgResult } from '../memory/kptr.ts'
@@ -94,10 +95,18 @@ export function stepHelperCall(walk: Walk, id: number): boolean {
   const call = noFacts(id, name, row.packetAccess)
   const args = argumentsFor(row, facts.type)
   args.forEach((_, i) => checkArgument(walk, i, args, call))
+  if (id === H.tail_call) markTailCallIndex(walk, call)
   if (call.map !== null && (!mapAllows(call.map.type, id) || !mayChangeSockmap(facts, call.map.type, id))) {
     invalid(`cannot pass map_type ${call.map.type} into func ${name}#${id}`)
   }
   return perform(walk, row, name, call)
+}
+
+/** A tail call with a constant index is compiled for this very index. */
+function markTailCallIndex(walk: Walk, call: CallFacts): void {
+  const index = walk.reg(3)
+  if (index.kind !== 'scalar' || !isConst(index.value)) return
+  if (umaxOf(index.value) < (call.map?.maxEntries ?? 0)) markPrecise(walk, 3)
 }
 
 function checkRegions(walk: Walk, row: HelperRow, name: string): void {
@@ -184,7 +193,7 @@ function result(walk: Walk, row: HelperRow, call: CallFacts): Reg {
   let to: Reg
   switch (type) {
     case 'INTEGER':
-      return scalarReg(range(row, call))
+      return scalarReg(range(walk, row, call))
     case 'VOID':
       return NOT_INIT
     case 'PTR_TO_MAP_VALUE': {
@@ -253,7 +262,7 @@ function perCpuResult(walk: Walk, call: CallFacts, bits: number): Reg {
 const MAX_ERRNO = 4095
 
 /** Numbers that a helper may return, where the kernel tells the verifier. */
-function range(row: HelperRow, call: CallFacts): Scalar {
+function range(walk: Walk, row: HelperRow, call: CallFacts): Scalar {
   switch (row.id) {
     case H.get_stack:
     case H.get_task_stack:
@@ -271,7 +280,7 @@ function range(row: HelperRow, call: CallFacts): Scalar {
       const to = new Bounds()
       to.umaxH = to.smaxH = to.sminH = 0
       to.sminL = 0
-      to.umaxL = to.smaxL = to.u32max = to.s32max = 8191
+      to.umaxL = to.smaxL = to.u32max = to.s32max = walk.facts.cpus - 1
       to.s32min = 0
       return to.sync()
     }

@@ -103,5 +103,5 @@ export function forkNext(walk: Walk, place: IterPlace): void {
     more.set(0, becomeNotNull(more.reg(0)))
   }
   setState(state, place, 'drained', 0)
-  walk.set(0, scalarReg(constant(0), true))
+  walk.set(0, scalarReg(constant(0)))
 }

@@ -52,8 +52,11 @@ export function clobberCallerSaved(walk: Walk): void {
 export function checkNoResources(walk: Walk, prefix: string): void {
   const { state } = walk
   if (state.locks > 0) invalid(`${prefix} cannot be used inside bpf_spin_lock-ed region`)
-  const leaked = state.refs.find((r) => r.kind === 'ptr')
-  if (leaked !== undefined) invalid(`${prefix} would lead to reference leak`)
+  const leaked = state.refs.filter((r) => r.kind === 'ptr')
+  if (leaked.length > 0) {
+    const lines = leaked.map((r) => `Unreleased reference id=${r.id} alloc_insn=${r.insn}\n`)
+    invalid(`${lines.join('')}${prefix} would lead to reference leak`)
+  }
   if (state.refs.some((r) => r.kind === 'irq')) invalid(`${prefix} cannot be used inside bpf_local_irq_save-ed region`)
   if (state.rcu > 0) invalid(`${prefix} cannot be used inside bpf_rcu_read_lock-ed region`)
   if (state.preempt > 0) invalid(`${prefix} cannot be used inside bpf_preempt_disable-ed region`)

@@ -4,11 +4,10 @@ import type { Trace } from './trace.ts'
 
 const LIMIT = 1_000_000
 
-/** Before the walk: the program's functions, and which registers are alive before each instruction. */
+/** Before the walk: which registers are alive before each instruction. */
 export function logProgram(trace: Trace, facts: ProgramFacts): void {
   const { log } = trace
   if (!log.all) return
-  for (const sub of facts.subprograms) log.write(`func#${sub.index} @${sub.start}\n`)
   log.write('Live regs before insn:\n')
   for (let i = 0; i < facts.ops.length; i++) {
     if (facts.ops[i] === null) continue

@@ -222,7 +222,7 @@ function bytesRead(walk: Walk, frame: Frame, min: number, max: number): Reg {
     walk.trace?.touchSlot(at >> 3)
     if (frame.slot(at >> 3).byte(at & 7) !== Byte.ZERO) return unknownReg()
   }
-  return scalarReg(constant(0), true)
+  return scalarReg(constant(0))
 }
 
 function readFixed(walk: Walk, pointer: Reg, off: number, size: number): Reg {
@@ -264,9 +264,9 @@ function readFixed(walk: Walk, pointer: Reg, off: number, size: number): Reg {
   }
   if (spills === size && isZero(spilled.value)) {
     walk.record(index, frame.index)
-    return scalarReg(constant(0), true)
+    return scalarReg(constant(0))
   }
-  return zeros === size ? scalarReg(constant(0), true) : unknownReg()
+  return zeros === size ? scalarReg(constant(0)) : unknownReg()
 }
 
 function checkBytes(slot: Slot, at: number, off: number, size: number): void {

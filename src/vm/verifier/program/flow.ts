@@ -122,7 +122,7 @@ export function analyzeFlow(ops: Operations, roots: readonly number[], calls: Ca
 
 /**
  * Strongly connected components by Tarjan's algorithm as Pearce simplified it, without recursion, in the order in which
- * the kernel numbers them. Functions do not lead into each other; a call of a callback is a loop of its own.
+ * the kernel numbers them. Functions do not lead into each other.
  */
 function components(ops: Operations, calls: CallMarks): Int32Array {
   const n = ops.length
@@ -154,7 +154,7 @@ function components(ops: Operations, calls: CallMarks): Int32Array {
       }
       path.pop()
       if ((low[at] as number) < (order[at] as number)) continue
-      const isLoop = stack[stack.length - 1] !== at || next.includes(at) || calls.isSyncCallback(at)
+      const isLoop = stack[stack.length - 1] !== at || next.includes(at)
       if (isLoop) found++
       for (;;) {
         const member = stack.pop() as number
