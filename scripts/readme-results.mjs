@@ -21,13 +21,22 @@ const ROWS = [
   ['fuzz-programs', 'random programs, verified by the kernel, with the same results everywhere on 10 inputs each'],
   ['selftest-retval', 'selftest programs that return in the vm what they say (`__retval`)'],
   ['verifier-selftests', 'selftest programs that get the kernel’s verdict from the verifier that is being built'],
+  ['verifier-counts', 'selftest programs that cost the verifier as many instructions and states as the kernel’s'],
+  ['verifier-log', 'selftest programs whose full verification log (level 2) equals the kernel’s byte for byte'],
   [
     'bench-open-relocate',
     'time against libbpf: open vmlinux BTF, open and relocate an object (worse of the two, warm)',
   ],
   ['bench-btf-dump', 'time against bpftool: vmlinux BTF as a C header, whole process'],
+  ['bench-load', 'time against libbpf: open an object with 50 programs and load it into the kernel'],
+  ['bench-ringbuf', 'time against libbpf: drain a ring buffer of 16-byte records with a callback'],
+  ['bench-maps-api', 'time of map lookups by C types against the bare system call'],
   ['bench-jit-node20', 'time of 70 programs in the vm against the kernel’s JIT, Node 20'],
   ['bench-jit-node24', 'the same on Node 24'],
+  [
+    'bench-compile',
+    'time to load programs of 100 to 100,000 instructions against the kernel’s (verifier and JIT), warm',
+  ],
 ]
 
 /** The table as Markdown; rows without a recorded result are left out. */

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { BpfError } from '../bytes/index.ts'
 import { CallPseudo, LdImm64Pseudo, type InsnBuffer } from '../isa/index.ts'
-import type { BackendMap, LateReference, PreparedProgram } from '../loader/index.ts'
+import type { LateReference, PreparedProgram } from '../loader/index.ts'
 import { openModuleBtf } from './kernel-btf.ts'
 import { closeFd } from './syscall.ts'
 
@@ -24,9 +24,10 @@ export interface ResolvedProgram {
 
 /**
  * Puts descriptors, BTF ids and addresses in the instructions' place holders, in a copy.
+ * @param mapFd descriptor of a map by name, null when it was not created
  * @throws BpfError `not-found`, `ambiguous`, `syscall`
  */
-export function resolveReferences(program: PreparedProgram, maps: ReadonlyMap<string, BackendMap>): ResolvedProgram {
+export function resolveReferences(program: PreparedProgram, mapFd: (name: string) => number | null): ResolvedProgram {
   const insns = program.insns.slice()
   const modules = new Map<string, number>()
   const fdArray: number[] = [0]
@@ -53,7 +54,7 @@ export function resolveReferences(program: PreparedProgram, maps: ReadonlyMap<st
     switch (reference.kind) {
       case 'map':
       case 'mapValue': {
-        const fd = maps.get(reference.map)?.fd ?? null
+        const fd = mapFd(reference.map)
         if (fd === null) {
           const what = `map ${reference.map}, which was not created`
           poison(slot, MISSING_MAP + index, what)

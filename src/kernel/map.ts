@@ -1,5 +1,5 @@
 import { BpfError } from '../bytes/index.ts'
-import type { BackendMap, BackendProgram, EventCounters, EventWatch, RecordSink } from '../loader/index.ts'
+import type { BackendMap, BackendProgram, EventCounters, EventWatch, MapBatch, RecordSink } from '../loader/index.ts'
 import { Cmd, Errno, MapFlag, MapType, UpdateFlag } from '../uapi/index.ts'
 import { Attr } from './attr.ts'
 import { EventPort, mapMemory } from './buffers/index.ts'
@@ -19,14 +19,6 @@ export interface MapShape {
   readonly maxEntries: number
   readonly flags: number
   readonly mapExtra?: bigint
-}
-
-/** One round of a batch operation: keys and values back to back, and where to go on (null at the end). */
-export interface MapBatch {
-  readonly count: number
-  readonly keys: Uint8Array
-  readonly values: Uint8Array
-  readonly cursor: Uint8Array | null
 }
 
 const PER_CPU: ReadonlySet<number> = new Set([

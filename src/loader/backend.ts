@@ -15,6 +15,8 @@ export interface MapRequest {
   readonly inner: BackendMap | null
   /** For struct_ops maps: how the kernel has the type. */
   readonly structOps?: StructOpsLayout
+  /** The only program that may use the map. */
+  readonly exclusiveTo?: PreparedProgram
 }
 
 /** What a backend needs to load one program. */
@@ -61,6 +63,12 @@ export interface BackendMap {
   /** Key after `key`, the first one for null; null at the end. */
   nextKey(key: Uint8Array | null): Uint8Array | null
   lookupAndDelete(key: Uint8Array, flags?: number): Uint8Array | null
+  /**
+   * Up to `count` elements from `cursor` (null for the first); absent where elements are only read one by one. Hash maps
+   * give whole buckets: when one does not fit, the kernel says ENOSPC and a larger count helps.
+   * @throws BpfError `syscall`
+   */
+  lookupBatch?(cursor: Uint8Array | null, count: number): MapBatch
   /** Puts another map (map-in-map) or a program (prog array) in a slot. */
   setSlot(key: Uint8Array, target: BackendMap | BackendProgram): void
   /** User space may not write any more. */
@@ -96,8 +104,17 @@ export interface BackendMap {
   close(): void
 }
 
+/** One round of a batch operation: keys and values back to back, and where to go on (null at the end). */
+export interface MapBatch {
+  readonly count: number
+  readonly keys: Uint8Array
+  readonly values: Uint8Array
+  readonly cursor: Uint8Array | null
+}
+
 /**
- * Takes one record: `length` bytes from `offset` of a chunk, which is only valid during the call. `cpu` is -1 for ring
+ * Takes one record: `length` bytes from `offset` of a chunk, which is only valid during the call and must not be written
+ * to: it may be the kernel's own memory, mapped read-only, and a write to that ends the process. `cpu` is -1 for ring
  * buffers.
  */
 export type RecordSink = (chunk: Uint8Array, offset: number, length: number, cpu: number) => void
@@ -162,12 +179,19 @@ export interface BackendProgram {
   pin?(path: string): void
   /** Removes a pin. @throws BpfError `syscall` */
   unpin?(path: string): void
+  /** Takes what the program printed to a stream (bpf_stream_printk), or the kernel about it, as bytes; may be empty. */
+  readStream?(stream: ProgramStream): Uint8Array
   close(): void
 }
+
+/** Streams of a program (enum bpf_stream_id). */
+export type ProgramStream = 'stdout' | 'stderr'
 
 /** A place where maps live and programs run: the kernel, or the vm. */
 export interface Backend {
   readonly name: 'kernel' | 'vm'
+  /** Why `auto` took this one and not the kernel; absent when it was asked for. */
+  readonly reason?: string
   /** BTF that CO-RE relocates against, null when there is none. */
   kernelBtf(): Btf | null
   /** BTF of kernel modules, split on top of kernelBtf(); none when absent. */
@@ -183,7 +207,12 @@ export interface Backend {
   /** @throws BpfError `syscall`, `unsupported` */
   createMap(request: MapRequest): BackendMap
   /** @throws BpfError `verifier` with the full log, `syscall`, `unsupported` */
-  loadProgram(request: ProgramRequest): BackendProgram | Promise<BackendProgram>
+  loadProgram(request: ProgramRequest): BackendProgram
+  /**
+   * The same without blocking the event loop, where that takes a thread; programs are then loaded a few at a time.
+   * Absent where loading is work of this thread.
+   */
+  loadProgramAsync?(request: ProgramRequest): Promise<BackendProgram>
   /**
    * Attaches a program that this backend loaded; absent where nothing can be attached.
    * @throws BpfError `usage`, `not-found`, `unsupported`, `syscall`

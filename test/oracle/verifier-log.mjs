@@ -124,15 +124,15 @@ for (const { file, verdict, run } of corpus(dir, only)) {
 }
 
 const sorted = (t) => Object.fromEntries([...t.causes].sort((a, b) => b[1] - a[1]))
+function printCauses(title, t) {
+  console.log(`== ${title}: ${t.equal} of ${t.total}`)
+  for (const [cause, n] of Object.entries(sorted(t)).slice(0, Number(option('--top') ?? 40))) console.log(n, cause)
+}
+
 if (args.includes('--causes')) {
-  for (const [title, t] of [
-    ['counts', counts],
-    ['level 2', level2],
-    ['level 1', level1],
-  ]) {
-    console.log(`== ${title}: ${t.equal} of ${t.total}`)
-    for (const [cause, n] of Object.entries(sorted(t)).slice(0, Number(option('--top') ?? 40))) console.log(n, cause)
-  }
+  printCauses('counts', counts)
+  printCauses('level 2', level2)
+  printCauses('level 1', level1)
 }
 console.log(`logs over 1 MiB, not compared: ${tooLong}`)
 console.log(`level-1 text of refusals: ${level1.equal} of ${level1.total}`)

@@ -64,8 +64,13 @@ const causes = new Map()
 const differences = []
 let timeMs = 0
 
+/** A message may have several lines, as the kernel's log: the last one is compared. */
+function lastLine(message) {
+  return (message ?? '').split('\n').at(-1)
+}
+
 function note(kind, v, r) {
-  const words = (kind === 'false accept' ? v.lastLogLine : (r.message ?? '')).replace(/\d+/g, 'N')
+  const words = (kind === 'false accept' ? v.lastLogLine : lastLine(r.message)).replace(/\d+/g, 'N')
   const cause = `${kind}: ${words}`
   causes.set(cause, (causes.get(cause) ?? 0) + 1)
   differences.push({
@@ -130,7 +135,7 @@ for (const file of readdirSync(`${dir}/objs`).sort()) {
     }
     if (!v.ok) {
       counts.refusals++
-      if (r.message === v.lastLogLine) counts.messages++
+      if (lastLine(r.message) === v.lastLogLine) counts.messages++
       else if (!r.ok && r.errno !== 'UNSUPPORTED') note('other words', v, r)
       if (!r.ok && r.errno === ERRNO[v.errno]) counts.errnos++
     }

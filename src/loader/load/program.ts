@@ -1,7 +1,7 @@
-import { BpfError } from '../../bytes/index.ts'
+import { BpfError, decodeUtf8 } from '../../bytes/index.ts'
 import { verdictName } from '../../uapi/index.ts'
 import { Pins } from './pins.ts'
-import type { Backend, BackendProgram, RunInput, RunOutput } from '../backend.ts'
+import type { Backend, BackendProgram, ProgramStream, RunInput, RunOutput } from '../backend.ts'
 import type { AttachOptions, Link } from '../link.ts'
 import type { PreparedProgram, ProgramSpec } from '../spec.ts'
 
@@ -35,6 +35,19 @@ export class LoadedProgram {
   run(input: RunInput = {}): ProgramRunOutput {
     const output = this.raw.run(input)
     return { ...output, verdict: verdictName(this.spec.type, output.retval) }
+  }
+
+  /**
+   * Takes what the program printed to a stream with bpf_stream_printk, or what the kernel reported about it to `stderr`
+   * (Linux 6.17). @throws BpfError `unsupported` in the vm, `syscall`
+   */
+  readStream(stream: ProgramStream = 'stdout'): string {
+    if (this.raw.readStream === undefined) {
+      throw new BpfError('unsupported', `program ${this.name}: the ${this.#backend.name} has no streams`, {
+        where: { program: this.name },
+      })
+    }
+    return decodeUtf8(this.raw.readStream(stream))
   }
 
   /** Pins it at a path in a bpf file system; it then outlives the process. @throws BpfError `syscall`, `unsupported` */

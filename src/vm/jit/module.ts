@@ -55,7 +55,7 @@ export function helperImport(id: number): string {
 }
 
 /** Translates a program to a wasm binary. */
-export function buildModule(program: ProgramCode, machine: Machine): Uint8Array<ArrayBuffer> {
+export function buildModule(program: ProgramCode, machine: Machine, optimize: boolean): Uint8Array<ArrayBuffer> {
   const builder = new ModuleBuilder()
   builder.importMemory('env', 'memory', { minimum: 1 })
   const trap = builder.importFunction('env', 'trap', signature([I32, I32, I32]))
@@ -116,7 +116,7 @@ export function buildModule(program: ProgramCode, machine: Machine): Uint8Array<
   builder.defineFunction(repeat, repeatBody(run))
   builder.defineFunction(call, callBody(module, builder.type(BPF_FUNCTION), table))
   program.functions.forEach((f, i) => {
-    builder.defineFunction(indices[i] as number, translateFunction(program, f, module))
+    builder.defineFunction(indices[i] as number, translateFunction(program, f, module, optimize))
   })
   return builder.encode()
 }
@@ -178,8 +178,9 @@ function runBody(module: ModuleIndices, fuel: number): CodeSink {
   return code
 }
 
+/** One more than may be used up: what comes down to 0 is too much, which x86 tests for in the subtraction. */
 function setFuel(code: CodeSink, module: ModuleIndices, fuel: number): void {
-  code.i64Number(Math.min(MAX_FUEL, Math.max(0, Math.floor(fuel))))
+  code.i64Number(Math.min(MAX_FUEL, Math.max(0, Math.floor(fuel)) + 1))
   code.setGlobal(module.fuelGlobal)
 }
 

@@ -193,7 +193,7 @@ function collectFacts(program: PreparedProgram, options: VerifyOptions, log: Log
     const kfunc = kfuncs.get(at)
     if (kfunc !== undefined) return kfuncParameters(options.kernelBtf, kfunc.btfId)
     const row = HELPERS[id - 1]
-    return row !== undefined && (row.progTypes as readonly number[]).includes(spec.type) ? row.args.length : 5
+    return row !== undefined && row.progTypes.includes(spec.type) ? row.args.length : 5
   }
   return {
     type: spec.type,

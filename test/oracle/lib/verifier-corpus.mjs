@@ -22,6 +22,9 @@ function kconfig() {
   }
 }
 
+/** CPUs that the machine can have: the last number of a list such as "0-1". */
+const CPUS = 1 + Number(/(\d+)\s*$/.exec(readFileSync('/sys/devices/system/cpu/possible', 'utf8'))[1])
+
 /** Verdicts of the kernel (load-dump.jsonl) on programs that it decided, by object. */
 export function decidedPrograms(dir) {
   const byObject = new Map()
@@ -78,6 +81,7 @@ function verifyOne(spec, name, file, kernelBtf, config, options) {
       kernelBtf,
       license: spec.license,
       missingHelpers: MISSING,
+      cpus: CPUS,
       objectName: file.split('.')[0],
       ...options,
     })

@@ -8,13 +8,22 @@ import { deny, invalid, Reject, unsupported } from '../reject.ts'
 import { Flag, type Kind, NOT_INIT, pointerReg, type Reg, regName, scalarReg, unknownReg } from '../state/register.ts'
 import type { Walk } from '../walk.ts'
 import { checkArgument, noFacts, type CallFacts } from './arguments.ts'
+import { objectReg } from './objects.ts'
 import { releaseDynptr, sliceOf } from './dynptr.ts'
 import { callCallback } from './callback.ts'
 import { hasField } from '../facts/query.ts'
+import { inLess } from './kinds.ts'
 import { stepLock } from './lock.ts'
 import { mapAllows, mayChangeSockmap } from './map-compat.ts'
 import { argumentsFor, hasRetval, offeredByIterator } from './variants.ts'
-import { acquire, checkNoResources, clobberCallerSaved, forgetPacketPointers, release } from './resources.ts'
+import {
+  acquire,
+  checkNoResources,
+  clobberCallerSaved,
+  forgetPacketPointers,
+  moveReference,
+  release,
+} from './resources.ts'
 
 /** Helpers after which packet pointers are stale. */
 export const CHANGES_PACKET: ReadonlySet<number> = new Set(
@@ -66,16 +75,7 @@ const CASTS: ReadonlySet<number> = new Set([
 ])
 
 /** Helpers whose rules go beyond their prototype and are not implemented yet. */
-const UNKNOWN: ReadonlySet<number> = new Set([
-  H.timer_init,
-  H.timer_set_callback,
-  H.timer_start,
-  H.timer_cancel,
-  H.user_ringbuf_drain,
-  H.snprintf,
-  H.get_func_arg,
-  H.find_vma,
-])
+const UNKNOWN: ReadonlySet<number> = new Set([H.snprintf, H.get_func_arg])
 
 /** A helper call: checks what it demands of the registers, then what it does to them. */
 export function stepHelperCall(walk: Walk, id: number): boolean {
@@ -138,8 +138,9 @@ function perform(walk: Walk, row: HelperRow, name: string, call: CallFacts): boo
   if (call.releases > 0) {
     const reg = walk.reg(call.releases)
     const isNull = reg.kind === 'scalar'
+    const giveBack = row.id === H.kptr_xchg ? moveReference : release
     if (reg.kind === 'fp') releaseDynptr(walk, call.releases)
-    else if (!isNull && !release(walk, reg.refId))
+    else if (!isNull && !giveBack(walk, reg.refId))
       invalid(`func ${name}#${row.id} reference has not been acquired before`)
   }
   switch (row.id) {
@@ -160,9 +161,10 @@ function perform(walk: Walk, row: HelperRow, name: string, call: CallFacts): boo
       break
     case H.spin_lock:
     case H.spin_unlock:
-      stepLock(walk, 1, row.id === H.spin_lock)
+      if (inLess(walk)) deny("can't spin_{lock,unlock} in rbtree cb")
+      stepLock(walk, 1, 'lock', row.id === H.spin_lock)
   }
-  if (call.callback >= 0) return callCallback(walk, row.id, call)
+  if (call.callback >= 0) callCallback(walk, row.id, call.callback, call.map, call.mapUid)
   clobberCallerSaved(walk)
   walk.set(0, result(walk, row, call))
   const writesSkb = row.id === H.dynptr_write && call.dynptr?.dynptr?.type === 'skb'
@@ -248,6 +250,7 @@ function acquires(id: number, call: CallFacts): boolean {
 function perCpuResult(walk: Walk, call: CallFacts, bits: number): Reg {
   const btf = walk.facts.kernelBtf
   if (btf === null) return unsupported('per-CPU variables without BTF')
+  if (call.retObject) return objectReg(call.retBtfId, Flag.RCU | (bits & Flag.MAYBE_NULL))
   const kind = btf.kind(call.retBtfId)
   if (kind === BtfKind.STRUCT) {
     const to = pointerReg('ptr_', bits & ~Flag.RDONLY)

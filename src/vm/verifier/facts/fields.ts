@@ -24,6 +24,23 @@ export interface SpecialField {
   readonly tag?: string
   /** Name of the structure that it points to. */
   readonly target?: string
+  /** Type of that structure in the program's BTF. */
+  readonly targetId?: number
+  /** What a list or tree holds. */
+  readonly root?: GraphRoot
+}
+
+/** Elements of a list or tree, as the tag `contains:TYPE:NODE` says. */
+export interface GraphRoot {
+  /** Structure in the program's BTF. */
+  readonly valueId: number
+  /** Offset of the node in it. */
+  readonly nodeOffset: number
+}
+
+/** The kernel's word for a field in its messages. */
+export function fieldName(field: SpecialField): string {
+  return field.kind === 'kptr' ? (field.tag === 'percpu_kptr' ? 'percpu_kptr' : 'kptr') : field.kind
 }
 
 const STRUCTS: Readonly<Record<string, FieldKind>> = {
@@ -45,12 +62,18 @@ const MAX_FIELDS = 11
 /** Special fields of a type and of the structures and small arrays inside of it. */
 export function findFields(btf: Btf, typeId: number): readonly SpecialField[] {
   const found: SpecialField[] = []
-  collect(btf, typeId, 0, found, 0)
+  collect(btf, typeId, 0, found, 0, null)
   if (found.length > MAX_FIELDS) return []
   return found.sort((a, b) => a.offset - b.offset)
 }
 
-function collect(btf: Btf, id: number, at: number, found: SpecialField[], depth: number): void {
+/** Where a tag of a field would be: on the variable, or on a member of a structure. */
+interface Tagged {
+  readonly id: number
+  readonly index: number
+}
+
+function collect(btf: Btf, id: number, at: number, found: SpecialField[], depth: number, tagged: Tagged | null): void {
   if (depth > 8 || found.length > MAX_FIELDS) return
   const type = resolve(btf, id)
   if (type === null) return
@@ -59,22 +82,29 @@ function collect(btf: Btf, id: number, at: number, found: SpecialField[], depth:
     case BtfKind.STRUCT: {
       const kind = STRUCTS[type.name]
       if (kind !== undefined) {
-        found.push({ kind, offset: at, size: type.size })
+        const isRoot = kind === 'bpf_list_head' || kind === 'bpf_rb_root'
+        const root = isRoot && tagged !== null ? graphRoot(btf, tagged, kind) : null
+        if (isRoot && root === null) return
+        found.push({ kind, offset: at, size: type.size, ...(root === null ? {} : { root }) })
         return
       }
-      for (const member of type.members) collect(btf, member.type, at + (member.bitOffset >> 3), found, depth + 1)
+      type.members.forEach((member, index) => {
+        collect(btf, member.type, at + (member.bitOffset >> 3), found, depth + 1, { id: type.id, index })
+      })
       return
     }
     case BtfKind.DATASEC:
       for (const v of type.vars) {
         const variable = btf.type(v.type)
-        if (variable.kind === BtfKind.VAR) collect(btf, variable.type, at + v.offset, found, depth + 1)
+        if (variable.kind === BtfKind.VAR) {
+          collect(btf, variable.type, at + v.offset, found, depth + 1, { id: v.type, index: -1 })
+        }
       }
       return
     case BtfKind.ARRAY: {
       const size = btf.sizeOf(type.elementType)
       const before = found.length
-      collect(btf, type.elementType, at, found, depth + 1)
+      collect(btf, type.elementType, at, found, depth + 1, tagged)
       const each = found.slice(before)
       if (each.length === 0) return
       for (let i = 1; i < type.length && found.length <= MAX_FIELDS; i++) {
@@ -91,6 +121,7 @@ function collect(btf: Btf, id: number, at: number, found: SpecialField[], depth:
           size: 8,
           tag: target.name,
           target: btf.name(btf.skipModifiersAndTypedefs(target.type)),
+          targetId: btf.skipModifiersAndTypedefs(target.type),
         })
       }
     }
@@ -100,4 +131,54 @@ function collect(btf: Btf, id: number, at: number, found: SpecialField[], depth:
 function resolve(btf: Btf, id: number): BtfType | null {
   const type = btf.type(btf.skipModifiersAndTypedefs(id))
   return type.kind === BtfKind.VOID ? null : type
+}
+
+const NODES: Readonly<Record<string, string>> = { bpf_list_head: 'bpf_list_node', bpf_rb_root: 'bpf_rb_node' }
+
+function graphRoot(btf: Btf, tagged: Tagged, kind: FieldKind): GraphRoot | null {
+  const tag = declTags(btf).get(`${tagged.id} ${tagged.index}`)
+  const [value, node] = tag?.slice('contains:'.length).split(':') ?? []
+  const valueId = value === undefined ? undefined : btf.findByName(value, BtfKind.STRUCT)
+  if (valueId === undefined) return null
+  const struct = btf.type(valueId)
+  if (struct.kind !== BtfKind.STRUCT) return null
+  const member = struct.members.find((m) => m.name === node && btf.name(m.type) === NODES[kind])
+  return member === undefined ? null : { valueId, nodeOffset: member.bitOffset >> 3 }
+}
+
+const TAGS: WeakMap<Btf, Map<string, string>> = new WeakMap()
+
+/** Tags that say what a list or tree holds, by type and component. */
+function declTags(btf: Btf): ReadonlyMap<string, string> {
+  const known = TAGS.get(btf)
+  if (known !== undefined) return known
+  const made = new Map<string, string>()
+  for (const type of btf.types()) {
+    if (type.kind !== BtfKind.DECL_TAG || !type.name.startsWith('contains:')) continue
+    made.set(`${type.type} ${type.componentIndex}`, type.name)
+  }
+  TAGS.set(btf, made)
+  return made
+}
+
+const OBJECTS: WeakMap<Btf, Map<number, readonly SpecialField[]>> = new WeakMap()
+/** Kinds that may not be in allocated objects, which know nothing of them. */
+const NOT_IN_OBJECTS: ReadonlySet<FieldKind> = new Set<FieldKind>(['bpf_timer', 'bpf_wq', 'bpf_task_work', 'uptr'])
+
+/**
+ * Special fields of objects of a structure of the program's own. Only structures that have such a field as a direct
+ * member count; the others have none for the kernel.
+ */
+export function objectFields(btf: Btf, typeId: number): readonly SpecialField[] {
+  let cache = OBJECTS.get(btf)
+  if (cache === undefined) OBJECTS.set(btf, (cache = new Map()))
+  const known = cache.get(typeId)
+  if (known !== undefined) return known
+  const type = btf.type(typeId)
+  const direct =
+    type.kind === BtfKind.STRUCT &&
+    type.members.some((m) => STRUCTS[btf.name(m.type)] !== undefined || btf.kind(m.type) === BtfKind.PTR)
+  const fields = direct ? findFields(btf, typeId).filter((f) => !NOT_IN_OBJECTS.has(f.kind)) : []
+  cache.set(typeId, fields)
+  return fields
 }

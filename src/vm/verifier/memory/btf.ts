@@ -1,5 +1,7 @@
 import { BtfKind, type Btf, type BtfComposite } from '../../../btf/index.ts'
 import { isConst, isZero } from '../domain/bounds.ts'
+import { fieldName } from '../facts/fields.ts'
+import { fieldsOf } from '../facts/query.ts'
 import { deny, invalid } from '../reject.ts'
 import { Flag, pointerReg, type Reg, unknownReg } from '../state/register.ts'
 import { tnumText } from '../text.ts'
@@ -194,14 +196,26 @@ export function accessBtf(walk: Walk, reg: Reg, regno: number, off: number, size
   }
   if (reg.flags & Flag.USER) deny(`R${regno} is ptr_${name} access user memory: off=${off}`)
   if (reg.flags & Flag.PERCPU) deny(`R${regno} is ptr_${name} access percpu memory: off=${off}`)
-  if (write && (reg.flags & Flag.ALLOC) === 0) deny('only read is supported')
+  const isObject = (reg.flags & Flag.ALLOC) !== 0
+  if (write && !isObject) deny('only read is supported')
+  if (isObject) checkSpecialFields(walk, reg, off, size)
   const found = walkStruct(btf, reg.btfId, off, size)
-  if (found.kind !== 'pointer') return unknownReg()
+  // What the program stored in its own objects is a number when it is loaded.
+  if (found.kind !== 'pointer' || isObject) return unknownReg()
   const to = pointerReg('ptr_', fieldFlags(walk, reg, name, found))
   to.btf = reg.btf
   to.btfId = found.typeId
   if (to.mayBeNull) to.id = walk.newId()
   return to
+}
+
+/** Locks, nodes and the like in an allocated object are not for loads and stores. */
+function checkSpecialFields(walk: Walk, reg: Reg, off: number, size: number): void {
+  for (const field of fieldsOf(reg, walk.facts.btf)) {
+    if (off < field.offset + field.size && field.offset < off + size) {
+      deny(`direct access to ${fieldName(field)} is disallowed`)
+    }
+  }
 }
 
 function fieldFlags(walk: Walk, reg: Reg, struct: string, found: Found): number {
