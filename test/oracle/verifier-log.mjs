@@ -123,6 +123,16 @@ for (const { file, verdict, run } of corpus(dir, only)) {
   if (path !== null && path.whole) compareLog(level1, run({ logLevel: 5, logSize: 4 << 20 }), path, name)
 }
 
+/** Differences by cause, with one example each. */
+function classified(t) {
+  return [...t.causes]
+    .sort((a, b) => b[1] - a[1])
+    .map(([cause, count]) => {
+      const { program, line, kernel, elfbee } = t.differences.find((d) => d.cause === cause)
+      return { count, cause, program, line, kernel: kernel?.slice(0, 200), elfbee: elfbee?.slice(0, 200) }
+    })
+}
+
 const sorted = (t) => Object.fromEntries([...t.causes].sort((a, b) => b[1] - a[1]))
 function printCauses(title, t) {
   console.log(`== ${title}: ${t.equal} of ${t.total}`)
@@ -147,9 +157,8 @@ if (only === null && list === null) {
     equal: level2.equal,
     total: level2.total,
     tooLong,
-    refusals: { equal: level1.equal, total: level1.total, causes: sorted(level1), differences: level1.differences },
-    causes: sorted(level2),
-    differences: level2.differences,
+    refusals: { equal: level1.equal, total: level1.total, differences: classified(level1) },
+    differences: classified(level2),
   })
 } else {
   console.log(`verifier-counts (${only}): ${counts.equal} of ${counts.total}`)
