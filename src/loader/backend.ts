@@ -1,6 +1,7 @@
 import type { Btf } from '../btf/index.ts'
 import type { KconfigFacts } from './prepare/kconfig.ts'
 import type { ModuleBtf } from './prepare/ksyms.ts'
+import type { BatchOptions, BatchOutput, ProgramRunner, RunnerOptions } from './batch.ts'
 import type { AttachOptions, Link } from './link.ts'
 import type { MapSpec, PreparedProgram, ProgramSpec, StructOpsAttach, StructOpsLayout } from './spec.ts'
 
@@ -175,6 +176,10 @@ export interface BackendProgram {
   readonly log: string
   /** @throws BpfError `syscall` (kernel: errno of BPF_PROG_TEST_RUN) or `trap` (vm) */
   run(input: RunInput): RunOutput
+  /** A cheaper way to run it often; absent where there is none. @throws BpfError `syscall`, `usage` */
+  runner?(options: RunnerOptions): ProgramRunner
+  /** Runs it on many packets; absent where that would be no faster. @throws BpfError `syscall`, `trap`, `usage` */
+  runBatch?(packets: readonly Uint8Array[], options: BatchOptions): BatchOutput
   /** Pins it at a path; absent where there are no pins. @throws BpfError `syscall` */
   pin?(path: string): void
   /** Removes a pin. @throws BpfError `syscall` */

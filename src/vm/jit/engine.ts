@@ -1,5 +1,5 @@
 import { BpfError } from '../../bytes/index.ts'
-import { HelperId, helperName } from '../../uapi/index.ts'
+import { HelperId, helperName, ProgType } from '../../uapi/index.ts'
 import {
   FRAME_SIZE,
   JIT_ADDRESS,
@@ -12,6 +12,7 @@ import {
   type Engine,
   type Machine,
   type VmCode,
+  type XdpBatch,
 } from '../engine.ts'
 import { Trap, trapError } from '../trap.ts'
 import { buildModule, helperImport, type JitExports, type JitImports } from './module.ts'
@@ -93,6 +94,7 @@ class JitCode implements CompiledCode {
   readonly #program: ProgramCode
   readonly #machine: Machine
   readonly #exports: JitExports
+  readonly batch?: (batch: XdpBatch) => void
   #words: Uint32Array
   /** Place in the table of tail calls, 0 for none, and how often it is in use. */
   #tail = 0
@@ -110,6 +112,7 @@ class JitCode implements CompiledCode {
         throw trapError(program.code, at, makeTrap(place, op, low, high, machine.fuel))
       },
       clock: machine.clock ?? Date.now,
+      moved: () => machine.packetMoved?.(),
       callKfunc: (id) => machine.callKfunc(id),
       tailCall: () => (machine.tailCall() ? 1 : 0),
       loadPacket: (offset, size) => (machine.loadPacket(offset, size) ? 1 : 0),
@@ -120,6 +123,7 @@ class JitCode implements CompiledCode {
     }
     this.#exports = new WebAssembly.Instance(module, { env: { ...env } as WebAssembly.ModuleImports })
       .exports as unknown as JitExports
+    if (program.code.type === ProgType.XDP) this.batch = (batch) => this.#batch(batch)
   }
 
   run(ctx: number): void {
@@ -133,6 +137,14 @@ class JitCode implements CompiledCode {
     }
     // What a program that was entered by a tail call goes on with.
     if (tail !== 0) this.#setWord(TAIL_PROGRAM_ADDRESS, tail)
+  }
+
+  start(ctx: number, top: number, limit: number): number {
+    try {
+      return this.#exports.start(ctx, top, limit) >>> 0
+    } catch (cause) {
+      throw this.#stopped(cause, top)
+    }
   }
 
   repeat(ctx: number, times: number): void {
@@ -168,6 +180,14 @@ class JitCode implements CompiledCode {
     }
     try {
       this.#exports.call(index, top)
+    } catch (cause) {
+      throw this.#stopped(cause, top)
+    }
+  }
+
+  #batch({ ctx, top, limit, table, tableEnd, first, times, out }: XdpBatch): void {
+    try {
+      this.#exports.batch(ctx, top, limit, table, tableEnd, first, times, out)
     } catch (cause) {
       throw this.#stopped(cause, top)
     }

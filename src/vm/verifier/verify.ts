@@ -31,10 +31,10 @@ export interface VerifyOptions {
   readonly license: string
   /** Helpers (ids) that this kernel's configuration or lockdown does not offer. */
   readonly missingHelpers?: readonly number[]
+  /** Processors that the machine may have, for bounds of their numbers (default 8192, the most that Linux knows). */
+  readonly cpus?: number
   /** Load flags beyond the program's own (BPF_F_*). */
   readonly flags?: number
-  /** CPUs that the machine can have (nr_cpu_ids), for the range of bpf_get_smp_processor_id (default 8192). */
-  readonly cpus?: number
   /** Name of the object, which the kernel makes part of the names of data maps; only the log shows it. */
   readonly objectName?: string
   /** What to log: the sum of 1 (the failing path) or 2 (all paths) and 4 (statistics), as BPF_PROG_LOAD has it. */
@@ -168,6 +168,8 @@ function collectFacts(program: PreparedProgram, options: VerifyOptions, log: Log
         // The object may call it by another name (bpf_task_acquire___one): the id decides.
         kfuncs.set(ref.insn, { name: kernelName(options.kernelBtf, ref), btfId: ref.btfId })
         break
+      case 'jumpTable':
+        throw new Reject('UNSUPPORTED', 'jump tables')
     }
   }
   const subprograms = functionsOf(program, ops, options.btf)

@@ -49,7 +49,7 @@ export interface ProgramFacts {
   readonly testRegInvariants: boolean
   /** Functions that may move the packet. */
   readonly packetChangers: ReadonlySet<number>
-  /** CPUs that the machine can have. */
+  /** Processors that the machine may have. */
   readonly cpus: number
   /** Helpers that the kernel's configuration does not offer. */
   readonly missingHelpers: ReadonlySet<number>

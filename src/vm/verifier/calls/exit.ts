@@ -83,7 +83,8 @@ function isVoid(walk: Walk, btfId: number): boolean {
   return proto.kind === BtfKind.FUNC_PROTO && btf.skipModifiersAndTypedefs(proto.returnType) === 0
 }
 
-function returnToCaller(walk: Walk): void {
+/** The innermost function returns what is in r0. */
+export function returnToCaller(walk: Walk): void {
   const { state } = walk
   const callee = state.frame
   const reg = callee.regs[0] as Frame['regs'][number]

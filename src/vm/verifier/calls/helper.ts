@@ -1,5 +1,6 @@
 import { HELPERS, HelperId as H, type HelperRow, MapType, ProgType } from '../../../uapi/index.ts'
-import { Bounds, isConst, type Scalar, umaxOf } from '../domain/bounds.ts'
+import { isKernelFormat } from '../../runtime/format.ts'
+import { Bounds, isConst, type Scalar, umaxOf, valueOf } from '../domain/bounds.ts'
 import { markPrecise } from '../precision.ts'
 import { BtfKind } from '../../../btf/index.ts'
 import { access } from '../memory/access.ts'
@@ -9,6 +10,7 @@ import { Flag, type Kind, NOT_INIT, pointerReg, type Reg, regName, scalarReg, un
 import type { Walk } from '../walk.ts'
 import { checkArgument, noFacts, type CallFacts } from './arguments.ts'
 import { objectReg } from './objects.ts'
+import { returnToCaller } from './exit.ts'
 import { releaseDynptr, sliceOf } from './dynptr.ts'
 import { callCallback } from './callback.ts'
 import { hasField } from '../facts/query.ts'
@@ -75,7 +77,7 @@ const CASTS: ReadonlySet<number> = new Set([
 ])
 
 /** Helpers whose rules go beyond their prototype and are not implemented yet. */
-const UNKNOWN: ReadonlySet<number> = new Set([H.snprintf, H.get_func_arg])
+const UNKNOWN: ReadonlySet<number> = new Set([H.get_func_arg])
 
 /** A helper call: checks what it demands of the registers, then what it does to them. */
 export function stepHelperCall(walk: Walk, id: number): boolean {
@@ -145,7 +147,7 @@ function perform(walk: Walk, row: HelperRow, name: string, call: CallFacts): boo
   }
   switch (row.id) {
     case H.tail_call:
-      checkNoResources(walk, 'tail_call')
+      checkNoResources(walk, 'tail_call', false)
       break
     case H.get_local_storage: {
       const flags = walk.reg(2)
@@ -154,6 +156,9 @@ function perform(walk: Walk, row: HelperRow, name: string, call: CallFacts): boo
       }
       break
     }
+    case H.snprintf:
+      checkFormat(walk)
+      break
     case H.dynptr_from_mem:
       if (walk.reg(1).kind !== 'map_value') {
         deny(`Unsupported reg type ${regName(walk.reg(1))} for bpf_dynptr_from_mem data`)
@@ -167,9 +172,31 @@ function perform(walk: Walk, row: HelperRow, name: string, call: CallFacts): boo
   if (call.callback >= 0) callCallback(walk, row.id, call.callback, call.map, call.mapUid)
   clobberCallerSaved(walk)
   walk.set(0, result(walk, row, call))
+  if (row.id === H.tail_call) return stepTailCall(walk)
   const writesSkb = row.id === H.dynptr_write && call.dynptr?.dynptr?.type === 'skb'
   if (writesSkb || CHANGES_PACKET.has(row.id)) forgetPacketPointers(walk)
   return false
+}
+
+/** A tail call ends the program, or the function that makes it: its caller goes on with what the other program left. */
+function stepTailCall(walk: Walk): boolean {
+  if (walk.state.frames.length === 1) return false
+  walk.push(walk.insn + 1, walk.insn)
+  forgetPacketPointers(walk)
+  walk.set(0, unknownReg())
+  returnToCaller(walk)
+  return true
+}
+
+/** The format of bpf_snprintf, a constant string, with as many 64-bit arguments as its last argument has bytes for. */
+function checkFormat(walk: Walk): void {
+  const format = walk.reg(3)
+  const bytes = valueOf(walk.reg(5).value)
+  if (bytes % 8 !== 0) throw new Reject('EINVAL', '')
+  const at = format.off + valueOf(format.value)
+  const text = format.map?.constant?.subarray(at) ?? new Uint8Array(0)
+  const end = text.indexOf(0)
+  if (!isKernelFormat(text.subarray(0, end < 0 ? text.length : end), bytes / 8)) invalid('Invalid format string')
 }
 
 /** The helper fills stack that was not initialised. */
