@@ -1,24 +1,24 @@
 import type { Btf } from '../../btf/index.ts'
 import { BtfKind } from '../../btf/index.ts'
 import type { MapSpec, PreparedProgram } from '../../loader/index.ts'
-import { HELPERS, HelperId, ProgType } from '../../uapi/index.ts'
+import { HELPERS, ProgType } from '../../uapi/index.ts'
 import { helperOf, isAsyncCallbackCall, isIterNextCall, isSyncCallbackCall, isThrowCall } from './calls/kinds.ts'
 import { CHANGES_PACKET } from './calls/helper.ts'
-import { entryRegisters } from './calls/local.ts'
-import { acquire } from './calls/resources.ts'
 import { type MapFacts, mapFacts } from './facts/maps.ts'
 import { checkMapForProgram } from './program/map-rules.ts'
-import { analyzeFlow, type CallMarks } from './program/flow.ts'
+import { analyzeFlow, type CallMarks, postorder, successors } from './program/flow.ts'
 import { checkJumps, decodeAll, functionStarts, type Subprogram } from './program/layout.ts'
 import { liveRegisters } from './program/live.ts'
-import { parametersOf } from './program/signature.ts'
+import { checkStackDepth, stackDepths } from './program/stack-depth.ts'
 import { resolveTarget, type TargetFunction } from './program/target.ts'
-import { checkStackDepth } from './program/stack-depth.ts'
 import { Reject, type RejectErrno, unsupported } from './reject.ts'
-import { Frame, State } from './state/state.ts'
-import { pointerReg } from './state/register.ts'
-import { step } from './step.ts'
-import { alreadyVisited } from './visited.ts'
+import { State } from './state/state.ts'
+import { Log, LogLevel } from './log/log.ts'
+import { logProgram, statsText } from './log/program.ts'
+import { Trace } from './log/trace.ts'
+import { StackLiveness } from './liveness.ts'
+import { walkProgram } from './run.ts'
+import { describeTarget } from './target-program.ts'
 import { type ImmediateTarget, type ProgramFacts, Walk } from './walk.ts'
 
 /** What the verifier must know besides the program. */
@@ -41,6 +41,12 @@ export interface VerifyOptions {
   readonly cpus?: number
   /** Load flags beyond the program's own (BPF_F_*). */
   readonly flags?: number
+  /** Name of the object, which the kernel makes part of the names of data maps; only the log shows it. */
+  readonly objectName?: string
+  /** What to log: the sum of 1 (the failing path) or 2 (all paths) and 4 (statistics), as BPF_PROG_LOAD has it. */
+  readonly logLevel?: number
+  /** Characters of the log to keep, the last ones (default 16 Mi). */
+  readonly logSize?: number
 }
 
 /** A loaded program and one of its functions. */
@@ -70,6 +76,8 @@ export interface VerifyResult {
   /** Instruction at which the walk was refused, absent for load-time checks. */
   readonly insn?: number
   readonly stats: VerifyStats
+  /** The log in the kernel's format, empty without `logLevel`. Addresses of maps and variables are 0 in it. */
+  readonly log: string
 }
 
 const GPL: ReadonlySet<string> = new Set([
@@ -85,94 +93,79 @@ const STRICT_ALIGNMENT = 1
 const TEST_STATE_FREQ = 8
 const TEST_REG_INVARIANTS = 128
 
-const NO_STATS: VerifyStats = { insnsProcessed: 0, totalStates: 0, peakStates: 0, maxStatesPerInsn: 0 }
-
 /** Decides whether Linux 6.18 would load a program, by walking all its paths. Bounded by the kernel's own limits. */
 export function verify(program: PreparedProgram, options: VerifyOptions): VerifyResult {
-  const walks: Walk[] = []
-  try {
-    const facts = collectFacts(program, options)
-    for (const sub of facts.subprograms) {
-      if (sub.index === 0) walkFunction(facts, sub, walks)
+  const level = options.logLevel ?? 0
+  const log = level === 0 ? null : new Log(level, options.logSize)
+  const started = performance.now()
+  let walk: Walk | null = null
+  const finish = (facts: ProgramFacts | null): { stats: VerifyStats; log: string } => {
+    const stats = statsOf(walk)
+    if (log === null) return { stats, log: '' }
+    if ((level & LogLevel.STATS) !== 0) {
+      log.write(`verification time ${Math.round((performance.now() - started) * 1000)} usec\n`)
+      log.write(`stack depth ${facts === null ? 0 : stackDepths(facts)}\n`)
     }
-    walkCalled(facts, walks)
+    log.write(statsText(stats))
+    return { stats, log: log.toString() }
+  }
+  let facts: ProgramFacts | null = null
+  try {
+    facts = collectFacts(program, options, log)
+    walk = makeWalk(facts, program, log)
+    walkProgram(walk)
     checkStackDepth(facts)
-    return { ok: true, stats: statsOf(walks) }
+    return { ok: true, ...finish(facts) }
   } catch (error) {
     if (!(error instanceof Reject)) throw error
-    const last = walks[walks.length - 1]
-    const stats = statsOf(walks)
-    const at = last === undefined ? {} : { insn: last.insn }
-    return { ok: false, errno: error.errno, message: error.message, ...at, stats }
+    if (!error.logged) log?.write(`${error.text}\n`)
+    const at = walk === null ? {} : { insn: walk.insn }
+    return { ok: false, errno: error.errno, message: error.message, ...at, ...finish(facts) }
   }
 }
 
-/** Global functions that something calls are verified after main, each on its own. */
-function walkCalled(facts: ProgramFacts, walks: Walk[]): void {
-  const done = new Set<Subprogram>()
-  for (let more = true; more;) {
-    more = false
-    for (const sub of facts.subprograms) {
-      if (!sub.called || done.has(sub)) continue
-      done.add(sub)
-      more = true
-      walkFunction(facts, sub, walks)
-    }
-  }
-}
-
-/** What a program that attaches to a function of another one must know of it, found out by verifying that one. */
-function targetFunction(target: VerifyTarget): TargetFunction {
-  const { program, options } = target
-  const facts = collectFacts(program, options, true)
-  const walks: Walk[] = []
-  walkFunction(facts, facts.subprograms[0] as Subprogram, walks)
-  walkCalled(facts, walks)
-  const sub = facts.subprograms.find((s) => s.name === target.function)
+function statsOf(walk: Walk | null): VerifyStats {
   return {
-    name: target.function,
-    btf: options.btf,
-    btfId: sub?.btfId ?? 0,
-    isMain: sub?.index === 0,
-    isGlobal: sub?.global === true,
-    isExceptionCallback: sub?.isExceptionCallback === true,
-    exists: sub !== undefined && (!sub.global || sub.called),
-    reliable: sub !== undefined && isReliable(facts, sub),
-    changesPacket: sub !== undefined && facts.packetChangers.has(sub.index),
-    program: {
-      type: program.spec.type,
-      attachType: program.spec.attachType ?? 0,
-      attachesToProgram: options.target !== undefined,
+    insnsProcessed: walk?.insnsProcessed ?? 0,
+    totalStates: walk?.totalStates ?? 0,
+    peakStates: walk?.peakStates ?? 0,
+    maxStatesPerInsn: walk?.maxStatesPerInsn ?? 0,
+  }
+}
+
+function makeWalk(facts: ProgramFacts, program: PreparedProgram, log: Log | null): Walk {
+  const trace = log === null ? null : new Trace(log, program, facts)
+  if (trace !== null) logProgram(trace, facts)
+  const orders = new Map<number, readonly number[]>()
+  const liveness = new StackLiveness(
+    {
+      subprograms: facts.subprograms,
+      flow: facts.flow,
+      successors: (at) => facts.successors[at] as readonly number[],
+      postorder: (sub) => {
+        let order = orders.get(sub.index)
+        if (order === undefined) orders.set(sub.index, (order = postorder(facts.successors, sub.start)))
+        return order
+      },
     },
-  }
-}
-
-/** Whether the BTF of a function says what it gets: main the context, static functions numbers and contexts. */
-function isReliable(facts: ProgramFacts, sub: Subprogram): boolean {
-  if (sub.global || !sub.reliable) return sub.reliable
-  try {
-    const params = parametersOf(facts, sub)
-    if (sub.index === 0) return params.length === 1 && params[0]?.kind === 'ctx'
-    return params.every(({ kind }) => kind === 'anything' || kind === 'ctx')
-  } catch (error) {
-    if (error instanceof Reject) return false
-    throw error
-  }
-}
-
-function statsOf(walks: readonly Walk[]): VerifyStats {
-  return walks.reduce<VerifyStats>(
-    (sum, w) => ({
-      insnsProcessed: sum.insnsProcessed + w.insnsProcessed,
-      totalStates: sum.totalStates + w.totalStates,
-      peakStates: sum.peakStates + w.peakStates,
-      maxStatesPerInsn: Math.max(sum.maxStatesPerInsn, w.maxStatesPerInsn),
-    }),
-    NO_STATS,
+    log,
   )
+  return new Walk(facts, new State(), liveness, trace)
 }
 
-function collectFacts(program: PreparedProgram, options: VerifyOptions, isTarget: boolean = false): ProgramFacts {
+function targetOf(target: VerifyTarget): TargetFunction {
+  const { program, options } = target
+  const walk = makeWalk(collectFacts(program, options, null, true), program, null)
+  walkProgram(walk)
+  return describeTarget(target, walk)
+}
+
+function collectFacts(
+  program: PreparedProgram,
+  options: VerifyOptions,
+  log: Log | null,
+  isTarget: boolean = false,
+): ProgramFacts {
   const { spec, insns } = program
   checkKnown(program, options.btf)
   if (insns.length === 0) throw new Reject('EINVAL', 'invalid instruction count')
@@ -186,7 +179,7 @@ function collectFacts(program: PreparedProgram, options: VerifyOptions, isTarget
       case 'mapValue': {
         const map = options.maps[ref.map]
         if (map === undefined) throw new Reject('UNSUPPORTED', `the map ${ref.map} is not known`)
-        const facts = mapFacts(map, options.btf, cache)
+        const facts = mapFacts(map, options.btf, cache, options.objectName ?? '')
         const target: ImmediateTarget =
           ref.kind === 'map' ? { kind: 'map', map: facts } : { kind: 'mapValue', map: facts, offset: ref.offset }
         immediates.set(ref.insn, target)
@@ -198,9 +191,6 @@ function collectFacts(program: PreparedProgram, options: VerifyOptions, isTarget
       case 'ksymAddress':
         immediates.set(ref.insn, { kind: 'ksymAddress', name: ref.name })
         break
-      case 'jumpTable':
-        // Indirect jumps are refused where they are met.
-        break
       case 'kfunc':
         // The object may call it by another name (bpf_task_acquire___one): the id decides.
         kfuncs.set(ref.insn, { name: kernelName(options.kernelBtf, ref), btfId: ref.btfId })
@@ -210,6 +200,7 @@ function collectFacts(program: PreparedProgram, options: VerifyOptions, isTarget
     }
   }
   const subprograms = functionsOf(program, ops, options.btf)
+  if (log?.all === true) for (const sub of subprograms) log.write(`func#${sub.index} @${sub.start}\n`)
   checkJumps(ops, subprograms)
   const partial = { ops, kfuncs }
   const calls: CallMarks = {
@@ -227,7 +218,7 @@ function collectFacts(program: PreparedProgram, options: VerifyOptions, isTarget
   const flow = analyzeFlow(ops, [0], calls)
   const changers = packetChangers(ops, subprograms)
   const gpl = GPL.has(options.license)
-  const replaced = options.target === undefined ? null : targetFunction(options.target)
+  const replaced = options.target === undefined ? null : targetOf(options.target)
   const target = resolveTarget({
     program,
     attachType: spec.attachType ?? 0,
@@ -240,9 +231,13 @@ function collectFacts(program: PreparedProgram, options: VerifyOptions, isTarget
     target: replaced,
   })
   const isExtension = spec.type === ProgType.EXT && replaced !== null
+  const next = ops.map((op, at) => (op === null ? [] : successors(ops, at, calls).filter((to) => to < ops.length)))
   const params = (at: number): number => {
     const id = helperOf(partial, at)
-    return id > 0 ? (HELPERS[id - 1]?.args.length ?? 5) + (VARIADIC.has(id) ? 3 : 0) : 5
+    const kfunc = kfuncs.get(at)
+    if (kfunc !== undefined) return kfuncParameters(options.kernelBtf, kfunc.btfId)
+    const row = HELPERS[id - 1]
+    return row !== undefined && row.progTypes.includes(spec.type) ? row.args.length : 5
   }
   return {
     type: isExtension ? replaced.program.type : spec.type,
@@ -256,6 +251,7 @@ function collectFacts(program: PreparedProgram, options: VerifyOptions, isTarget
     ops,
     subprograms,
     flow,
+    successors: next,
     live: liveRegisters(ops, calls, (at) => Math.min(5, params(at))),
     immediates,
     kfuncs,
@@ -270,7 +266,13 @@ function collectFacts(program: PreparedProgram, options: VerifyOptions, isTarget
   }
 }
 
-const VARIADIC: ReadonlySet<number> = new Set([HelperId.trace_printk])
+/** Number of arguments of a kernel function, 5 when its type is not known. */
+function kfuncParameters(btf: Btf | null, id: number): number {
+  if (btf === null || id === 0 || id >= btf.typeCount) return 5
+  const func = btf.type(id)
+  const proto = func.kind === BtfKind.FUNC ? btf.type(func.type) : func
+  return proto.kind === BtfKind.FUNC_PROTO ? proto.params.length : 5
+}
 
 function kernelName(
   btf: Btf | null,
@@ -305,7 +307,6 @@ function functionsOf(program: PreparedProgram, ops: ProgramFacts['ops'], btf: Bt
       name: known?.name ?? '',
       btfId,
       global: index > 0 && type !== null && type.kind === BtfKind.FUNC && type.linkage === 1,
-      called: false,
       reliable: true,
       isCallback: false,
       isAsyncCallback: false,
@@ -338,55 +339,4 @@ function packetChangers(ops: ProgramFacts['ops'], subs: readonly Subprogram[]): 
     }
   }
   return changers
-}
-
-function walkFunction(facts: ProgramFacts, sub: Subprogram, walks: Walk[]): void {
-  const state = new State()
-  state.sleepable = facts.sleepable
-  const frame = new Frame(-1, 0, sub.index)
-  state.frames.push(frame)
-  const walk = new Walk(facts, state)
-  walks.push(walk)
-  walk.insn = sub.start
-  frame.regs[10] = pointerReg('fp')
-  if (sub.index > 0 || facts.isExtension) entryRegisters(walk, sub)
-  else {
-    frame.regs[1] = pointerReg('ctx')
-    acquireArguments(walk)
-  }
-  state.firstInsn = sub.start
-  run(walk)
-}
-
-/** References that a struct_ops program is given with its arguments. */
-function acquireArguments(walk: Walk): void {
-  for (const index of walk.facts.target?.refs ?? []) walk.argumentRefs.set(index, acquire(walk))
-}
-
-/** The main loop: one instruction after the other, path after path. */
-function run(walk: Walk): void {
-  const { flow } = walk.facts
-  for (;;) {
-    walk.begin()
-    walk.state.lastInsn = walk.prevInsn
-    walk.state.insn = walk.insn
-    let ended = false
-    if (flow.prune[walk.insn] === 1 && alreadyVisited(walk)) ended = true
-    else {
-      if (flow.jump[walk.insn] === 1) walk.record()
-      const at = walk.insn
-      ended = step(walk) === 'exit'
-      walk.prevInsn = at
-    }
-    if (!ended) continue
-    finish(walk.state)
-    if (!walk.pop()) return
-  }
-}
-
-/** A path has ended: checkpoints all of whose paths have ended are complete. */
-function finish(from: State): void {
-  for (let state: State | null = from; state !== null; state = state.parent) {
-    if (--state.branches > 0) return
-  }
 }

@@ -1,10 +1,13 @@
 // Asks the running kernel, through libbpf 1.5, which programs of BPF objects it accepts. Prints JSON lines.
 //
-//   load-dump [--caps N,N...] OBJECT...   or   load-dump [--caps N,N...] - < list, one a line
+//   load-dump [--log LEVEL DIRECTORY] [--caps N,N...] OBJECT...   or   ... - < list, one a line
 //
 // A line of the list: OBJECT, or OBJECT PROGRAM for one of its programs, or OBJECT PROGRAM TARGET_OBJECT TARGET_PROGRAM
 // FUNCTION for one that attaches to a function of another program, which is loaded first ("-" for no function).
 // With --caps the kernel is asked with these capabilities only (numbers of <linux/capability.h>).
+// With --log the verifier's log at that level (a sum of 1 or 2 for its detail and 4 for statistics) goes to
+// DIRECTORY/OBJECT/PROGRAM.log, or the last 64 KiB of it to PROGRAM.tail when it is longer than 1 MiB; a program that the
+// verifier did not see leaves no file.
 //
 // Every program is tried alone: a fresh copy of the object is opened, only this program is autoload, its maps are
 // created and it is loaded; nothing is attached and nothing is run. Each try happens in a process of its own with a
@@ -28,12 +31,20 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define TIME_LIMIT_SECONDS 60
 
+#define LOG_BUFFER (32u << 20)
+#define LOG_KEPT (1u << 20)
+#define LOG_TAIL (64u << 10)
+
+static int log_level;
+static const char *log_directory;
+static char *log_buffer;
 static char first_warning[512];
 static char last_log_line[512];
 static bool kernel_was_asked;
@@ -185,6 +196,26 @@ static int load_target(const struct choice *choice)
 	return prog ? bpf_program__fd(prog) : -1;
 }
 
+static void keep_log(const char *path, const char *prog)
+{
+	char name[PATH_MAX];
+	size_t len = strlen(log_buffer);
+	FILE *file;
+
+	if (!len)
+		return;
+	snprintf(name, sizeof(name), "%s/%s", log_directory, base_name(path));
+	mkdir(name, 0755);
+	snprintf(name, sizeof(name), "%s/%s/%s.%s", log_directory, base_name(path), prog, len > LOG_KEPT ? "tail" : "log");
+	file = fopen(name, "w");
+	if (!file) {
+		perror(name);
+		_exit(2);
+	}
+	fputs(len > LOG_KEPT ? log_buffer + len - LOG_TAIL : log_buffer, file);
+	fclose(file);
+}
+
 // Runs in the child: tries program number `index`; its verdict goes to stdout.
 static void try_program(const char *path, int index, const struct choice *choice)
 {
@@ -213,8 +244,17 @@ static void try_program(const char *path, int index, const struct choice *choice
 			_exit(0);
 		}
 	}
+	if (log_level) {
+		log_buffer = calloc(1, LOG_BUFFER);
+		if (!log_buffer)
+			_exit(2);
+		bpf_program__set_log_buf(chosen, log_buffer, LOG_BUFFER);
+		bpf_program__set_log_level(chosen, log_level);
+	}
 	keep_capabilities();
 	err = bpf_object__load(obj);
+	if (log_level)
+		keep_log(path, bpf_program__name(chosen));
 	if (!err && bpf_program__fd(chosen) < 0) {
 		// A struct_ops program whose map is not created is switched off again.
 		put_result(path, bpf_program__name(chosen), bpf_program__section_name(chosen), "prepare", 0);
@@ -285,6 +325,11 @@ int main(int argc, char **argv)
 	int i = 1;
 
 	libbpf_set_print(keep_message);
+	if (i + 2 < argc && !strcmp(argv[i], "--log")) {
+		log_level = atoi(argv[i + 1]);
+		log_directory = argv[i + 2];
+		i += 3;
+	}
 	if (i + 1 < argc && !strcmp(argv[i], "--caps")) {
 		capabilities = argv[i + 1];
 		i += 2;

@@ -19,6 +19,9 @@ export function stepLocalCall(walk: Walk, op: LocalCall): void {
   if (callee === undefined) return invalid(`No program starts at insn ${op.target}`)
   if (callee.global) {
     callGlobal(walk, callee)
+    if (walk.trace?.log.paths === true) walk.say(`Func#${callee.index} ('${callee.name}') is global and assumed valid.`)
+    walk.called.add(callee.index)
+    walk.trace?.touch(0)
     clobberCallerSaved(walk)
     walk.set(0, unknownReg())
     if (changesPacket(walk, callee)) forgetPacketPointers(walk)
@@ -31,6 +34,10 @@ export function stepLocalCall(walk: Walk, op: LocalCall): void {
   const caller = walk.state.frames[walk.state.frames.length - 2] as Frame
   for (let i = 1; i <= 5; i++) frame.regs[i] = caller.regs[i] as Reg
   for (let i = 0; i <= 5; i++) caller.regs[i] = NOT_INIT
+  walk.liveness.reset()
+  walk.trace?.frame('caller:\n', walk.state, caller.index)
+  walk.trace?.frame('callee:\n', walk.state, frame.index)
+  walk.trace?.touch(0)
   walk.insn = callee.start
 }
 
@@ -45,6 +52,7 @@ export function enter(walk: Walk, callee: Subprogram, callsite: number): Frame {
   fp.frame = frame.index
   frame.regs[10] = fp
   state.frames.push(frame)
+  walk.trace?.touchAll()
   return frame
 }
 
@@ -57,9 +65,11 @@ function callGlobal(walk: Walk, callee: Subprogram): void {
     parametersOf(walk.facts, callee).forEach((param, i) => checkParameter(walk, param, i))
   } catch (error) {
     if (!(error instanceof Reject) || error.errno === 'UNSUPPORTED' || error.errno === 'EFAULT') throw error
-    throw new Reject(error.errno, `Caller passes invalid args into func#${callee.index} ('${callee.name}')`)
+    throw new Reject(
+      error.errno,
+      `${error.text}\nCaller passes invalid args into func#${callee.index} ('${callee.name}')`,
+    )
   }
-  callee.called = true
 }
 
 /** Whether a static function gets what its BTF says: compilers change such functions without telling. */
@@ -115,7 +125,7 @@ function checkMemoryParameter(walk: Walk, regno: number, param: Parameter & { ki
       checkMemory(walk, regno, param.size, false, false)
       checkMemory(walk, regno, param.size, false, true)
     } catch (error) {
-      if (error instanceof Reject && error.errno !== 'UNSUPPORTED') invalid(error.message)
+      if (error instanceof Reject && error.errno !== 'UNSUPPORTED') invalid(error.text)
       throw error
     }
     walk.set(regno, reg)

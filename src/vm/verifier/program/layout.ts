@@ -12,8 +12,6 @@ export interface Subprogram {
   readonly btfId: number
   /** Whether it is verified on its own (global linkage), not with each call. */
   readonly global: boolean
-  /** Global: something that can run calls it, so that it has to be verified. */
-  called: boolean
   /** Static, in a program that others attach to: every call passed what its BTF says. */
   reliable: boolean
   /** Used as callback of a helper. */

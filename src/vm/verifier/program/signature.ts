@@ -177,6 +177,18 @@ export function isContext(type: number, btf: Btf, target: number): boolean {
   return own !== null && (pointed.name === own || pointed.name === PROJECTIONS[own])
 }
 
+/** Whether a parameter of a function, a pointer to `target`, is the program's context: by its name or by its tag. */
+export function isContextParameter(facts: SignatureFacts, func: number, index: number, target: number): boolean {
+  const { btf, type } = facts
+  if (btf === null) return false
+  if (isContext(type, btf, target)) return true
+  for (const tag of btf.types()) {
+    if (tag.kind !== BtfKind.DECL_TAG || tag.type !== func || tag.componentIndex !== index) continue
+    if (tag.name === 'arg:ctx') return true
+  }
+  return false
+}
+
 /** Name of the outermost typedef of a type. */
 function typedefName(btf: Btf, id: number): string | null {
   let type = btf.type(id)

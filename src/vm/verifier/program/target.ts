@@ -41,8 +41,6 @@ export interface TargetFunction {
   readonly name: string
   readonly btf: Btf | null
   readonly btfId: number
-  readonly isMain: boolean
-  readonly isGlobal: boolean
   readonly isExceptionCallback: boolean
   /** False when nothing that can run calls it: it is not there. */
   readonly exists: boolean
