@@ -53,7 +53,10 @@ export interface BackendMap {
   readonly id: number
   /** Descriptor in the kernel backend, null in the vm. */
   readonly fd: number | null
-  /** A copy of the value, or null when there is none (ENOENT). */
+  /**
+   * A copy of the value, or null when there is none (ENOENT). A bloom filter is asked for a value in the key's place, and
+   * gives it when it may have been added.
+   */
   lookup(key: Uint8Array, flags?: number): Uint8Array | null
   update(key: Uint8Array, value: Uint8Array, flags?: number): void
   /** False when there was no such key. */
@@ -61,6 +64,16 @@ export interface BackendMap {
   /** Key after `key`, the first one for null; null at the end. */
   nextKey(key: Uint8Array | null): Uint8Array | null
   lookupAndDelete(key: Uint8Array, flags?: number): Uint8Array | null
+  /**
+   * Up to `count` elements from `cursor` (null for the first). The kernel gives whole buckets of hashes: when one does not
+   * fit, it says ENOSPC and a larger count helps.
+   * @throws BpfError `syscall`
+   */
+  lookupBatch?(cursor: Uint8Array | null, count: number, options?: BatchOptions): MapBatch
+  /** Writes elements; keys and values stand back to back. Returns how many were written. @throws BpfError `syscall` */
+  updateBatch?(keys: Uint8Array, values: Uint8Array, flags?: number): number
+  /** Deletes elements; a missing key ends it with ENOENT. @throws BpfError `syscall` */
+  deleteBatch?(keys: Uint8Array): number
   /** Puts another map (map-in-map) or a program (prog array) in a slot. */
   setSlot(key: Uint8Array, target: BackendMap | BackendProgram): void
   /** User space may not write any more. */
@@ -94,6 +107,21 @@ export interface BackendMap {
   /** Live memory of all values of an array that can be mapped, null for other maps; absent where nothing can. */
   liveMemory?(): Uint8Array | null
   close(): void
+}
+
+/** One round of a batch operation: keys and values back to back, and where to go on (null at the end). */
+export interface MapBatch {
+  readonly count: number
+  readonly keys: Uint8Array
+  readonly values: Uint8Array
+  readonly cursor: Uint8Array | null
+}
+
+export interface BatchOptions {
+  /** Deletes what it gives. */
+  readonly remove?: boolean
+  /** BPF_F_LOCK or 0. */
+  readonly flags?: number
 }
 
 /**
