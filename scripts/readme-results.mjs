@@ -27,8 +27,15 @@ const ROWS = [
     'time against libbpf: open vmlinux BTF, open and relocate an object (worse of the two, warm)',
   ],
   ['bench-btf-dump', 'time against bpftool: vmlinux BTF as a C header, whole process'],
+  ['bench-load', 'time against libbpf: open an object with 50 programs and load it into the kernel'],
+  ['bench-ringbuf', 'time against libbpf: drain a ring buffer of 16-byte records with a callback'],
+  ['bench-maps-api', 'time of map lookups by C types against the bare system call'],
   ['bench-jit-node20', 'time of 70 programs in the vm against the kernel’s JIT, Node 20'],
   ['bench-jit-node24', 'the same on Node 24'],
+  [
+    'bench-compile',
+    'time to load programs of 100 to 100,000 instructions against the kernel’s (verifier and JIT), warm',
+  ],
 ]
 
 /** The table as Markdown; rows without a recorded result are left out. */

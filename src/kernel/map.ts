@@ -2,7 +2,7 @@ import { BpfError } from '../bytes/index.ts'
 import type {
   BackendMap,
   BackendProgram,
-  BatchOptions,
+  MapBatchOptions,
   EventCounters,
   EventWatch,
   MapBatch,
@@ -146,7 +146,7 @@ export class KernelMap implements BackendMap {
    * the kernel says ENOSPC and a larger count helps.
    * @throws BpfError `syscall`
    */
-  lookupBatch(cursor: Uint8Array | null, count: number, options: BatchOptions = {}): MapBatch {
+  lookupBatch(cursor: Uint8Array | null, count: number, options: MapBatchOptions = {}): MapBatch {
     const cmd = options.remove === true ? Cmd.MAP_LOOKUP_AND_DELETE_BATCH : Cmd.MAP_LOOKUP_BATCH
     const keys = new Uint8Array(this.keySize * count)
     const values = new Uint8Array(this.valueBytes * count)

@@ -10,7 +10,7 @@ import {
 import type { CompiledCode, Engine, VmCode } from './engine.ts'
 import { VM_KCONFIG } from './kconfig.ts'
 import { interpreterEngine } from './interpreter/index.ts'
-import { hostCompiles, jit } from './jit/index.ts'
+import { hostCompiles, jit, quickJit } from './jit/index.ts'
 import { link, type LinkHost } from './link.ts'
 import { FAULTS_READ_ZERO, VmProgram } from './program.ts'
 import type { CgroupOptions, VirtualCgroup } from './runtime/kernel/cgroup.ts'
@@ -37,8 +37,11 @@ export interface VmOptions {
   readonly btf?: Btf | null | (() => Btf | null)
   /** Number of CPUs: values in a per-CPU value, buffers of a perf event array. Default 2. */
   readonly cpus?: number
-  /** False: the interpreter runs programs. Default: the JIT, where the host compiles WebAssembly. */
-  readonly jit?: boolean
+  /**
+   * False: the interpreter runs programs. `quick`: the JIT leaves its optimisations out, which halves the time to load.
+   * Default: the JIT, where the host compiles WebAssembly.
+   */
+  readonly jit?: boolean | 'quick'
   /** Monotonic time in ns, for bpf_ktime_get_ns and its like. Default: the host's clock. */
   readonly clock?: () => bigint
   /** Seed of bpf_get_prandom_u32; the same seed gives the same numbers. */
@@ -53,6 +56,8 @@ export interface VmOptions {
   readonly memoryLimit?: number
   /** Backward jumps and calls that a run may make before it traps. Default 2^27. */
   readonly fuel?: number
+  /** Why this vm stands for another backend; load reports say it. */
+  readonly reason?: string
 }
 
 /** A virtual kernel: maps in WebAssembly memory, programs by JIT or interpreter. Programs are not verified. */
@@ -96,12 +101,13 @@ export function createVm(options: VmOptions = {}): Vm {
     taskBytes: options.taskBytes ?? null,
     btf,
   })
-  return new VirtualKernel(runtime, btf, options.jit !== false)
+  return new VirtualKernel(runtime, btf, options.jit ?? true, options.reason)
 }
 
 class VirtualKernel implements Vm {
   readonly name: 'vm' = 'vm' as const
   readonly cpus: number
+  readonly reason?: string
   readonly #runtime: Runtime
   readonly #machine: VmMachine
   readonly #btf: () => Btf | null
@@ -113,12 +119,13 @@ class VirtualKernel implements Vm {
   }
   #closed = false
 
-  constructor(runtime: Runtime, btf: () => Btf | null, useJit: boolean) {
+  constructor(runtime: Runtime, btf: () => Btf | null, useJit: boolean | 'quick', reason?: string) {
+    if (reason !== undefined) this.reason = reason
     this.#runtime = runtime
     this.#machine = new VmMachine(runtime)
     this.#btf = btf
     this.cpus = runtime.cpus
-    this.#engine = useJit && hostCompiles() ? jit : interpreterEngine
+    this.#engine = useJit === false || !hostCompiles() ? interpreterEngine : useJit === 'quick' ? quickJit : jit
   }
 
   get engine(): Engine['name'] {

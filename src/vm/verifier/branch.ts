@@ -45,8 +45,8 @@ export function stepBranch(walk: Walk, op: Branch): void {
   if (op.wide && op.src !== null) matchNullness(op, here, other, dst, right)
   const isNullCheck = op.wide && op.src === null && op.imm === 0 && (op.op === 'eq' || op.op === 'ne')
   if (isNullCheck && dst.mayBeNull) {
-    markNull(here, dst, op.op === 'ne')
-    markNull(other, dst, op.op === 'eq')
+    markNull(here, dst, op.op === 'ne', walk.facts.btf)
+    markNull(other, dst, op.op === 'eq', walk.facts.btf)
   } else if (op.wide && op.src !== null) matchPacket(op, here, other)
   walk.insn++
 }

@@ -30,6 +30,8 @@ export interface VerifyOptions {
   readonly license: string
   /** Helpers (ids) that this kernel's configuration or lockdown does not offer. */
   readonly missingHelpers?: readonly number[]
+  /** Processors that the machine may have, for bounds of their numbers (default 8192, the most that Linux knows). */
+  readonly cpus?: number
   /** Load flags beyond the program's own (BPF_F_*). */
   readonly flags?: number
 }
@@ -170,6 +172,7 @@ function collectFacts(program: PreparedProgram, options: VerifyOptions): Program
     testStateFreq: (flags & TEST_STATE_FREQ) !== 0,
     testRegInvariants: (flags & TEST_REG_INVARIANTS) !== 0,
     packetChangers: packetChangers(ops, subprograms),
+    cpus: options.cpus ?? 8192,
     missingHelpers: new Set(options.missingHelpers ?? []),
   }
 }

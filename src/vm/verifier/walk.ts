@@ -44,6 +44,8 @@ export interface ProgramFacts {
   readonly testRegInvariants: boolean
   /** Functions that may move the packet. */
   readonly packetChangers: ReadonlySet<number>
+  /** Processors that the machine may have. */
+  readonly cpus: number
   /** Helpers that the kernel's configuration does not offer. */
   readonly missingHelpers: ReadonlySet<number>
 }

@@ -1,6 +1,6 @@
 import { BpfError, isBpfError } from '../../../bytes/index.ts'
 import type { Btf } from '../../../btf/index.ts'
-import type { BackendMap, BackendProgram, BatchOptions, MapBatch, MapSpec } from '../../../loader/index.ts'
+import type { BackendMap, BackendProgram, MapBatchOptions, MapBatch, MapSpec } from '../../../loader/index.ts'
 import { Errno, MapFlag, UpdateFlag, errnoName, mapTypeName } from '../../../uapi/index.ts'
 import type { KernelObjects } from '../kernel/objects.ts'
 import type { LinearMemory } from '../memory.ts'
@@ -246,7 +246,7 @@ export abstract class VmMap implements BackendMap {
     return this.memory.read(value, this.userValueSize)
   }
 
-  lookupBatch(cursor: Uint8Array | null, count: number, options: BatchOptions = {}): MapBatch {
+  lookupBatch(cursor: Uint8Array | null, count: number, options: MapBatchOptions = {}): MapBatch {
     const kind = options.remove === true ? 'take' : 'lookup'
     const target = this.#batch(kind, options.flags ?? 0)
     this.host.runDue()

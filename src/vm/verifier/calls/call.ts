@@ -1,5 +1,5 @@
 import type { Operation } from '../../../isa/index.ts'
-import { invalid, unsupported } from '../reject.ts'
+import { unsupported } from '../reject.ts'
 import type { Walk } from '../walk.ts'
 import { stepHelperCall } from './helper.ts'
 import { stepKfuncCall } from './kfunc.ts'
@@ -10,10 +10,6 @@ export function stepCall(walk: Walk, op: Extract<Operation, { kind: 'call' }>): 
   // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
   switch (op.call) {
     case 'local':
-      if (walk.state.locks > 0) {
-        const callee = walk.facts.subprograms.find((s) => s.start === op.target)
-        if (callee?.global === true) invalid('function calls are not allowed while holding a lock')
-      }
       stepLocalCall(walk, op)
       return true
     case 'helper':

@@ -91,6 +91,8 @@ export class Reg {
   subprog = 0
   dynptr: DynptrState | null = null
   iter: IterState | null = null
+  /** Saved interrupt flags in a stack slot: by bpf_res_spin_lock_irqsave rather than bpf_local_irq_save. */
+  irqByLock = false
   /** Scalars: the exact bounds matter for safety, so pruning must compare them. */
   precise = false
 
@@ -113,6 +115,7 @@ export class Reg {
     to.subprog = this.subprog
     to.dynptr = this.dynptr
     to.iter = this.iter
+    to.irqByLock = this.irqByLock
     to.precise = this.precise
     return to
   }

@@ -57,15 +57,14 @@ export class Frame {
   }
 }
 
-/** Something acquired that must be released: a reference, a lock, or saved interrupt flags. */
+/** Something acquired that must be released: a reference, a lock of one of three kinds, or saved interrupt flags. */
 export interface Acquired {
-  readonly kind: 'ptr' | 'lock' | 'irq'
+  readonly kind: 'ptr' | 'lock' | 'resLock' | 'resLockIrq' | 'irq'
+  /** Identity of the reference, of the object with the lock, or of the saved flags. */
   readonly id: number
   readonly insn: number
-  /** Frame of the acquisition; callbacks must not release what their caller holds. */
-  readonly owner?: object | null
-  /** Object that a lock belongs to. */
-  readonly ptr?: number
+  /** What a lock belongs to: a map, or the BTF of allocated objects. */
+  readonly owner?: object
 }
 
 /** How an instruction on the path was reached, where that is not by falling through, or what it did to the stack. */
@@ -89,10 +88,12 @@ export interface LinkedReg {
 export class State {
   frames: Frame[] = []
   refs: Acquired[] = []
-  /** Number of `lock` entries in `refs`. */
+  /** Number of locks of all kinds in `refs`; identity and owner of the last one taken. */
   locks = 0
   lockId = 0
-  lockPtr: unknown = null
+  lockOwner: object | null = null
+  /** Interrupt flags saved last, 0 for none. */
+  irqId = 0
   rcu = 0
   preempt = 0
   sleepable = false
@@ -129,7 +130,8 @@ export class State {
     to.refs = this.refs.slice()
     to.locks = this.locks
     to.lockId = this.lockId
-    to.lockPtr = this.lockPtr
+    to.lockOwner = this.lockOwner
+    to.irqId = this.irqId
     to.rcu = this.rcu
     to.preempt = this.preempt
     to.sleepable = this.sleepable
