@@ -152,20 +152,6 @@ describe('relocations', () => {
     ])
     expect(open(input(1000)).problems.size).toBe(1)
   })
-
-  it('says that jump tables are not loaded yet', () => {
-    const spec = open({
-      sections: [
-        { name: 'xdp', ...CODE, data: code(op.number(1, 0, 0), op.exit), relocations: [rel(0, 2)] },
-        { name: '.jumptables', ...DATA, data: words(0, 0) },
-      ],
-      symbols: [
-        { name: 'main', section: 1, size: 24, type: FUNC },
-        { name: 'table', section: 2, size: 8, type: OBJECT },
-      ],
-    })
-    expect(spec.problems.get(0)?.code).toBe('unsupported')
-  })
 })
 
 describe('functions', () => {
