@@ -21,6 +21,8 @@ const ROWS = [
   ['fuzz-programs', 'random programs, verified by the kernel, with the same results everywhere on 10 inputs each'],
   ['selftest-retval', 'selftest programs that return in the vm what they say (`__retval`)'],
   ['verifier-selftests', 'selftest programs that get the kernel’s verdict from the verifier that is being built'],
+  ['verifier-counts', 'selftest programs that cost the verifier as many instructions and states as the kernel’s'],
+  ['verifier-log', 'selftest programs whose full verification log (level 2) equals the kernel’s byte for byte'],
   [
     'bench-open-relocate',
     'time against libbpf: open vmlinux BTF, open and relocate an object (worse of the two, warm)',
