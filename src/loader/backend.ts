@@ -35,6 +35,8 @@ export interface ProgramRequest {
   readonly logLevel: number
   /** For struct_ops programs: what the program implements. */
   readonly structOps?: StructOpsAttach
+  /** Whether the vm verifies the program, where the vm's own setting is not to hold. A kernel always does. */
+  readonly verify?: boolean
 }
 
 /**

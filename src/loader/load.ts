@@ -21,6 +21,8 @@ export interface LoadOptions extends Pick<
 > {
   /** Verifier log: 0 (default) asks for one only when a program fails; 1, 2, or 4 for statistics. */
   readonly logLevel?: number
+  /** Whether the vm verifies programs; default what the vm was made with (it does). A kernel always does. */
+  readonly verify?: boolean
   /** Maps to use instead of new ones, by name; load() does not close them. */
   readonly maps?: Readonly<Record<string, BackendMap>>
   /**
@@ -174,8 +176,7 @@ export async function load(spec: ObjectSpec, backend: Backend, options: LoadOpti
     })
     const atOnce = backend.loadProgramAsync === undefined ? 1 : LOADS_AT_ONCE
     await inParallel(prepared.programs, atOnce, async (result) => {
-      const logLevel = options.logLevel ?? 0
-      const { report, program } = await loadOne(spec, backend, result, maps, bindMaps, reports, structOps, logLevel)
+      const { report, program } = await loadOne(spec, backend, result, maps, bindMaps, reports, structOps, options)
       results.set(report.name, report)
       if (program !== null) programs.push(program)
     })
@@ -274,7 +275,7 @@ async function loadOne(
   bindMaps: readonly BackendMap[],
   mapReports: ReadonlyMap<string, MapReport>,
   structOps: ResolvedStructOps,
-  logLevel: number,
+  options: LoadOptions,
 ): Promise<{ readonly report: ProgramReport; readonly program: LoadedProgram | null }> {
   const program = result.ok ? result.program.spec : result.spec
   const { name, section } = program
@@ -285,10 +286,12 @@ async function loadOne(
     const { license, version, btf } = spec
     const attach = structOps.programs.get(name)
     if (attach instanceof BpfError) throw attach
+    const logLevel = options.logLevel ?? 0
     const known = { program: result.program, license, version, btf, maps, bindMaps, logLevel }
     const request: ProgramRequest = {
       ...known,
       ...(attach === undefined ? {} : { structOps: attach }),
+      ...(options.verify === undefined ? {} : { verify: options.verify }),
     }
     const raw = await (backend.loadProgramAsync?.(request) ?? backend.loadProgram(request))
     const report: ProgramReport = { name, section, status: 'loaded', log: raw.log, insns }

@@ -15,7 +15,8 @@ export class VmProgram implements Runnable {
   readonly name: string
   readonly id: number
   readonly fd: null = null
-  readonly log: string = ''
+  /** The verifier's log, empty unless one was asked for. */
+  readonly log: string
   readonly btf: Btf | null
   readonly #runtime: Runtime
   readonly code: CompiledCode
@@ -35,7 +36,9 @@ export class VmProgram implements Runnable {
     maps: readonly VmMap[],
     btf: Btf | null,
     interpreted: () => CompiledCode,
+    log: string,
   ) {
+    this.log = log
     this.#interpreted = interpreted
     this.btf = btf
     this.#runtime = runtime

@@ -17,6 +17,7 @@ import type { CgroupOptions, VirtualCgroup } from './runtime/kernel/cgroup.ts'
 import type { FileOptions, VirtualFile } from './runtime/kernel/file.ts'
 import type { SocketOptions, VirtualSocket } from './runtime/kernel/socket.ts'
 import type { VirtualTask } from './runtime/kernel/task.ts'
+import { verifyRequest } from './verification.ts'
 import { VmMachine } from './runtime/machine.ts'
 import { createVmMap } from './runtime/maps/create.ts'
 import { VmMap } from './runtime/maps/map.ts'
@@ -42,6 +43,11 @@ export interface VmOptions {
    * Default: the JIT, where the host compiles WebAssembly.
    */
   readonly jit?: boolean | 'quick'
+  /**
+   * Whether programs are verified as Linux 6.18 does before they are taken (default). Without, the sandbox alone keeps
+   * them from harm outside of it, and they may do what no kernel would let them.
+   */
+  readonly verify?: boolean
   /** Monotonic time in ns, for bpf_ktime_get_ns and its like. Default: the host's clock. */
   readonly clock?: () => bigint
   /** Seed of bpf_get_prandom_u32; the same seed gives the same numbers. */
@@ -60,7 +66,7 @@ export interface VmOptions {
   readonly reason?: string
 }
 
-/** A virtual kernel: maps in WebAssembly memory, programs by JIT or interpreter. Programs are not verified. */
+/** A virtual kernel: maps in WebAssembly memory, programs by JIT or interpreter, verified as Linux 6.18 does. */
 export interface Vm extends Backend {
   readonly name: 'vm'
   /** What runs the programs. */
@@ -101,13 +107,14 @@ export function createVm(options: VmOptions = {}): Vm {
     taskBytes: options.taskBytes ?? null,
     btf,
   })
-  return new VirtualKernel(runtime, btf, options.jit ?? true, options.reason)
+  return new VirtualKernel(runtime, btf, options)
 }
 
 class VirtualKernel implements Vm {
   readonly name: 'vm' = 'vm' as const
   readonly cpus: number
   readonly reason?: string
+  readonly #verifies: boolean
   readonly #runtime: Runtime
   readonly #machine: VmMachine
   readonly #btf: () => Btf | null
@@ -119,8 +126,10 @@ class VirtualKernel implements Vm {
   }
   #closed = false
 
-  constructor(runtime: Runtime, btf: () => Btf | null, useJit: boolean | 'quick', reason?: string) {
-    if (reason !== undefined) this.reason = reason
+  constructor(runtime: Runtime, btf: () => Btf | null, options: VmOptions) {
+    const useJit = options.jit ?? true
+    if (options.reason !== undefined) this.reason = options.reason
+    this.#verifies = options.verify ?? true
     this.#runtime = runtime
     this.#machine = new VmMachine(runtime)
     this.#btf = btf
@@ -190,6 +199,8 @@ class VirtualKernel implements Vm {
       const needsTypes = program.lateReferences.some(({ kind }) => kind !== 'map' && kind !== 'mapValue')
       const types = needsTypes ? this.kernelBtf() : null
       const linked = link(program, request.maps, this.#links, types)
+      const verifies = request.verify ?? this.#verifies
+      const log = verifies ? verifyRequest(request, this) : ''
       const code: VmCode = {
         name,
         type,
@@ -199,7 +210,7 @@ class VirtualKernel implements Vm {
         faultReadsZero: FAULTS_READ_ZERO.has(type),
       }
       const interpreted = (): CompiledCode => interpreterEngine.compile(code, this.#machine)
-      return new VmProgram(this.#runtime, program.spec, this.#compile(code), linked.maps, btf, interpreted)
+      return new VmProgram(this.#runtime, program.spec, this.#compile(code), linked.maps, btf, interpreted, log)
     })
   }
 
