@@ -19,8 +19,11 @@ const ROWS = [
   ['vm-vs-kernel', 'fixture programs with the same results in interpreter, JIT and kernel on 1,000 inputs each'],
   ['isa-vs-kernel', 'instructions on edge values with the same results in interpreter, JIT and kernel'],
   ['fuzz-programs', 'random programs, verified by the kernel, with the same results everywhere on 10 inputs each'],
+  ['maps-vs-kernel', 'operations on maps of every type, and creations, that give in the vm what the kernel gives'],
   ['selftest-retval', 'selftest programs that return in the vm what they say (`__retval`)'],
   ['verifier-selftests', 'selftest programs that get the kernel’s verdict from the verifier that is being built'],
+  ['verifier-counts', 'selftest programs that cost the verifier as many instructions and states as the kernel’s'],
+  ['verifier-log', 'selftest programs whose full verification log (level 2) equals the kernel’s byte for byte'],
   [
     'bench-open-relocate',
     'time against libbpf: open vmlinux BTF, open and relocate an object (worse of the two, warm)',

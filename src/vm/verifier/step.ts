@@ -211,7 +211,7 @@ function stepLoad(walk: Walk, op: Extract<Operation, { kind: 'load' | 'loadAcqui
     atomic,
   })
   checkKind(walk, src, true)
-  walk.set(op.dst, value)
+  writeReg(walk, op.dst, value)
 }
 
 function stepStore(walk: Walk, op: Extract<Operation, { kind: 'store' | 'storeRelease' }>): void {

@@ -3,7 +3,7 @@
 #
 #   test/oracle/prepare/prepare.sh [STEP...]
 #
-# STEP is any of: packages sources libbpf bpftool vmlinux objects harness core load table (default: all, in this
+# STEP is any of: packages sources libbpf bpftool vmlinux objects harness core load logs table (default: all, in this
 # order).
 # Every step can be repeated; finished work is not done again.
 #
@@ -22,6 +22,7 @@
 #   core-dump            harness (core-dump.c) and its answers for all objects, core-dump.jsonl
 #   load-dump            harness (load-dump.c) and its answers for all objects, load-dump.jsonl
 #   table-dump           test_verifier of the selftests with table-dump.c in between, and table-dump.jsonl
+#   logs/LEVEL/OBJECT/   the verifier's logs of all programs with statistics: failing paths (1), everything (2)
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -289,8 +290,24 @@ step_table() {
   say "table: $(jq -s -c '{programs: length, loaded: map(select(.ok)) | length}' "$dir/table-dump.jsonl")"
 }
 
+# Logs of the verifier at a level of detail, with statistics.
+step_logs() {
+  local level
+  for level in 1 2; do
+    if [[ $dir/logs/$level.done -nt $dir/load-dump.jsonl ]]; then
+      say "logs: level $level is there"
+      continue
+    fi
+    say "logs: level $level, running over all objects"
+    mkdir -p "$dir/logs/$level"
+    (cd "$dir/objs" && find . -name '*.bpf.o' -printf '%P\n' | LC_ALL=C sort |
+      nice "$dir/load-dump" --log $((level + 4)) "$dir/logs/$level" -) >"$dir/logs/$level.done.new"
+    mv "$dir/logs/$level.done.new" "$dir/logs/$level.done"
+  done
+}
+
 steps=("$@")
-((${#steps[@]})) || steps=(packages sources libbpf bpftool vmlinux objects harness core load table)
+((${#steps[@]})) || steps=(packages sources libbpf bpftool vmlinux objects harness core load logs table)
 for step in "${steps[@]}"; do
   declare -F "step_$step" >/dev/null || die "unknown step '$step'"
   "step_$step"

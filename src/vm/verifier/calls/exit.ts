@@ -18,7 +18,9 @@ export function stepExit(walk: Walk): 'next' | 'exit' {
   const inMain = state.frames.length === 1
   if (inMain) checkNoResources(walk, 'BPF_EXIT instruction in main prog')
   if (!inMain) {
+    walk.liveness.update(state)
     returnToCaller(walk)
+    if (walk.trace !== null) walk.trace.broken = true
     return 'next'
   }
   checkReturn(walk)
@@ -98,11 +100,13 @@ export function returnToCaller(walk: Walk): void {
   } else caller.regs[0] = reg
   const site = callee.callsite
   const isLoop = isSyncCallbackCall(walk.facts, site)
-  walk.prevInsn = walk.insn
+  const next = isLoop && callee.inCallback ? site : site + 1
+  walk.trace?.frame('returning from callee:\n', state, callee.index)
+  walk.trace?.frame(`to caller at ${next}:\n`, state, caller.index)
   state.frames.pop()
   if (isLoop && callee.inCallback) {
-    const old = previousEntry(state, site)
+    const old = previousEntry(walk, state, site)
     if (old !== null) widen(old, state, walk.lastId)
   }
-  walk.insn = isLoop && callee.inCallback ? site : site + 1
+  walk.insn = next
 }

@@ -1,6 +1,7 @@
 import { HELPERS, HelperId as H, type HelperRow, MapType, ProgType } from '../../../uapi/index.ts'
 import { isKernelFormat } from '../../runtime/format.ts'
-import { Bounds, type Scalar, valueOf } from '../domain/bounds.ts'
+import { Bounds, isConst, type Scalar, umaxOf, valueOf } from '../domain/bounds.ts'
+import { markPrecise } from '../precision.ts'
 import { BtfKind } from '../../../btf/index.ts'
 import { access } from '../memory/access.ts'
 import { xchgResult } from '../memory/kptr.ts'
@@ -96,10 +97,18 @@ export function stepHelperCall(walk: Walk, id: number): boolean {
   const call = noFacts(id, name, row.packetAccess)
   const args = argumentsFor(row, facts.type)
   args.forEach((_, i) => checkArgument(walk, i, args, call))
+  if (id === H.tail_call) markTailCallIndex(walk, call)
   if (call.map !== null && (!mapAllows(call.map.type, id) || !mayChangeSockmap(facts, call.map.type, id))) {
     invalid(`cannot pass map_type ${call.map.type} into func ${name}#${id}`)
   }
   return perform(walk, row, name, call)
+}
+
+/** A tail call with a constant index is compiled for this very index. */
+function markTailCallIndex(walk: Walk, call: CallFacts): void {
+  const index = walk.reg(3)
+  if (index.kind !== 'scalar' || !isConst(index.value)) return
+  if (umaxOf(index.value) < (call.map?.maxEntries ?? 0)) markPrecise(walk, 3)
 }
 
 function checkRegions(walk: Walk, row: HelperRow, name: string): void {

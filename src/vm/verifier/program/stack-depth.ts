@@ -99,3 +99,8 @@ function lengthOf(chain: Chain): number {
 function includesCallback(chain: Chain): boolean {
   return chain.link.sub.isCallback || (chain.caller !== null && includesCallback(chain.caller))
 }
+
+/** `8+16`: stack of each function that was walked, in bytes. */
+export function stackDepths(facts: ProgramFacts): string {
+  return facts.subprograms.map((sub) => sub.stackDepth).join('+')
+}
