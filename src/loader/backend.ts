@@ -1,6 +1,7 @@
 import type { Btf } from '../btf/index.ts'
 import type { KconfigFacts } from './prepare/kconfig.ts'
 import type { ModuleBtf } from './prepare/ksyms.ts'
+import type { BatchOptions, BatchOutput, ProgramRunner, RunnerOptions } from './batch.ts'
 import type { AttachOptions, Link } from './link.ts'
 import type { MapSpec, PreparedProgram, ProgramSpec, StructOpsAttach, StructOpsLayout } from './spec.ts'
 
@@ -55,7 +56,10 @@ export interface BackendMap {
   readonly id: number
   /** Descriptor in the kernel backend, null in the vm. */
   readonly fd: number | null
-  /** A copy of the value, or null when there is none (ENOENT). */
+  /**
+   * A copy of the value, or null when there is none (ENOENT). A bloom filter is asked for a value in the key's place, and
+   * gives it when it may have been added.
+   */
   lookup(key: Uint8Array, flags?: number): Uint8Array | null
   update(key: Uint8Array, value: Uint8Array, flags?: number): void
   /** False when there was no such key. */
@@ -68,7 +72,11 @@ export interface BackendMap {
    * give whole buckets: when one does not fit, the kernel says ENOSPC and a larger count helps.
    * @throws BpfError `syscall`
    */
-  lookupBatch?(cursor: Uint8Array | null, count: number): MapBatch
+  lookupBatch?(cursor: Uint8Array | null, count: number, options?: MapBatchOptions): MapBatch
+  /** Writes elements; keys and values stand back to back. Returns how many were written. @throws BpfError `syscall` */
+  updateBatch?(keys: Uint8Array, values: Uint8Array, flags?: number): number
+  /** Deletes elements; a missing key ends it with ENOENT. @throws BpfError `syscall` */
+  deleteBatch?(keys: Uint8Array): number
   /** Puts another map (map-in-map) or a program (prog array) in a slot. */
   setSlot(key: Uint8Array, target: BackendMap | BackendProgram): void
   /** User space may not write any more. */
@@ -110,6 +118,13 @@ export interface MapBatch {
   readonly keys: Uint8Array
   readonly values: Uint8Array
   readonly cursor: Uint8Array | null
+}
+
+export interface MapBatchOptions {
+  /** Deletes what it gives. */
+  readonly remove?: boolean
+  /** BPF_F_LOCK or 0. */
+  readonly flags?: number
 }
 
 /**
@@ -175,6 +190,10 @@ export interface BackendProgram {
   readonly log: string
   /** @throws BpfError `syscall` (kernel: errno of BPF_PROG_TEST_RUN) or `trap` (vm) */
   run(input: RunInput): RunOutput
+  /** A cheaper way to run it often; absent where there is none. @throws BpfError `syscall`, `usage` */
+  runner?(options: RunnerOptions): ProgramRunner
+  /** Runs it on many packets; absent where that would be no faster. @throws BpfError `syscall`, `trap`, `usage` */
+  runBatch?(packets: readonly Uint8Array[], options: BatchOptions): BatchOutput
   /** Pins it at a path; absent where there are no pins. @throws BpfError `syscall` */
   pin?(path: string): void
   /** Removes a pin. @throws BpfError `syscall` */

@@ -1,6 +1,8 @@
 export type * from './spec.ts'
 export type * from './backend.ts'
 export type * from './link.ts'
+export type { BatchOptions, BatchOutput, BatchPacket, BatchTrap, ProgramRunner, RunnerOptions } from './batch.ts'
+export { batchRounds, noPacket, packetError, runEach, VerdictCounts } from './batch.ts'
 export { isIteratorLink } from './link.ts'
 export { openObject, type OpenOptions } from './open.ts'
 export { objectName, ObjectSpec, type BackendResolver, type ObjectLoadOptions, type ObjectParts } from './object.ts'

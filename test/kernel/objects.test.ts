@@ -79,10 +79,11 @@ describe.runIf(run)('kernel objects', () => {
     const spec = openObject(await loadFixture('test/kernel/links/objects/stream.bpf.o'), { name: 'stream.bpf.o' })
     await using live = await load(spec, backend, { strict: true })
     const print = live.programs['print']
-    if (print?.run({ ctx: new Uint8Array(8) }).retval !== 0) return
-    expect(print.readStream()).toBe('stream 1 says 42\n')
-    expect(print.readStream('stderr')).toBe('stream 2 says 43\n')
-    expect(print.readStream()).toBe('')
+    // A kernel may have no memory for streams where it must not wait (ENOMEM), or not the function: nothing is printed.
+    const isPrinted = ((print?.run({ ctx: new Uint8Array(8) }).retval ?? -1) | 0) === 0
+    expect(print?.readStream()).toBe(isPrinted ? 'stream 1 says 42\n' : '')
+    expect(print?.readStream('stderr')).toBe(isPrinted ? 'stream 2 says 43\n' : '')
+    expect(print?.readStream()).toBe('')
   })
 
   it('says what is wrong with a path', () => {

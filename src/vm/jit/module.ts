@@ -1,4 +1,4 @@
-import { HelperId, helperName } from '../../uapi/index.ts'
+import { HelperId, helperName, ProgType } from '../../uapi/index.ts'
 import {
   FRAME_SIZE,
   JIT_ADDRESS,
@@ -11,6 +11,7 @@ import {
 } from '../engine.ts'
 import { LdImm64Pseudo } from '../../isa/index.ts'
 import { BPF_FUNCTION, TAIL_FUNCTION, pushFromArea, type ModuleIndices } from './context.ts'
+import { BATCH_FUNCTION, batchBody, START_FUNCTION, startBody } from './entries.ts'
 import { translateFunction } from './function.ts'
 import { FIND_FUNCTION, findBody } from './hash-code.ts'
 import type { ProgramCode } from './program.ts'
@@ -31,6 +32,8 @@ export interface JitImports {
   tailCall(): number
   loadPacket(offset: number, size: number): number
   clock(): number
+  /** After a run of a batch whose packet was moved. */
+  moved(): void
   tails?: WebAssembly.Table
   memory: WebAssembly.Memory
   /** One for each helper, by helperImport(). */
@@ -41,6 +44,10 @@ export interface JitImports {
 export interface JitExports {
   /** Runs the entry with r1 = ctx, its frame below `top`; no frame goes below `limit`. */
   run(ctx: number, top: number, limit: number): void
+  /** A run from the outside: START_FUNCTION. */
+  start(ctx: number, top: number, limit: number): number
+  /** Runs on packets of a table: BATCH_FUNCTION. */
+  batch(...batch: readonly number[]): void
   /** run() `times` times. */
   repeat(ctx: number, top: number, limit: number, times: number): void
   /** For tail calls from other programs: TAIL_FUNCTION. */
@@ -55,13 +62,14 @@ export function helperImport(id: number): string {
 }
 
 /** Translates a program to a wasm binary. */
-export function buildModule(program: ProgramCode, machine: Machine): Uint8Array<ArrayBuffer> {
+export function buildModule(program: ProgramCode, machine: Machine, optimize: boolean): Uint8Array<ArrayBuffer> {
   const builder = new ModuleBuilder()
   builder.importMemory('env', 'memory', { minimum: 1 })
   const trap = builder.importFunction('env', 'trap', signature([I32, I32, I32]))
   const callKfunc = builder.importFunction('env', 'callKfunc', signature([I32]))
   const tailCall = builder.importFunction('env', 'tailCall', signature([], [I32]))
   const loadPacket = builder.importFunction('env', 'loadPacket', signature([I32, I32], [I32]))
+  const moved = isXdp(program) ? builder.importFunction('env', 'moved', signature([])) : -1
   const helpers = new Map<number, number>()
   const usesClock =
     machine.clock && (program.helpers.has(HelperId.ktime_get_ns) || program.helpers.has(HelperId.ktime_get_boot_ns))
@@ -73,6 +81,8 @@ export function buildModule(program: ProgramCode, machine: Machine): Uint8Array<
     helpers.set(id, builder.importFunction('env', helperImport(id), signature([])))
   }
   const run = builder.declareFunction(signature([I32, I32, I32]), 'run')
+  const start = builder.declareFunction(START_FUNCTION, 'start')
+  const batch = isXdp(program) ? builder.declareFunction(BATCH_FUNCTION, 'batch') : -1
   const repeat = builder.declareFunction(signature([I32, I32, I32, I32]), 'repeat')
   const call = builder.declareFunction(signature([I32, I32]), 'call')
   const tail = builder.declareFunction(TAIL_FUNCTION, 'tail')
@@ -112,13 +122,24 @@ export function buildModule(program: ProgramCode, machine: Machine): Uint8Array<
   builder.exportFunction('run', run)
   builder.exportFunction('repeat', repeat)
   builder.exportFunction('call', call)
+  const refuel = (code: CodeSink): void => setFuel(code, module, machine.fuel)
+  builder.exportFunction('start', start)
+  builder.defineFunction(start, startBody(module, refuel))
+  if (batch !== -1) {
+    builder.exportFunction('batch', batch)
+    builder.defineFunction(batch, batchBody(module, moved, refuel))
+  }
   builder.defineFunction(run, runBody(module, machine.fuel))
   builder.defineFunction(repeat, repeatBody(run))
   builder.defineFunction(call, callBody(module, builder.type(BPF_FUNCTION), table))
   program.functions.forEach((f, i) => {
-    builder.defineFunction(indices[i] as number, translateFunction(program, f, module))
+    builder.defineFunction(indices[i] as number, translateFunction(program, f, module, optimize))
   })
   return builder.encode()
+}
+
+function isXdp(program: ProgramCode): boolean {
+  return program.code.type === ProgType.XDP
 }
 
 /** The maps whose handles the program has as constants. */
@@ -178,8 +199,9 @@ function runBody(module: ModuleIndices, fuel: number): CodeSink {
   return code
 }
 
+/** One more than may be used up: what comes down to 0 is too much, which x86 tests for in the subtraction. */
 function setFuel(code: CodeSink, module: ModuleIndices, fuel: number): void {
-  code.i64Number(Math.min(MAX_FUEL, Math.max(0, Math.floor(fuel))))
+  code.i64Number(Math.min(MAX_FUEL, Math.max(0, Math.floor(fuel)) + 1))
   code.setGlobal(module.fuelGlobal)
 }
 

@@ -6,8 +6,10 @@ import type { RunContext } from './context/context.ts'
 import { RawContext } from './context/raw.ts'
 import { taskStruct, taskStructSize } from './fake-task.ts'
 import { PROGRAM_STACK_SIZE, STACK_END } from './layout.ts'
+import { KernelObjects } from './kernel/objects.ts'
 import { LinearMemory } from './memory.ts'
 import { Objects } from './objects.ts'
+import { PacketArea, PacketTable } from './packets.ts'
 import { Trees } from './trees.ts'
 import type { FieldKind } from './maps/fields.ts'
 import type { MapHost, VmMap } from './maps/map.ts'
@@ -53,7 +55,7 @@ export interface RunningProgram extends SlotProgram {
 /** What lasts for one run. */
 export interface Run {
   readonly context: RunContext
-  readonly trace: string[]
+  trace: string[]
   /** Programs that are under way, the innermost last. */
   readonly programs: RunningProgram[]
   stackLimit: number
@@ -67,8 +69,14 @@ export class Runtime implements MapHost {
   readonly options: RuntimeOptions
   readonly cpus: number
   run: Run | null = null
+  /** The context whose input lies in the context area, null when none can go on there. */
+  occupant: RunContext | null = null
+  /** During a batch: puts a packet that has left its place back into the batch. */
+  packetMoved: () => void = () => {}
   /** Timers and work queues. */
   readonly async: AsyncQueue = new AsyncQueue(this)
+  /** Sockets, cgroups and files. */
+  readonly kernel: KernelObjects
   /** Objects that programs have made, and trees of them. */
   readonly trees: Trees
   readonly objects: Objects
@@ -79,11 +87,20 @@ export class Runtime implements MapHost {
   #nextId = 1
   readonly #maps: Map<number, VmMap> = new Map()
   #deferred: (() => void)[] = []
+  readonly #batchArea: PacketArea
+  #batch: PacketTable | null = null
 
   constructor(options: RuntimeOptions) {
     this.options = options
     this.cpus = options.cpus
     this.memory = new LinearMemory(options.memoryLimit)
+    this.kernel = new KernelObjects({
+      memory: this.memory,
+      cgroupId: options.task.cgroupId,
+      pid: options.task.pid,
+      taskAddress: () => this.taskAddress(),
+    })
+    this.#batchArea = new PacketArea(this.memory)
     this.trees = new Trees(this.memory)
     this.objects = new Objects(this)
   }
@@ -136,9 +153,30 @@ export class Runtime implements MapHost {
   /** Ends the run: what was freed meanwhile may be used again. */
   endRun(): void {
     this.run = null
+    if (this.#deferred.length === 0) return
     const deferred = this.#deferred
     this.#deferred = []
     for (const work of deferred) work()
+  }
+
+  /** The packets of a new batch in memory; those of the batch before are no longer there. */
+  batchTable(packets: readonly Uint8Array[]): PacketTable {
+    this.#batch?.release()
+    this.#batch = new PacketTable(this.memory, this.#batchArea, packets)
+    return this.#batch
+  }
+
+  /** Whether this is the batch whose packets are in memory. */
+  isBatch(table: PacketTable): boolean {
+    return this.#batch === table
+  }
+
+  /** Puts an input into a context, which may have been used before. */
+  place(context: RunContext, input: Uint8Array): void {
+    if (this.occupant !== context) context.claim()
+    this.occupant = null
+    context.reset(input)
+    this.occupant = context
   }
 
   // Timers and work queues.
@@ -163,7 +201,16 @@ export class Runtime implements MapHost {
     if (this.run === null) this.async.runDue()
   }
 
-  /** What timers have printed since it was last asked for. */
+  /** Whether nothing runs, or would run first, or has to be shown by the next run. */
+  get isQuiet(): boolean {
+    return this.run === null && this.async.armed === 0 && this.#asyncTrace.length === 0
+  }
+
+  get hasAsyncTrace(): boolean {
+    return this.#asyncTrace.length > 0
+  }
+
+  /** What timers have printed since it was last asked for; a list of its own. */
   takeAsyncTrace(): string[] {
     const trace = this.#asyncTrace
     this.#asyncTrace = []
@@ -177,8 +224,10 @@ export class Runtime implements MapHost {
       key = copied
       this.memory.setU32(copied, map.indexOf(value))
     }
+    const context = new RawContext(this.memory, undefined, false)
+    this.occupant = context
     this.run = {
-      context: new RawContext(this.memory, undefined, false),
+      context,
       trace: this.#asyncTrace,
       programs: [program],
       stackLimit: STACK_END - PROGRAM_STACK_SIZE,

@@ -13,10 +13,11 @@ SEC("syscall") int print(void *ctx)
 	__u64 err[] = { 2, 43 };
 
 	if (!bpf_stream_vprintk_impl)
-		return 1;
-	bpf_stream_vprintk_impl(1, format, out, sizeof(out), 0);
-	bpf_stream_vprintk_impl(2, format, err, sizeof(err), 0);
-	return 0;
+		return -2;
+	int written = bpf_stream_vprintk_impl(1, format, out, sizeof(out), 0);
+	if (written >= 0)
+		written = bpf_stream_vprintk_impl(2, format, err, sizeof(err), 0);
+	return written;
 }
 
 char _license[] SEC("license") = "GPL";
