@@ -31,7 +31,8 @@ export function fuelCode(module: ModuleIndices, fuel: number | null): FuelCode {
       code.setGlobal(module.fuelGlobal)
     }
   if (fuel !== null) {
-    const whole = Math.min(MAX_FUEL, Math.max(0, Math.floor(fuel)))
+    // One more: code is shorter that traps when nothing is left.
+    const whole = Math.min(MAX_FUEL, Math.max(0, Math.floor(fuel)) + 1)
     const nothing: Code = () => {}
     return { begin: nothing, enter: set((code) => code.i64Number(whole)), leave: nothing }
   }
