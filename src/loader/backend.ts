@@ -59,7 +59,10 @@ export interface BackendMap {
   readonly id: number
   /** Descriptor in the kernel backend, null in the vm. */
   readonly fd: number | null
-  /** A copy of the value, or null when there is none (ENOENT). */
+  /**
+   * A copy of the value, or null when there is none (ENOENT). A bloom filter is asked for a value in the key's place, and
+   * gives it when it may have been added.
+   */
   lookup(key: Uint8Array, flags?: number): Uint8Array | null
   update(key: Uint8Array, value: Uint8Array, flags?: number): void
   /** False when there was no such key. */
@@ -72,7 +75,11 @@ export interface BackendMap {
    * give whole buckets: when one does not fit, the kernel says ENOSPC and a larger count helps.
    * @throws BpfError `syscall`
    */
-  lookupBatch?(cursor: Uint8Array | null, count: number): MapBatch
+  lookupBatch?(cursor: Uint8Array | null, count: number, options?: MapBatchOptions): MapBatch
+  /** Writes elements; keys and values stand back to back. Returns how many were written. @throws BpfError `syscall` */
+  updateBatch?(keys: Uint8Array, values: Uint8Array, flags?: number): number
+  /** Deletes elements; a missing key ends it with ENOENT. @throws BpfError `syscall` */
+  deleteBatch?(keys: Uint8Array): number
   /** Puts another map (map-in-map) or a program (prog array) in a slot. */
   setSlot(key: Uint8Array, target: BackendMap | BackendProgram): void
   /** User space may not write any more. */
@@ -114,6 +121,13 @@ export interface MapBatch {
   readonly keys: Uint8Array
   readonly values: Uint8Array
   readonly cursor: Uint8Array | null
+}
+
+export interface MapBatchOptions {
+  /** Deletes what it gives. */
+  readonly remove?: boolean
+  /** BPF_F_LOCK or 0. */
+  readonly flags?: number
 }
 
 /**
@@ -205,6 +219,13 @@ export interface BackendProgram {
 /** Streams of a program (enum bpf_stream_id). */
 export type ProgramStream = 'stdout' | 'stderr'
 
+/** What a program was loaded with. */
+export interface AttachObject {
+  readonly btf: Btf | null
+  readonly maps: ReadonlyMap<string, BackendMap>
+  readonly mapSpecs: Readonly<Record<string, MapSpec>>
+}
+
 /** A place where maps live and programs run: the kernel, or the vm. */
 export interface Backend {
   readonly name: 'kernel' | 'vm'
@@ -237,6 +258,6 @@ export interface Backend {
    * Attaches a program that this backend loaded; absent where nothing can be attached.
    * @throws BpfError `usage`, `not-found`, `unsupported`, `syscall`
    */
-  attach?(program: BackendProgram, spec: ProgramSpec, options: AttachOptions): Link
+  attach?(program: BackendProgram, spec: ProgramSpec, options: AttachOptions, object?: AttachObject | null): Link
   close(): void
 }

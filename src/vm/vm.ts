@@ -1,7 +1,12 @@
 import { BpfError, isBpfError, within } from '../bytes/index.ts'
 import type { Btf } from '../btf/index.ts'
-import type { Backend, KconfigFacts, MapRequest, ProgramRequest } from '../loader/index.ts'
-import { MapType } from '../uapi/index.ts'
+import {
+  normaliseSizes,
+  type Backend,
+  type KconfigFacts,
+  type MapRequest,
+  type ProgramRequest,
+} from '../loader/index.ts'
 import type { CompiledCode, Engine, VmCode } from './engine.ts'
 import { VM_KCONFIG } from './kconfig.ts'
 import { ProgramInstruments } from './instruments.ts'
@@ -9,9 +14,13 @@ import { interpreterEngine } from './interpreter/index.ts'
 import { hostCompiles, jit, quickJit } from './jit/index.ts'
 import { link, type LinkHost } from './link.ts'
 import { FAULTS_READ_ZERO, VmProgram } from './program.ts'
+import type { CgroupOptions, VirtualCgroup } from './runtime/kernel/cgroup.ts'
+import type { FileOptions, VirtualFile } from './runtime/kernel/file.ts'
+import type { SocketOptions, VirtualSocket } from './runtime/kernel/socket.ts'
+import type { VirtualTask } from './runtime/kernel/task.ts'
 import { VmMachine } from './runtime/machine.ts'
 import { createVmMap } from './runtime/maps/create.ts'
-import { VmMap, type MapConfig } from './runtime/maps/map.ts'
+import { VmMap } from './runtime/maps/map.ts'
 import { Runtime, type FakeTask } from './runtime/runtime.ts'
 
 const DEFAULT_CPUS = 2
@@ -57,6 +66,17 @@ export interface Vm extends Backend {
   readonly name: 'vm'
   /** What runs the programs. */
   readonly engine: Engine['name']
+  /** The cgroup of the current task, which is the root of the hierarchy. */
+  readonly currentCgroup: VirtualCgroup
+  /** The current task, for task storage. */
+  readonly currentTask: VirtualTask
+  /**
+   * Makes a socket: helpers find it by its addresses, maps take its descriptor.
+   * @throws BpfError `usage` for values out of range
+   */
+  socket(options: SocketOptions): VirtualSocket
+  cgroup(options?: CgroupOptions): VirtualCgroup
+  file(options: FileOptions): VirtualFile
   createMap(request: MapRequest): VmMap
   loadProgram(request: ProgramRequest): VmProgram
 }
@@ -114,6 +134,29 @@ class VirtualKernel implements Vm {
     return this.#engine.name
   }
 
+  get currentCgroup(): VirtualCgroup {
+    return this.#runtime.kernel.currentCgroup
+  }
+
+  get currentTask(): VirtualTask {
+    return this.#runtime.kernel.currentTask
+  }
+
+  socket(options: SocketOptions): VirtualSocket {
+    this.#open()
+    return this.#runtime.kernel.socket(options)
+  }
+
+  cgroup(options: CgroupOptions = {}): VirtualCgroup {
+    this.#open()
+    return this.#runtime.kernel.cgroup(options)
+  }
+
+  file(options: FileOptions): VirtualFile {
+    this.#open()
+    return this.#runtime.kernel.file(options)
+  }
+
   kernelBtf(): Btf | null {
     return this.#btf()
   }
@@ -130,7 +173,12 @@ class VirtualKernel implements Vm {
         where: { map: spec.name },
       })
     }
-    return createVmMap(this.#runtime, { spec: this.#normalise(spec), name: spec.name, inner, btf: request.btf })
+    return createVmMap(this.#runtime, {
+      spec: { ...spec, ...normaliseSizes(spec, { pageSize: PAGE_SIZE, cpus: this.cpus }) },
+      name: spec.name,
+      inner,
+      btf: request.btf,
+    })
   }
 
   loadProgram(request: ProgramRequest): VmProgram {
@@ -186,31 +234,11 @@ class VirtualKernel implements Vm {
     }
   }
 
-  /** Sizes as libbpf makes them before it asks the kernel. */
-  #normalise(spec: MapConfig['spec']): MapConfig['spec'] {
-    switch (spec.type) {
-      case MapType.RINGBUF:
-      case MapType.USER_RINGBUF:
-        return { ...spec, keySize: 0, valueSize: 0, maxEntries: ringSize(spec.maxEntries) }
-      case MapType.PERF_EVENT_ARRAY:
-        return { ...spec, keySize: 4, valueSize: 4, maxEntries: spec.maxEntries === 0 ? this.cpus : spec.maxEntries }
-      default:
-        return spec
-    }
-  }
-
   #variable(name: string, size: number): number {
     let address = this.#variables.get(name)
     if (address === undefined) this.#variables.set(name, (address = this.#runtime.memory.allocate(size)))
     return address
   }
-}
-
-/** The next page size times a power of two; what is none of these is left to be refused. */
-function ringSize(entries: number): number {
-  let size = PAGE_SIZE
-  while (size < entries && size < 0x80000000) size *= 2
-  return entries === 0 || size < entries ? entries : size
 }
 
 /** Gives the BTF, opening it at the first call. */

@@ -6,6 +6,7 @@ import type { RunContext } from './context/context.ts'
 import { RawContext } from './context/raw.ts'
 import { taskStruct, taskStructSize } from './fake-task.ts'
 import { PROGRAM_STACK_SIZE, STACK_END } from './layout.ts'
+import { KernelObjects } from './kernel/objects.ts'
 import { LinearMemory } from './memory.ts'
 import { Objects } from './objects.ts'
 import { PacketArea, PacketTable } from './packets.ts'
@@ -74,6 +75,8 @@ export class Runtime implements MapHost {
   packetMoved: () => void = () => {}
   /** Timers and work queues. */
   readonly async: AsyncQueue = new AsyncQueue(this)
+  /** Sockets, cgroups and files. */
+  readonly kernel: KernelObjects
   /** Objects that programs have made, and trees of them. */
   readonly trees: Trees
   readonly objects: Objects
@@ -91,6 +94,12 @@ export class Runtime implements MapHost {
     this.options = options
     this.cpus = options.cpus
     this.memory = new LinearMemory(options.memoryLimit)
+    this.kernel = new KernelObjects({
+      memory: this.memory,
+      cgroupId: options.task.cgroupId,
+      pid: options.task.pid,
+      taskAddress: () => this.taskAddress(),
+    })
     this.#batchArea = new PacketArea(this.memory)
     this.trees = new Trees(this.memory)
     this.objects = new Objects(this)

@@ -1,9 +1,8 @@
-import { Errno, MapFlag, UpdateFlag } from '../../../uapi/index.ts'
-import { VmMap, onlyFlags, requireAttributes, roundUp8, type MapConfig, type MapHost } from './map.ts'
+import { Errno, UpdateFlag } from '../../../uapi/index.ts'
+import { VmMap, roundUp8, type MapConfig, type MapHost } from './map.ts'
 
 /** Bytes of the prefix length in front of a key's data. */
 const PREFIX_BYTES = 4
-const MAX_DATA_BYTES = 256
 
 /** A node of the trie: a stored prefix, or a fork where two prefixes part (`value` 0). */
 interface Node {
@@ -31,16 +30,6 @@ export class LpmTrieMap extends VmMap {
   constructor(host: MapHost, config: MapConfig) {
     const { spec } = config
     const dataSize = spec.keySize - PREFIX_BYTES
-    requireAttributes(
-      config,
-      spec.maxEntries > 0 &&
-        (spec.flags & MapFlag.NO_PREALLOC) !== 0 &&
-        onlyFlags(spec.flags, MapFlag.NO_PREALLOC) &&
-        dataSize >= 1 &&
-        dataSize <= MAX_DATA_BYTES &&
-        spec.valueSize >= 1,
-      'BPF_F_NO_PREALLOC, a key of 4 bytes and 1 to 256 bytes of data, a value and entries',
-    )
     super(host, config)
     this.#dataSize = dataSize
     this.#maxPrefix = dataSize * 8

@@ -1,5 +1,5 @@
 import { Errno, MapType, UpdateFlag } from '../../../uapi/index.ts'
-import { VmMap, onlyFlags, requireAttributes, type MapConfig, type MapHost } from './map.ts'
+import { VmMap, type MapConfig, type MapHost } from './map.ts'
 
 /** BPF_MAP_TYPE_QUEUE (first in, first out) and BPF_MAP_TYPE_STACK (last in, first out). */
 export class QueueStackMap extends VmMap {
@@ -9,12 +9,6 @@ export class QueueStackMap extends VmMap {
   #count = 0
 
   constructor(host: MapHost, config: MapConfig) {
-    const { spec } = config
-    requireAttributes(
-      config,
-      spec.keySize === 0 && spec.valueSize > 0 && spec.maxEntries > 0 && onlyFlags(spec.flags, 0),
-      'no key, a value and entries',
-    )
     super(host, config)
     this.#base = this.memory.allocate(this.valueStride * this.maxEntries)
   }
