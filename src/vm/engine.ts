@@ -1,5 +1,6 @@
 import type { InsnBuffer } from '../isa/index.ts'
 import type { Facts } from './facts.ts'
+import type { Instrumentation } from './instrument.ts'
 import type { LineRecord, ProgramFunction } from '../loader/index.ts'
 
 /**
@@ -37,9 +38,18 @@ export const TAIL_PROGRAM_ADDRESS = 1000
 export const BATCH_LEFT_ADDRESS = 996
 /** Inside the guard: u32 in a batch, not 0 when the packet of the current run lies elsewhere by now. */
 export const BATCH_MOVED_ADDRESS = 992
+/** Inside the guard: i64, what is left of the budget of a run whose instructions are counted. */
+export const FUEL_ADDRESS = 984
+/** Inside the guard: i64, the budget that each such run starts with. */
+export const BUDGET_ADDRESS = 976
 /** Inside the guard: u32 handles of maps, each at the place that mapSlot() gives; what is not there may be a map too. */
 export const MAP_SLOTS_ADDRESS = 8192
 export const MAP_SLOTS = 1024
+
+/** The budget that runs start with whose instructions are counted. */
+export function budgetOf(machine: Pick<Machine, 'memory'>): bigint {
+  return new DataView(machine.memory.buffer).getBigInt64(BUDGET_ADDRESS, true)
+}
 
 /** Address of the word that holds the handle, when it is noted that it is a map's. */
 export function mapSlot(handle: number): number {
@@ -97,6 +107,8 @@ export interface VmCode {
   readonly faultReadsZero: boolean
   /** What is proved of the program. */
   readonly facts?: Facts | null
+  /** What it does beside running. */
+  readonly instrumentation?: Instrumentation | null
 }
 
 /** What an engine needs of the machine that it runs on. The vm implements it; engines only call it. */

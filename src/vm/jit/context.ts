@@ -38,6 +38,8 @@ export interface ModuleIndices {
   readonly tails: { readonly type: number; readonly table: number } | null
   /** Whether the program uses a map of maps. */
   readonly hasInnerMaps: boolean
+  /** Whether programs that call each other by tail calls count instructions against one budget. */
+  readonly sharesBudget: boolean
   /** The only ring buffer that the program uses, or null. */
   readonly onlyRing: MapLayout | null
 }

@@ -12,6 +12,7 @@ import {
 import { LdImm64Pseudo } from '../../isa/index.ts'
 import { BPF_FUNCTION, TAIL_FUNCTION, pushFromArea, type ModuleIndices } from './context.ts'
 import { BATCH_FUNCTION, batchBody, START_FUNCTION, startBody } from './entries.ts'
+import { fuelCode, type FuelCode } from './fuel.ts'
 import { translateFunction } from './function.ts'
 import { FIND_FUNCTION, findBody } from './hash-code.ts'
 import type { ProgramCode } from './program.ts'
@@ -74,7 +75,10 @@ export function buildModule(program: ProgramCode, machine: Machine, optimize: bo
   const usesClock =
     machine.clock && (program.helpers.has(HelperId.ktime_get_ns) || program.helpers.has(HelperId.ktime_get_boot_ns))
   const maps = usedMaps(program, machine)
-  const usesTails = machine.tails && hasTailCallInstructions() && maps.some(({ kind }) => kind === 'progArray')
+  const sharesBudget = (program.code.instrumentation?.charges ?? null) !== null
+  // Programs that share a budget hand it over when they enter and leave, which tail calls in WebAssembly do not.
+  const usesTails =
+    machine.tails && !sharesBudget && hasTailCallInstructions() && maps.some(({ kind }) => kind === 'progArray')
   const tailTable = usesTails ? builder.importTable('env', 'tails') : -1
   const clock = usesClock ? builder.importFunction('env', 'clock', signature([], [ValueType.F64])) : -1
   for (const id of program.helpers) {
@@ -114,23 +118,24 @@ export function buildModule(program: ProgramCode, machine: Machine, optimize: bo
     clock,
     tails: usesTails ? { type: builder.type(TAIL_FUNCTION), table: tailTable } : null,
     hasInnerMaps: maps.some(({ hasMaps }) => hasMaps),
+    sharesBudget,
     onlyRing: rings.length === 1 ? (rings[0] ?? null) : null,
   }
+  const fuel = fuelCode(module, sharesBudget ? null : machine.fuel)
   const table = builder.setTable(indices)
   builder.exportFunction('tail', tail)
-  builder.defineFunction(tail, tailBody(module, machine.fuel))
+  builder.defineFunction(tail, tailBody(module, fuel))
   builder.exportFunction('run', run)
   builder.exportFunction('repeat', repeat)
   builder.exportFunction('call', call)
-  const refuel = (code: CodeSink): void => setFuel(code, module, machine.fuel)
   builder.exportFunction('start', start)
-  builder.defineFunction(start, startBody(module, refuel))
+  builder.defineFunction(start, startBody(module, fuel))
   if (batch !== -1) {
     builder.exportFunction('batch', batch)
-    builder.defineFunction(batch, batchBody(module, moved, refuel))
+    builder.defineFunction(batch, batchBody(module, moved, fuel))
   }
-  builder.defineFunction(run, runBody(module, machine.fuel))
-  builder.defineFunction(repeat, repeatBody(run))
+  builder.defineFunction(run, runBody(module, fuel))
+  builder.defineFunction(repeat, repeatBody(run, fuel))
   builder.defineFunction(call, callBody(module, builder.type(BPF_FUNCTION), table))
   program.functions.forEach((f, i) => {
     builder.defineFunction(indices[i] as number, translateFunction(program, f, module, optimize))
@@ -168,9 +173,7 @@ function hasTailCallInstructions(): boolean {
   return tailCallInstructions
 }
 
-const MAX_FUEL = Number.MAX_SAFE_INTEGER
-
-function runBody(module: ModuleIndices, fuel: number): CodeSink {
+function runBody(module: ModuleIndices, fuel: FuelCode): CodeSink {
   const [ctx, top, limit] = [0, 1, 2]
   const code = new CodeSink(3)
   const savedFuel = code.addLocal(I64)
@@ -181,7 +184,7 @@ function runBody(module: ModuleIndices, fuel: number): CodeSink {
   code.set(savedFuel)
   code.getGlobal(module.limitGlobal)
   code.set(savedLimit)
-  setFuel(code, module, fuel)
+  fuel.enter(code)
   code.get(limit)
   code.setGlobal(module.limitGlobal)
   code.i32(0)
@@ -191,6 +194,7 @@ function runBody(module: ModuleIndices, fuel: number): CodeSink {
   for (let r = 2; r <= 5; r++) code.i64(0)
   code.call(module.functions)
   code.memory(Op.i64_store, REGS_ADDRESS)
+  fuel.leave(code)
   code.get(savedFuel)
   code.setGlobal(module.fuelGlobal)
   code.get(savedLimit)
@@ -200,16 +204,11 @@ function runBody(module: ModuleIndices, fuel: number): CodeSink {
 }
 
 /** One more than may be used up: what comes down to 0 is too much, which x86 tests for in the subtraction. */
-function setFuel(code: CodeSink, module: ModuleIndices, fuel: number): void {
-  code.i64Number(Math.min(MAX_FUEL, Math.max(0, Math.floor(fuel)) + 1))
-  code.setGlobal(module.fuelGlobal)
-}
-
 /** Takes over from another program, whose run() restores what is set here when that is this program too. */
-function tailBody(module: ModuleIndices, fuel: number): CodeSink {
+function tailBody(module: ModuleIndices, fuel: FuelCode): CodeSink {
   const [base, limit, ctx] = [0, 1, 2]
   const code = new CodeSink(3)
-  setFuel(code, module, fuel)
+  fuel.enter(code)
   code.get(limit)
   code.setGlobal(module.limitGlobal)
   code.get(base)
@@ -221,11 +220,12 @@ function tailBody(module: ModuleIndices, fuel: number): CodeSink {
 }
 
 /** A loop that calls: a function that loops by itself would stay in V8's baseline code until it returns. */
-function repeatBody(run: number): CodeSink {
+function repeatBody(run: number, fuel: FuelCode): CodeSink {
   const times = 3
   const code = new CodeSink(4)
   code.loop()
   for (const word of [TAIL_CALLS_ADDRESS, TAIL_PROGRAM_ADDRESS]) w.store(w.i32(0), w.i32(0), word)(code)
+  fuel.begin(code)
   for (const parameter of [0, 1, 2]) code.get(parameter)
   code.call(run)
   code.get(times)

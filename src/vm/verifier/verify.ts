@@ -13,7 +13,7 @@ import { checkJumps, decodeAll, functionStarts, type Subprogram } from './progra
 import { liveRegisters } from './program/live.ts'
 import { checkStackDepth, stackDepths } from './program/stack-depth.ts'
 import { resolveTarget, type TargetFunction } from './program/target.ts'
-import { invalid, Reject, type RejectErrno, unsupported } from './reject.ts'
+import { invalid, Reject, type RejectErrno } from './reject.ts'
 import { State } from './state/state.ts'
 import { Log, LogLevel } from './log/log.ts'
 import { logProgram, statsText } from './log/program.ts'
@@ -170,7 +170,6 @@ function collectFacts(
   isTarget: boolean = false,
 ): ProgramFacts {
   const { spec, insns } = program
-  checkKnown(program)
   if (insns.length === 0) throw new Reject('EINVAL', 'invalid instruction count')
   const ops = decodeAll(insns)
   const immediates = new Map<number, ImmediateTarget>()
@@ -286,9 +285,6 @@ function kernelName(
   const known = btf !== null && ref.btfId !== 0 && ref.module === null && ref.btfId < btf.typeCount
   return known ? btf.name(ref.btfId) : ref.name
 }
-
-/** Program features that change the rules as a whole and are not implemented. */
-function checkKnown(program: PreparedProgram): void {}
 
 /** @param handler first slot of the exception callback, 0 without one */
 function functionsOf(
