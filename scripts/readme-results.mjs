@@ -28,6 +28,7 @@ const ROWS = [
   ['bench-btf-dump', 'time against bpftool: vmlinux BTF as a C header, whole process'],
   ['bench-jit-node20', 'time of 70 programs in the vm against the kernel’s JIT, Node 20'],
   ['bench-jit-node24', 'the same on Node 24'],
+  ['bench-maps', 'time of 64 map operations of programs in the vm against the kernel’s'],
 ]
 
 /** The table as Markdown; rows without a recorded result are left out. */

@@ -102,6 +102,7 @@ class JitCode implements CompiledCode {
         throw trapError(program.code, at, makeTrap(place, op, low, high, machine.fuel))
       },
       clock: machine.clock ?? Date.now,
+      endGracePeriod: () => machine.endGracePeriod?.(),
       callKfunc: (id) => machine.callKfunc(id),
       tailCall: () => (machine.tailCall() ? 1 : 0),
       loadPacket: (offset, size) => (machine.loadPacket(offset, size) ? 1 : 0),

@@ -314,6 +314,7 @@ function sameValue(a: Value | null, b: Value | null): boolean {
   if (a === b) return true
   if (a?.kind === 'constant' && b?.kind === 'constant') return a.low === b.low && a.high === b.high
   if (a?.kind === 'frame' && b?.kind === 'frame') return a.offset === b.offset
+  if (a?.kind === 'lookup' && b?.kind === 'lookup') return a.map === b.map
   return a?.kind === 'function' && b?.kind === 'function' && a.slot === b.slot
 }
 

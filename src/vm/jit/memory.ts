@@ -8,7 +8,7 @@ import {
   setRegister,
   type FunctionContext,
 } from './context.ts'
-import { INLINE_MEMORY_HELPERS } from './maps.ts'
+import { INLINE_MEMORY_HELPERS } from './inline.ts'
 import { Check } from './facts.ts'
 import { placeOf, type Place } from './places.ts'
 import { setPlace, trapIf } from './trap.ts'

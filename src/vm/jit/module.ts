@@ -1,5 +1,6 @@
 import { HelperId, helperName } from '../../uapi/index.ts'
 import {
+  DEFERRED_ADDRESS,
   FRAME_SIZE,
   JIT_ADDRESS,
   REGS_ADDRESS,
@@ -31,6 +32,8 @@ export interface JitImports {
   tailCall(): number
   loadPacket(offset: number, size: number): number
   clock(): number
+  /** Between runs, when something waits for that. */
+  endGracePeriod(): void
   tails?: WebAssembly.Table
   memory: WebAssembly.Memory
   /** One for each helper, by helperImport(). */
@@ -54,6 +57,8 @@ export function helperImport(id: number): string {
   return `helper_${helperName(id) ?? id}`
 }
 
+const CLOCK_HELPERS = [HelperId.ktime_get_ns, HelperId.ktime_get_boot_ns, HelperId.ktime_get_tai_ns]
+
 /** Translates a program to a wasm binary. */
 export function buildModule(program: ProgramCode, machine: Machine): Uint8Array<ArrayBuffer> {
   const builder = new ModuleBuilder()
@@ -63,8 +68,7 @@ export function buildModule(program: ProgramCode, machine: Machine): Uint8Array<
   const tailCall = builder.importFunction('env', 'tailCall', signature([], [I32]))
   const loadPacket = builder.importFunction('env', 'loadPacket', signature([I32, I32], [I32]))
   const helpers = new Map<number, number>()
-  const usesClock =
-    machine.clock && (program.helpers.has(HelperId.ktime_get_ns) || program.helpers.has(HelperId.ktime_get_boot_ns))
+  const usesClock = machine.clock && CLOCK_HELPERS.some((id) => program.helpers.has(id))
   const maps = usedMaps(program, machine)
   const usesTails = machine.tails && hasTailCallInstructions() && maps.some(({ kind }) => kind === 'progArray')
   const tailTable = usesTails ? builder.importTable('env', 'tails') : -1
@@ -72,13 +76,13 @@ export function buildModule(program: ProgramCode, machine: Machine): Uint8Array<
   for (const id of program.helpers) {
     helpers.set(id, builder.importFunction('env', helperImport(id), signature([])))
   }
+  const endGracePeriod = builder.importFunction('env', 'endGracePeriod', signature([]))
   const run = builder.declareFunction(signature([I32, I32, I32]), 'run')
   const repeat = builder.declareFunction(signature([I32, I32, I32, I32]), 'repeat')
   const call = builder.declareFunction(signature([I32, I32]), 'call')
   const tail = builder.declareFunction(TAIL_FUNCTION, 'tail')
   const indices = program.functions.map((f) => builder.declareFunction(BPF_FUNCTION, f.name))
   const made = new Map<string, number>()
-  const rings = maps.filter(({ kind }) => kind === 'ringbuf')
   const makeFunction = (name: string, type: FunctionType, body: () => CodeSink): number => {
     let index = made.get(name)
     if (index === undefined) {
@@ -103,8 +107,9 @@ export function buildModule(program: ProgramCode, machine: Machine): Uint8Array<
     function: makeFunction,
     clock,
     tails: usesTails ? { type: builder.type(TAIL_FUNCTION), table: tailTable } : null,
-    hasInnerMaps: maps.some(({ hasMaps }) => hasMaps),
-    onlyRing: rings.length === 1 ? (rings[0] ?? null) : null,
+    hasInnerMaps: maps.some(({ inner }) => inner !== null),
+    rings: maps.filter(({ kind }) => kind === 'ringbuf'),
+    hasRandom: machine.hasRandom === true,
   }
   const table = builder.setTable(indices)
   builder.exportFunction('tail', tail)
@@ -113,7 +118,7 @@ export function buildModule(program: ProgramCode, machine: Machine): Uint8Array<
   builder.exportFunction('repeat', repeat)
   builder.exportFunction('call', call)
   builder.defineFunction(run, runBody(module, machine.fuel))
-  builder.defineFunction(repeat, repeatBody(run))
+  builder.defineFunction(repeat, repeatBody(run, endGracePeriod))
   builder.defineFunction(call, callBody(module, builder.type(BPF_FUNCTION), table))
   program.functions.forEach((f, i) => {
     builder.defineFunction(indices[i] as number, translateFunction(program, f, module))
@@ -199,13 +204,15 @@ function tailBody(module: ModuleIndices, fuel: number): CodeSink {
 }
 
 /** A loop that calls: a function that loops by itself would stay in V8's baseline code until it returns. */
-function repeatBody(run: number): CodeSink {
+function repeatBody(run: number, endGracePeriod: number): CodeSink {
   const times = 3
   const code = new CodeSink(4)
   code.loop()
   for (const word of [TAIL_CALLS_ADDRESS, TAIL_PROGRAM_ADDRESS]) w.store(w.i32(0), w.i32(0), word)(code)
   for (const parameter of [0, 1, 2]) code.get(parameter)
   code.call(run)
+  // Two words side by side.
+  w.when(w.isSet64(w.load64(w.i32(0), DEFERRED_ADDRESS)), w.call(endGracePeriod))(code)
   code.get(times)
   code.i32(1)
   code.op(Op.i32_sub)

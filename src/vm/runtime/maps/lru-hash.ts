@@ -10,8 +10,8 @@ export class LruHashMap extends HashMap {
 
   constructor(host: MapHost, config: MapConfig) {
     requirePreallocation(config)
-    super(host, config)
-    this.#order = new LruOrder(this.memory)
+    super(host, config, false, true)
+    this.#order = new LruOrder(this.memory, this.handle, this.table)
   }
 
   override lookupAt(key: number): number {
@@ -26,11 +26,7 @@ export class LruHashMap extends HashMap {
     const old = this.table.find(key)
     const error = checkFlags(old, flags)
     if (error !== 0) return error
-    if (old === 0 && this.table.count >= this.maxEntries) {
-      const victim = this.#order.evict()
-      if (victim === 0) return -Errno.ENOMEM
-      super.removeElement(victim)
-    }
+    if (old === 0 && this.table.count >= this.maxEntries) this.removeElement(this.#order.victim())
     const element = this.table.take()
     this.clearFields(element + this.table.valueOffset)
     this.copyValue(element + this.table.valueOffset, value)
@@ -46,11 +42,6 @@ export class LruHashMap extends HashMap {
     if (element === 0) return -Errno.ENOENT
     this.memory.copy(value, element + this.table.valueOffset, this.valueSize)
     return 0
-  }
-
-  protected override removeElement(element: number): void {
-    this.#order.remove(element)
-    super.removeElement(element)
   }
 }
 

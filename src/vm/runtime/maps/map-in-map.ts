@@ -1,7 +1,10 @@
 import type { BackendMap, BackendProgram } from '../../../loader/index.ts'
 import { Errno, MapFlag, MapType } from '../../../uapi/index.ts'
+import type { MapLayout } from '../../engine.ts'
 import { ArrayMap } from './array.ts'
+import type { SpecialField } from './fields.ts'
 import { HashMap } from './hash.ts'
+import { innerLayoutOf } from './layout.ts'
 import { VmMap, requireAttributes, type MapConfig, type MapHost } from './map.ts'
 
 /** Attributes that an inner map must share with the one that the outer map was made with (bpf_map_meta_equal). */
@@ -11,13 +14,17 @@ interface InnerShape {
   readonly valueSize: number
   readonly maxEntries: number
   readonly flags: number
+  readonly fields: readonly SpecialField[]
+  readonly layout: MapLayout | null
 }
 
-function shapeOf(config: MapConfig): InnerShape {
+function shapeOf(host: MapHost, config: MapConfig): InnerShape {
   const { inner } = config
   requireAttributes(config, config.spec.valueSize === 4 && inner !== null, 'a value of 4 bytes and an inner map')
-  const { type, keySize, valueSize, maxEntries, flags } = inner as VmMap
-  return { type, keySize, valueSize, maxEntries, flags }
+  const template = inner as VmMap
+  const { type, keySize, valueSize, maxEntries, flags, fields } = template
+  const layout = innerLayoutOf(template, (address) => host.memory.u32(address))
+  return { type, keySize, valueSize, maxEntries, flags, fields, layout }
 }
 
 /** The handle of a map that may be put into a slot, or a negative errno. */
@@ -28,9 +35,14 @@ function acceptInner(host: MapHost, shape: InnerShape, target: BackendMap | Back
     target.keySize === shape.keySize &&
     target.valueSize === shape.valueSize &&
     target.flags === shape.flags &&
+    sameFields(target.fields, shape.fields) &&
     // Arrays are inlined with their size, unless BPF_F_INNER_MAP says otherwise.
     (target.type !== MapType.ARRAY || (shape.flags & MapFlag.INNER_MAP) !== 0 || target.maxEntries === shape.maxEntries)
   return same ? target.handle : -Errno.EINVAL
+}
+
+function sameFields(a: readonly SpecialField[], b: readonly SpecialField[]): boolean {
+  return a.length === b.length && a.every(({ kind, offset }, i) => kind === b[i]?.kind && offset === b[i]?.offset)
 }
 
 /** BPF_MAP_TYPE_ARRAY_OF_MAPS: a program's lookup gives the inner map's handle, user space sees its id. */
@@ -38,9 +50,13 @@ export class ArrayOfMaps extends ArrayMap {
   readonly #shape: InnerShape
 
   constructor(host: MapHost, config: MapConfig) {
-    const shape = shapeOf(config)
+    const shape = shapeOf(host, config)
     super(host, config)
     this.#shape = shape
+  }
+
+  override get innerLayout(): MapLayout | null {
+    return this.#shape.layout
   }
 
   override lookupAt(key: number): number {
@@ -102,9 +118,13 @@ export class HashOfMaps extends HashMap {
   readonly #shape: InnerShape
 
   constructor(host: MapHost, config: MapConfig) {
-    const shape = shapeOf(config)
+    const shape = shapeOf(host, config)
     super(host, config)
     this.#shape = shape
+  }
+
+  override get innerLayout(): MapLayout | null {
+    return this.#shape.layout
   }
 
   override lookupAt(key: number): number {
