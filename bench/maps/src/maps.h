@@ -14,14 +14,15 @@
 		__uint(map_flags, flags);                                                                             \
 	} name SEC(".maps")
 
-/* State of the random numbers. */
+/* State of the random numbers, which a run has in a variable of its own. */
 static __u32 state = 12345;
 
-static __always_inline __u32 below(__u32 n)
+static __always_inline __u32 next_below(__u32 *random, __u32 n)
 {
-	state = state * 1664525 + 1013904223;
-	return ((__u64)state * n) >> 32;
+	*random = *random * 1664525 + 1013904223;
+	return ((__u64)*random * n) >> 32;
 }
+#define below(n) next_below(&random, n)
 
 /* Fills OPS entries a run: run it n / OPS times. */
 #define FILL(map, K, key_of)                                                                                          \
@@ -40,12 +41,14 @@ static __always_inline __u32 below(__u32 n)
 	PROGRAM(map##_lookup)                                                                                         \
 	{                                                                                                             \
 		__u32 sum = 0;                                                                                        \
+		__u32 random = state;                                                                                 \
 		LOOP(i, OPS) {                                                                                        \
 			K key = key_of(below(n));                                                                     \
 			__u64 *v = bpf_map_lookup_elem(&map, &key);                                                   \
 			if (v)                                                                                        \
 				sum += *v;                                                                            \
 		}                                                                                                     \
+		state = random;                                                                                       \
 		return sum & 0xffff;                                                                                  \
 	}
 #define UPDATE(map, K, key_of, n) UPDATE_AS(map##_update, map, K, key_of, n)
@@ -53,12 +56,14 @@ static __always_inline __u32 below(__u32 n)
 	PROGRAM(name)                                                                                                 \
 	{                                                                                                             \
 		int failed = 0;                                                                                       \
+		__u32 random = state;                                                                                 \
 		LOOP(i, OPS) {                                                                                        \
 			__u32 at = below(n);                                                                          \
 			__u64 value = at;                                                                             \
 			K key = key_of(at);                                                                           \
 			failed |= bpf_map_update_elem(&map, &key, &value, 0);                                         \
 		}                                                                                                     \
+		state = random;                                                                                       \
 		return failed & 0xffff;                                                                               \
 	}
 /* Counts as one operation: a delete and the insert that puts the key back. */
@@ -66,6 +71,7 @@ static __always_inline __u32 below(__u32 n)
 	PROGRAM(map##_delete_insert)                                                                                  \
 	{                                                                                                             \
 		int failed = 0;                                                                                       \
+		__u32 random = state;                                                                                 \
 		LOOP(i, OPS) {                                                                                        \
 			__u32 at = below(n);                                                                          \
 			__u64 value = at;                                                                             \
@@ -73,6 +79,7 @@ static __always_inline __u32 below(__u32 n)
 			bpf_map_delete_elem(&map, &key);                                                              \
 			failed |= bpf_map_update_elem(&map, &key, &value, 0);                                         \
 		}                                                                                                     \
+		state = random;                                                                                       \
 		return failed & 0xffff;                                                                               \
 	}
 #define LOOKUP_UPDATE(map, K, key_of, n) LOOKUP(map, K, key_of, n) UPDATE(map, K, key_of, n)

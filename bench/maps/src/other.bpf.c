@@ -74,6 +74,7 @@ struct {
 	PROGRAM(name)                                                                                                 \
 	{                                                                                                             \
 		__u64 sum = 0;                                                                                        \
+		__u32 random = state;                                                                                 \
 		LOOP(i, OPS) {                                                                                        \
 			__u32 at = below(n), which = at & 1;                                                          \
 			__u64 value = at, *v;                                                                         \
@@ -86,6 +87,7 @@ struct {
 			else if ((v = bpf_map_lookup_elem(inner, &key)))                                              \
 				sum += *v;                                                                            \
 		}                                                                                                     \
+		state = random;                                                                                       \
 		return sum & 0xffff;                                                                                  \
 	}
 INNER(array_of_arrays_update, arrays, __u32, INDEX, 64, 1)
@@ -152,20 +154,24 @@ struct {
 
 PROGRAM(bloom_push)
 {
+	__u32 random = state;
 	LOOP(i, OPS) {
 		struct key16 value = KEY16(below(1000));
 		bpf_map_push_elem(&bloom, &value, 0);
 	}
+	state = random;
 	return 0;
 }
 
 PROGRAM(bloom_peek)
 {
 	__u32 found = 0;
+	__u32 random = state;
 	LOOP(i, OPS) {
 		struct key16 value = KEY16(below(500));
 		found += bpf_map_peek_elem(&bloom, &value) == 0;
 	}
 	HIDE(found);
+	state = random;
 	return 0;
 }

@@ -102,6 +102,13 @@ interface Exit {
   readonly values: readonly (Value | null)[]
 }
 
+/** A register that has the same value at a block's start, however it is reached. */
+interface Assumption {
+  readonly block: number
+  readonly register: number
+  readonly value: Value
+}
+
 class Analysis implements FunctionFacts {
   readonly checks: Uint8Array
   readonly groups: Map<number, Group> = new Map()
@@ -112,6 +119,8 @@ class Analysis implements FunctionFacts {
   readonly #exits: (Exit | null)[]
   readonly #registers: Registers = new Registers()
   readonly #values: BlockValues = new BlockValues()
+  /** Lookups that are taken to be the same each time round a loop: checked in the end. */
+  #assumed: Assumption[] = []
   #ids = 1
   /** The group that is being collected. */
   #group: { at: number; access: Access; delta: number }[] = []
@@ -128,7 +137,22 @@ class Analysis implements FunctionFacts {
     // With several entries to a cycle, nothing holds where it starts.
     if (!cfg.reducible) return
     const changed = this.#changedInLoops()
-    for (const block of cfg.reversePostorder) this.#block(block, changed)
+    for (const assume of [true, false]) {
+      this.#assumed = []
+      this.groups.clear()
+      this.checks.fill(Check.OWN)
+      this.#exits.fill(null)
+      for (const block of cfg.reversePostorder) this.#block(block, changed, assume)
+      if (this.#assumed.every((assumption) => this.#holds(assumption))) return
+    }
+  }
+
+  #holds({ block, register, value }: Assumption): boolean {
+    const { blocks } = this.#func.cfg
+    return (blocks[block] as Block).preds.every((p) => {
+      const exit = this.#exits[p]
+      return !exit || sameValue(exit.values[register] ?? null, value)
+    })
   }
 
   enter(block: number, values: BlockValues): void {
@@ -159,11 +183,11 @@ class Analysis implements FunctionFacts {
     return changed
   }
 
-  #block(block: number, changed: Uint16Array): void {
+  #block(block: number, changed: Uint16Array, assume: boolean): void {
     const { cfg } = this.#func
     const { start, end } = cfg.blocks[block] as Block
     const { insns } = this.#program.code
-    this.#enterBlock(block, changed)
+    this.#enterBlock(block, changed, assume)
     for (let at = start; at < end; at += slotsAt(insns, at)) {
       const op = this.#program.operations[at] as Operation
       this.#access(op, at)
@@ -177,7 +201,7 @@ class Analysis implements FunctionFacts {
   }
 
   /** Joins what comes in; what a loop changes is unknown at its header. */
-  #enterBlock(block: number, changed: Uint16Array): void {
+  #enterBlock(block: number, changed: Uint16Array, assume: boolean): void {
     const { cfg } = this.#func
     const registers = this.#registers
     const { preds } = cfg.blocks[block] as Block
@@ -200,7 +224,9 @@ class Analysis implements FunctionFacts {
       for (let r = 0; r < REGISTERS; r++) {
         if (((loop >> r) & 1) === 0) continue
         registers.set(r, this.#ids++)
-        values[r] = null
+        const value = values[r] ?? null
+        if (assume && value?.kind === 'lookup') this.#assumed.push({ block, register: r, value })
+        else values[r] = null
       }
     }
     this.#entries[block] = values

@@ -2,7 +2,7 @@ import { Errno } from '../../uapi/index.ts'
 import { CPU_ADDRESS, DEFERRED_ADDRESS, type MapLayout } from '../engine.ts'
 import { Deferred, Descriptor, Element, NOT_IN_USE } from '../runtime/maps/descriptor.ts'
 import { HASH_FACTOR, WORD_FACTOR, wordFactor } from '../runtime/maps/hash-table.ts'
-import { CodeSink, Op, ValueType, w, type Code, type FunctionType } from './wasm/index.ts'
+import { CodeSink, ValueType, w, type Code, type FunctionType } from './wasm/index.ts'
 
 const { I32 } = ValueType
 const { add, and, eq, get, giveBack, i32, load, mul, ne, not, or, rotl, set, shl, shr, store, when, xor } = w
@@ -208,14 +208,12 @@ export function updateBody(map: MapLayout, flags: number): CodeSink {
   const isLru = map.kind === 'lru'
   const isFull = w.atLeast(table.count, load(get(handle), Descriptor.MAX_ENTRIES))
   const setReferenced = (to: number): Code => (isLru ? store(get(element), i32(to), Element.REFERENCED) : w.all())
-  // The table may have to grow.
+  // The table may have to grow; when it is full, it did so before.
   const needsRoom = w.above(shl(table.count, i32(1)), load(get(handle), Descriptor.STRIDE))
-  const addCount = table.setCount(add(table.count, i32(1)))
-  const takeNew = w.all(
-    when(needsRoom, giveBack(i32(SLOW))),
-    isLru
-      ? when(isFull, table.evict(element), w.all(table.take(element), addCount))
-      : w.all(when(isFull, giveBack(i32(-Errno.E2BIG))), table.take(element), addCount),
+  const takeNew = when(
+    isFull,
+    isLru ? table.evict(element) : giveBack(i32(-Errno.E2BIG)),
+    w.all(when(needsRoom, giveBack(i32(SLOW))), table.take(element), table.setCount(add(table.count, i32(1)))),
   )
   const valueAt = add(get(element), i32(map.valueOffset))
   writeFind(code, { keySize: map.keySize, key: get(key), handle: get(handle), hash, element: old })

@@ -19,6 +19,7 @@ import {
   reserveBody,
 } from './ring-code.ts'
 import { isTrieKey, TRIE_LOOKUP_FUNCTION, trieDeleteBody, trieLookupBody, trieUpdateBody } from './trie-code.ts'
+import { setPlace, trapIf } from './trap.ts'
 import { Op, w, type Code } from './wasm/index.ts'
 
 const { add, get, i32, load, mul } = w
@@ -116,8 +117,12 @@ function emitLookup(ctx: FunctionContext, at: number, fast: FastPath): boolean {
   if (map.kind === 'trie') value = trieValue(ctx, target)
   // Without a value, the handle is read at address 0, where there is always 0.
   if (map.inner !== null) value = load(value)
-  if (!target.isKnown) return fast.emit([[2, map.keySize]], doubts(target), value, 'number')
   checkAccess(ctx, 2, 0, map.keySize, at)
+  if (!target.isKnown) {
+    setPlace(ctx, at, 'operation')
+    w.not(target.handle)(ctx.code)
+    trapIf(ctx)
+  }
   return setResult(ctx, w.extend(value))
 }
 

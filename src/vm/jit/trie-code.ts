@@ -4,7 +4,7 @@ import { Deferred, Descriptor, TrieNode } from '../runtime/maps/descriptor.ts'
 import { defer, SLOW } from './hash-code.ts'
 import { CodeSink, ValueType, w, type Code, type FunctionType } from './wasm/index.ts'
 
-const { I32 } = ValueType
+const { I32, I64 } = ValueType
 const { add, and, eq, get, giveBack, i32, load, not, set, shl, shr, store, sub, when, xor } = w
 
 /** Bytes of the prefix length in front of a key's data. */
@@ -24,55 +24,83 @@ function bitTimes4(data: Code, index: Code): Code {
   return and(shr(shl(byte, i32(2)), and(xor(index, i32(7)), i32(7))), i32(4))
 }
 
-/** LpmTrieMap.lookupAt(). */
+/**
+ * LpmTrieMap.lookupAt(). Only stored prefixes are compared: below a fork that the key has left, none matches. The time
+ * goes into waiting for the next node, so both children are read before it is known which one it is.
+ */
 export function trieLookupBody(map: MapLayout): CodeSink {
   const [key, handle] = [0, 1]
   const code = new CodeSink(2)
-  const [prefix, node, bits, found] = [0, 0, 0, 0].map(() => code.addLocal(I32)) as [number, number, number, number]
+  const [prefix, node, bits, found, left] = [0, 0, 0, 0, 0].map(() => code.addLocal(I32)) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+  ]
   const dataSize = map.keySize - PREFIX_BYTES
-  const isStored = load(get(node), TrieNode.STORED)
-  const next = (child: Code): Code => set(node, load(add(get(node), child)))
-  w.all(
-    set(prefix, load(get(key))),
-    when(w.above(get(prefix), i32(dataSize * 8)), giveBack(i32(0))),
-    set(node, load(get(handle), Descriptor.BASE)),
-  )(code)
+  const { prepare, isOne } = keyBits(code, key, dataSize, get(bits))
   let mismatch: Code
-  let child: Code
-  let start = w.all()
   if (dataSize === 4) {
-    // One word: the node has the mask of its prefix.
-    const word = code.addLocal(I32)
-    const reversed = code.addLocal(I32)
-    start = w.all(set(word, load(get(key), PREFIX_BYTES)), set(reversed, w.reverseBytes(get(word))))
-    mismatch = and(xor(get(word), load(get(node), TrieNode.DATA)), load(get(node), TrieNode.MASK))
-    child = and(shr(shl(get(reversed), get(bits)), i32(29)), i32(4))
+    mismatch = and(xor(load(get(key), PREFIX_BYTES), load(get(node), TrieNode.DATA)), load(get(node), TrieNode.MASK))
   } else {
     const common = new CommonBits(code, get(key), get(node))
     mismatch = w.all(common.find(get(bits)), w.below(get(common.bits), get(bits)))
-    child = bitTimes4(add(get(key), i32(PREFIX_BYTES)), get(bits))
   }
-  start(code)
-  code.block()
-  code.loop()
+  const right = load(get(node), TrieNode.CHILDREN + 4)
   w.all(
+    set(prefix, load(get(key))),
+    when(w.above(get(prefix), i32(dataSize * 8)), giveBack(i32(0))),
+    prepare,
+    set(node, load(get(handle), Descriptor.BASE)),
+    (c) => c.block(),
+    (c) => c.loop(),
     not(get(node)),
     (c) => c.brIf(1),
     set(bits, load(get(node), TrieNode.PREFIX)),
+    set(left, load(get(node), TrieNode.CHILDREN)),
     w.above(get(bits), get(prefix)),
     (c) => c.brIf(1),
-    mismatch,
-    (c) => c.brIf(1),
-    set(found, w.choose(isStored, get(node), get(found))),
-    eq(get(bits), get(prefix)),
-    (c) => c.brIf(1),
-    next(child),
+    when(
+      load(get(node), TrieNode.STORED),
+      w.all(
+        mismatch,
+        (c) => c.brIf(2),
+        set(found, get(node)),
+        eq(get(bits), get(prefix)),
+        (c) => c.brIf(2),
+      ),
+    ),
+    set(node, xor(get(left), and(xor(get(left), right), isOne))),
     (c) => c.br(0),
+    (c) => c.end(),
+    (c) => c.end(),
+    w.choose(get(found), add(get(found), i32(map.valueOffset)), i32(0)),
   )(code)
-  code.end()
-  code.end()
-  w.choose(get(found), add(get(found), i32(map.valueOffset)), i32(0))(code)
   return code
+}
+
+/** `isOne`: -1 when bit `index` of the key at a local's address is 1, otherwise 0; `prepare` goes before. */
+function keyBits(code: CodeSink, key: number, dataSize: number, index: Code): { prepare: Code; isOne: Code } {
+  const word = (at: number): Code => w.reverseBytes(load(get(key), PREFIX_BYTES + at))
+  if (dataSize === 4) {
+    const bits = code.addLocal(I32)
+    return { prepare: set(bits, word(0)), isOne: w.shrSigned(shl(get(bits), index), i32(31)) }
+  }
+  if (dataSize > 16) {
+    const byte = w.load8(add(get(key), shr(index, i32(3))), PREFIX_BYTES)
+    return { prepare: w.all(), isOne: w.shrSigned(shl(byte, add(i32(24), and(index, i32(7)))), i32(31)) }
+  }
+  const [high, low] = [code.addLocal(I64), code.addLocal(I64)]
+  const half = (at: number): Code => {
+    const upper = w.shl64(w.extend(word(at)), w.i64(32))
+    return at + 4 < dataSize ? w.or64(upper, w.extend(word(at + 4))) : upper
+  }
+  const bits = dataSize > 8 ? w.choose(w.below(index, i32(64)), get(high), get(low)) : get(high)
+  return {
+    prepare: w.all(set(high, half(0)), dataSize > 8 ? set(low, half(8)) : w.all()),
+    isOne: w.wrap(w.shrSigned64(w.shl64(bits, w.extend(index)), w.i64(63))),
+  }
 }
 
 /** LpmTrieMap's number of bits that a key and nodes on the way down have in common. */
