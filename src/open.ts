@@ -38,14 +38,23 @@ export async function openBackend(name: 'auto' | 'kernel' | 'vm', btf?: Btf): Pr
   if (name !== 'auto' && name !== 'kernel' && name !== 'vm') {
     throw new BpfError('usage', `there is no backend '${String(name)}': expected 'auto', 'kernel' or 'vm'`)
   }
-  if (name !== 'vm' && process.platform === 'linux') {
-    const { kernelStatus, openKernelBackend } = await import('./kernel/index.ts')
-    if (name === 'kernel' || kernelStatus().ok) return openKernelBackend(btf === undefined ? {} : { btf })
-  } else if (name === 'kernel') {
-    throw new BpfError('unsupported', `the kernel cannot be used: this is ${process.platform}, not Linux`)
+  const problem = name === 'vm' ? null : await kernelProblem()
+  if (name !== 'vm' && problem === null) {
+    const { openKernelBackend } = await import('./kernel/index.ts')
+    return openKernelBackend(btf === undefined ? {} : { btf })
   }
+  if (name === 'kernel') throw new BpfError('unsupported', `the kernel cannot be used: ${problem}`)
   const { createVm } = await import('./vm/index.ts')
-  if (btf !== undefined || process.platform !== 'linux') return createVm({ btf: btf ?? null })
+  const reason = problem === null ? {} : { reason: `the kernel cannot be used: ${problem}` }
+  if (btf !== undefined || process.platform !== 'linux') return createVm({ btf: btf ?? null, ...reason })
   const { vmlinuxBtf } = await import('./kernel/index.ts')
-  return createVm({ btf: vmlinuxBtf })
+  return createVm({ btf: vmlinuxBtf, ...reason })
+}
+
+/** Why the kernel cannot be used; null when it can. */
+async function kernelProblem(): Promise<string | null> {
+  if (process.platform !== 'linux') return `this is ${process.platform}, not Linux`
+  const { kernelStatus } = await import('./kernel/index.ts')
+  const { ok, reasons } = kernelStatus()
+  return ok ? null : reasons.join('; ')
 }

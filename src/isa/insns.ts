@@ -57,6 +57,13 @@ export class InsnBuffer {
     return insns
   }
 
+  /** A copy of its own. */
+  clone(): InsnBuffer {
+    const copy = new InsnBuffer(this.length)
+    for (const column of ['code', 'dst', 'src', 'off', 'imm'] as const) copy[column].set(this[column])
+    return copy
+  }
+
   /** The slots as bytes, by default in the byte order of the machines that elfbee loads on (little-endian). */
   toBytes(littleEndian: boolean = true): Uint8Array {
     const bytes = new Uint8Array(this.length * INSN_SIZE)

@@ -1,4 +1,4 @@
-import { BpfError, within } from '../bytes/index.ts'
+import { BpfError, isBpfError, within } from '../bytes/index.ts'
 import type { Btf } from '../btf/index.ts'
 import type {
   AttachOptions,
@@ -22,7 +22,7 @@ import { attachProgram } from './links/attach.ts'
 import { KernelLink, programFd } from './links/link.ts'
 import { LoadedBtf } from './object-btf.ts'
 import { mapInfo, openById, getPinned, progInfo } from './objects.ts'
-import { loadProgramFd } from './prog-load.ts'
+import { loadProgramFd, loadProgramFdAsync, type LoadedFd } from './prog-load.ts'
 import { KernelProgram } from './program.ts'
 import { closeFd, native } from './syscall.ts'
 import { kernelStatus } from './status.ts'
@@ -88,11 +88,24 @@ export class KernelBackend implements Backend {
 
   loadProgram(request: ProgramRequest): KernelProgram {
     return this.#withBtf(request.btf, (loaded) => {
-      const { spec } = request.program
-      const { fd, log } = within({ program: spec.name }, () => loadProgramFd(request, loaded?.fd ?? null))
-      const eventMaps = eventMapsOf(request)
-      return new KernelProgram(fd, { name: spec.name, type: spec.type, log }, eventMaps, loaded?.retain())
+      const { name } = request.program.spec
+      return kernelProgram(
+        request,
+        loaded,
+        within({ program: name }, () => loadProgramFd(request, loaded?.fd ?? null)),
+      )
     })
+  }
+
+  async loadProgramAsync(request: ProgramRequest): Promise<KernelProgram> {
+    const loaded = this.#withBtf(request.btf, (known) => ({ btf: known, release: known?.retain() }))
+    try {
+      return kernelProgram(request, loaded.btf, await loadProgramFdAsync(request, loaded.btf?.fd ?? null))
+    } catch (error) {
+      throw isBpfError(error) ? error.within({ program: request.program.spec.name }) : error
+    } finally {
+      loaded.release?.()
+    }
   }
 
   attach(program: BackendProgram, spec: ProgramSpec, options: AttachOptions = {}): Link {
@@ -153,6 +166,11 @@ export class KernelBackend implements Backend {
       loaded.closeIfUnused()
     }
   }
+}
+
+function kernelProgram(request: ProgramRequest, btf: LoadedBtf | null, { fd, log }: LoadedFd): KernelProgram {
+  const { name, type } = request.program.spec
+  return new KernelProgram(fd, { name, type, log }, eventMapsOf(request), btf?.retain())
 }
 
 // The verifier wants to know an arena's address in user space, which mmap(2) decides unless map_extra does.

@@ -1,6 +1,7 @@
 export { kernelStatus, type KernelStatus } from './status.ts'
 export { KernelBackend, openKernelBackend, type KernelBackendOptions } from './backend.ts'
-export { KernelMap, type MapBatch, type MapShape } from './map.ts'
+export { KernelMap, type MapShape } from './map.ts'
+export type { MapBatch } from '../loader/index.ts'
 export { KernelProgram } from './program.ts'
 export {
   attachProgram,

@@ -7,38 +7,39 @@ const LAST_LOG_SIZE = 0xffff_ffff >>> 2
 /** bpf(2) gives EAGAIN when a signal arrives during verification. */
 const EAGAIN_ATTEMPTS = 5
 
-/** Outcome of one attempt; `trueSize` is the log's full size where the kernel tells (6.4), else 0. */
-export interface LogAttempt {
-  readonly result: number
-  readonly trueSize: number
-}
+/** What a call of bpf(2) gave, 0 or above, or -errno. */
+type Result = number
 
 /**
- * Loads something that has a log: first as asked (level 0 means without a log), after a failure once more at level 1,
- * with a buffer that grows until the log fits. Returns the descriptor or -errno, and the log.
+ * The calls of bpf(2) that load something with a log: first as asked (level 0 means without a log), after a failure
+ * once more at level 1, with a buffer that grows until the log fits. Yields the attribute of each call, takes its
+ * result, and returns the last one with the log.
+ * @param trueSize the log's full size in an attribute after the call, where the kernel tells (6.4), else 0
  */
-export function loadWithLog(
+export function* loadCalls<A>(
   level: number,
-  load: (buffer: Uint8Array | undefined, level: number) => LogAttempt,
-): { result: number; log: string } {
+  attrOf: (buffer: Uint8Array | undefined, level: number) => A,
+  trueSize: (attr: A) => number,
+): Generator<A, { result: Result; log: string }, Result> {
   if (level === 0) {
-    const silent = retryAgain(() => load(undefined, 0))
-    if (silent.result >= 0) return { result: silent.result, log: '' }
+    const result = yield* patientCall(attrOf(undefined, 0))
+    if (result >= 0) return { result, log: '' }
     level = 1
   }
   let size = FIRST_LOG_SIZE
   for (;;) {
     const buffer = new Uint8Array(size)
-    const { result, trueSize } = retryAgain(() => load(buffer, level))
+    const attr = attrOf(buffer, level)
+    const result = yield* patientCall(attr)
     if (result !== -Errno.ENOSPC || size >= LAST_LOG_SIZE) return { result, log: decodeCString(buffer) }
-    size = Math.min(LAST_LOG_SIZE, Math.max(size * 4, trueSize))
+    size = Math.min(LAST_LOG_SIZE, Math.max(size * 4, trueSize(attr)))
   }
 }
 
-function retryAgain(load: () => LogAttempt): LogAttempt {
+function* patientCall<A>(attr: A): Generator<A, Result, Result> {
   for (let attempt = 1; ; attempt++) {
-    const outcome = load()
-    if (outcome.result !== -Errno.EAGAIN || attempt === EAGAIN_ATTEMPTS) return outcome
+    const result = yield attr
+    if (result !== -Errno.EAGAIN || attempt === EAGAIN_ATTEMPTS) return result
   }
 }
 

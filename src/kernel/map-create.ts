@@ -1,10 +1,11 @@
 import { BpfError, decodeCString } from '../bytes/index.ts'
 import { diagnoseMap, normaliseSizes, type MapRequest } from '../loader/index.ts'
 import { Cmd, Errno, MapFlag, MapType } from '../uapi/index.ts'
-import { Attr } from './attr.ts'
+import { Attr, type AttrFields } from './attr.ts'
 import { possibleCpus } from './cpus.ts'
 import { openModuleBtf } from './kernel-btf.ts'
 import { kernelName } from './prog-load.ts'
+import { programHash } from './program-hash.ts'
 import { bpf, bpfError, closeFd, native, tryBpf } from './syscall.ts'
 import type { MapShape } from './map.ts'
 
@@ -56,6 +57,7 @@ export function createMapFd(request: MapRequest, shape: MapShape, btfFd: number 
       inner_map_fd: request.inner?.fd ?? undefined,
       numa_node: spec.numaNode ?? undefined,
       map_extra: spec.mapExtra,
+      ...(request.exclusiveTo === undefined ? {} : exclusive(programHash(request.exclusiveTo))),
       ...(withTypes && btfFd !== null
         ? { btf_fd: btfFd, btf_key_type_id: spec.keyTypeId, btf_value_type_id: spec.valueTypeId }
         : {}),
@@ -75,6 +77,10 @@ export function createMapFd(request: MapRequest, shape: MapShape, btfFd: number 
     })
   }
   return result
+}
+
+function exclusive(hash: Uint8Array): Pick<AttrFields<'MAP_CREATE'>, 'excl_prog_hash' | 'excl_prog_hash_size'> {
+  return { excl_prog_hash: hash, excl_prog_hash_size: hash.length }
 }
 
 /** A struct_ops map has a value type of the kernel's own BTF. */

@@ -4,8 +4,8 @@ import { Cmd, STRUCT, STRUCT_SIZE, errnoName } from '../uapi/index.ts'
 import { Attr } from './attr.ts'
 import { btfFeatures } from './btf-features.ts'
 import { sanitizeBtf } from './sanitize-btf.ts'
-import { loadWithLog } from './log.ts'
-import { closeFd, tryBpf } from './syscall.ts'
+import { loadCalls } from './log.ts'
+import { closeFd, makeCalls } from './syscall.ts'
 
 /** Words of a type record, after its name offset: info, size or type, then what the kind adds. */
 const INFO = 1
@@ -159,16 +159,18 @@ class ExternEdit {
 }
 
 function loadBlob(blob: Uint8Array): { result: number; log: string } {
-  return loadWithLog(0, (buffer, level) => {
-    const attr = new Attr('BTF_LOAD', {
+  const attrOf = (buffer: Uint8Array | undefined, level: number): Attr<'BTF_LOAD'> =>
+    new Attr('BTF_LOAD', {
       btf: blob,
       btf_size: blob.length,
       btf_log_buf: buffer,
       btf_log_size: buffer?.length,
       btf_log_level: level,
     })
-    return { result: tryBpf(Cmd.BTF_LOAD, attr), trueSize: attr.u32('btf_log_true_size') }
-  })
+  return makeCalls(
+    Cmd.BTF_LOAD,
+    loadCalls(0, attrOf, (attr) => attr.u32('btf_log_true_size')),
+  )
 }
 
 /** A BTF of an object in the kernel, shared by the maps and programs that were made with it. */

@@ -1,13 +1,13 @@
 import { BpfError } from '../bytes/index.ts'
-import type { PreparedProgram, ProgramRequest } from '../loader/index.ts'
+import { explainPoison, type PreparedProgram, type ProgramRequest } from '../loader/index.ts'
 import { Cmd, Errno, Limit, ProgType, STRUCT_SIZE, errnoName, progTypeName } from '../uapi/index.ts'
 import { findAttachTarget } from './attach-target.ts'
 import { Attr } from './attr.ts'
 import { errnoHint } from './hints.ts'
 import { openModuleBtf } from './kernel-btf.ts'
 import { resolveReferences, type ResolvedProgram } from './late-references.ts'
-import { loadWithLog, summariseLog } from './log.ts'
-import { bpf, bpfError, closeFd, tryBpf } from './syscall.ts'
+import { loadCalls, summariseLog, type LogSummary } from './log.ts'
+import { bpf, bpfError, closeFd, makeCalls, makeCallsAsync } from './syscall.ts'
 
 /** A name as the kernel takes it: at most 15 bytes of `[A-Za-z0-9_.]`. */
 export function kernelName(name: string): string {
@@ -18,7 +18,22 @@ export function kernelName(name: string): string {
  * Loads one program and binds its read-only maps. `btfFd` is the object's BTF in the kernel, null to do without.
  * @throws BpfError `verifier` with the log; `syscall`, `not-found`, `unsupported`
  */
-export function loadProgramFd(request: ProgramRequest, btfFd: number | null): { fd: number; log: string } {
+export function loadProgramFd(request: ProgramRequest, btfFd: number | null): LoadedFd {
+  return makeCalls(Cmd.PROG_LOAD, programLoad(request, btfFd))
+}
+
+/** The same off the main thread: verification can take seconds. */
+export function loadProgramFdAsync(request: ProgramRequest, btfFd: number | null): Promise<LoadedFd> {
+  return makeCallsAsync(Cmd.PROG_LOAD, programLoad(request, btfFd))
+}
+
+/** A loaded program, and the verifier's log; empty without one. */
+export interface LoadedFd {
+  readonly fd: number
+  readonly log: string
+}
+
+function* programLoad(request: ProgramRequest, btfFd: number | null): Generator<Attr<'PROG_LOAD'>, LoadedFd, number> {
   const { program } = request
   const { spec } = program
   if (spec.type === ProgType.UNSPEC) {
@@ -27,7 +42,7 @@ export function loadProgramFd(request: ProgramRequest, btfFd: number | null): { 
     })
   }
   const target = findAttachTarget(spec, request.structOps)
-  const resolved = resolveReferences(program, request.maps)
+  const resolved = resolveReferences(program, (name) => request.maps.get(name)?.fd ?? null)
   let moduleFd: number | undefined
   try {
     if (target !== null && target.module !== null) moduleFd = openModuleBtf(target.module)
@@ -45,15 +60,9 @@ export function loadProgramFd(request: ProgramRequest, btfFd: number | null): { 
       fd_array: resolved.fdArray.length > 1 ? new Uint8Array(Int32Array.from(resolved.fdArray).buffer) : undefined,
       ...debugInfo(program, btfFd),
     }
-    const { result, log } = loadWithLog(request.logLevel, (buffer, level) => {
-      const attr = new Attr('PROG_LOAD', {
-        ...fields,
-        log_buf: buffer,
-        log_size: buffer?.length,
-        log_level: level,
-      })
-      return { result: tryBpf(Cmd.PROG_LOAD, attr), trueSize: attr.u32('log_true_size') }
-    })
+    const attrOf = (buffer: Uint8Array | undefined, level: number): Attr<'PROG_LOAD'> =>
+      new Attr('PROG_LOAD', { ...fields, log_buf: buffer, log_size: buffer?.length, log_level: level })
+    const { result, log } = yield* loadCalls(request.logLevel, attrOf, (attr) => attr.u32('log_true_size'))
     if (result < 0) throw loadError(request, resolved, -result, log)
     bindMaps(request, result)
     return { fd: result, log }
@@ -126,7 +135,7 @@ function loadError(request: ProgramRequest, resolved: ResolvedProgram, errno: nu
     })
   }
   const summary = summariseLog(log)
-  const message = explainPoison(program, resolved, summary.message) ?? summary.message
+  const message = explainMissing(program, resolved, summary) ?? summary.message
   const line = summary.slot === null ? undefined : sourceLine(program, summary.slot)
   const at = summary.insn === '' ? '' : `\n  at ${summary.insn}`
   return new BpfError(
@@ -157,16 +166,18 @@ function permissionDetail(program: PreparedProgram, errno: number): string {
 }
 
 /** Says what stood in the place of an instruction that the loader had to make invalid. */
-function explainPoison(program: PreparedProgram, resolved: ResolvedProgram, message: string): string | null {
+function explainMissing(
+  program: PreparedProgram,
+  resolved: ResolvedProgram,
+  { message, slot }: LogSummary,
+): string | null {
   const call = /invalid func \S*?#(\d+)/.exec(message)
   if (call === null) return null
   const imm = Number(call[1])
   const missing = resolved.missing.get(imm)
   if (missing !== undefined) return `the program reaches a use of ${missing} (${message})`
-  const records = program.core.filter((record) => record.outcome === 'poisoned')
-  if (imm !== CORE_POISON || records.length === 0) return null
-  const reasons = records.map((record) => `${record.kindName} of ${record.asked}: ${record.reason ?? 'no match'}`)
-  return `the program reaches a CO-RE relocation that this kernel's types do not satisfy (${reasons.slice(0, 3).join('; ')})`
+  const reason = imm === CORE_POISON && slot !== null ? explainPoison(program, slot) : null
+  return reason === null ? null : `the program reaches what this kernel's types do not have\n  ${reason}`
 }
 
 /** Helper number that libbpf and elfbee put in the place of an instruction whose CO-RE relocation failed. */

@@ -1,4 +1,4 @@
-import type { BackendProgram, RunInput, RunOutput } from '../loader/index.ts'
+import type { BackendProgram, ProgramStream, RunInput, RunOutput } from '../loader/index.ts'
 import { Cmd, ProgType } from '../uapi/index.ts'
 import { Attr } from './attr.ts'
 import { Handle } from './handle.ts'
@@ -11,6 +11,9 @@ import { bpf, bpfError, native } from './syscall.ts'
 const DATA_OUT_SLACK = 64 * 1024
 /** The largest context that a type returns (struct __sk_buff and its kin), and what a syscall program may bring. */
 const CTX_OUT_SIZE = 4096
+
+/** A page, in which the kernel keeps what a stream has. */
+const STREAM_CHUNK = 4096
 
 /** A program in the kernel. */
 export class KernelProgram implements BackendProgram {
@@ -81,6 +84,22 @@ export class KernelProgram implements BackendProgram {
     const result = await native().bpfAsync(Cmd.PROG_TEST_RUN, test.attr.bytes, test.attr.pointers)
     if (result < 0) throw bpfError(Cmd.PROG_TEST_RUN, result, { program: this.name })
     return test.output()
+  }
+
+  readStream(stream: ProgramStream): Uint8Array {
+    const chunks: Uint8Array[] = []
+    for (;;) {
+      const buffer = new Uint8Array(STREAM_CHUNK)
+      const attr = new Attr('PROG_STREAM_READ_BY_FD', {
+        stream_buf: buffer,
+        stream_buf_len: buffer.length,
+        stream_id: stream === 'stdout' ? 1 : 2,
+        prog_fd: this.fd,
+      })
+      const length = bpf(Cmd.PROG_STREAM_READ_BY_FD, attr, { program: this.name })
+      if (length === 0) return Buffer.concat(chunks)
+      chunks.push(buffer.subarray(0, length))
+    }
   }
 
   #prepareRun(input: RunInput, room: Uint8Array): { attr: Attr<'PROG_TEST_RUN'>; output: () => RunOutput } {

@@ -29,6 +29,26 @@ export function bpf<P extends AttrPart>(cmd: number, attr: Attr<P>, where?: BpfE
   return result
 }
 
+/** Makes the calls of bpf(2) that a generator yields the attributes of, and hands it their results. */
+export function makeCalls<P extends AttrPart, T>(cmd: number, calls: Generator<Attr<P>, T, number>): T {
+  let step = calls.next()
+  while (step.done !== true) step = calls.next(tryBpf(cmd, step.value))
+  return step.value
+}
+
+/** The same on a thread of libuv's pool, so that long calls do not block the event loop. */
+export async function makeCallsAsync<P extends AttrPart, T>(
+  cmd: number,
+  calls: Generator<Attr<P>, T, number>,
+): Promise<T> {
+  let step = calls.next()
+  while (step.done !== true) {
+    const { bytes, pointers } = step.value
+    step = calls.next(await native().bpfAsync(cmd, bytes, pointers))
+  }
+  return step.value
+}
+
 /** The error of a failed bpf(2); `errno` may have either sign. */
 export function bpfError(cmd: number, errno: number, where: BpfErrorWhere = {}, detail: string = ''): BpfError {
   return syscallError(`bpf(BPF_${commandName(cmd).toUpperCase()})`, errno, where, detail || errnoHint(cmd, errno))

@@ -1,6 +1,7 @@
 import type { Btf } from '../btf/index.ts'
 import type { KconfigFacts } from './prepare/kconfig.ts'
 import type { ModuleBtf } from './prepare/ksyms.ts'
+import type { BatchOptions, BatchOutput, ProgramRunner, RunnerOptions } from './batch.ts'
 import type { AttachOptions, Link } from './link.ts'
 import type { MapSpec, PreparedProgram, ProgramSpec, StructOpsAttach, StructOpsLayout } from './spec.ts'
 
@@ -15,6 +16,8 @@ export interface MapRequest {
   readonly inner: BackendMap | null
   /** For struct_ops maps: how the kernel has the type. */
   readonly structOps?: StructOpsLayout
+  /** The only program that may use the map. */
+  readonly exclusiveTo?: PreparedProgram
 }
 
 /** What a backend needs to load one program. */
@@ -53,7 +56,10 @@ export interface BackendMap {
   readonly id: number
   /** Descriptor in the kernel backend, null in the vm. */
   readonly fd: number | null
-  /** A copy of the value, or null when there is none (ENOENT). */
+  /**
+   * A copy of the value, or null when there is none (ENOENT). A bloom filter is asked for a value in the key's place, and
+   * gives it when it may have been added.
+   */
   lookup(key: Uint8Array, flags?: number): Uint8Array | null
   update(key: Uint8Array, value: Uint8Array, flags?: number): void
   /** False when there was no such key. */
@@ -61,6 +67,16 @@ export interface BackendMap {
   /** Key after `key`, the first one for null; null at the end. */
   nextKey(key: Uint8Array | null): Uint8Array | null
   lookupAndDelete(key: Uint8Array, flags?: number): Uint8Array | null
+  /**
+   * Up to `count` elements from `cursor` (null for the first); absent where elements are only read one by one. Hash maps
+   * give whole buckets: when one does not fit, the kernel says ENOSPC and a larger count helps.
+   * @throws BpfError `syscall`
+   */
+  lookupBatch?(cursor: Uint8Array | null, count: number, options?: MapBatchOptions): MapBatch
+  /** Writes elements; keys and values stand back to back. Returns how many were written. @throws BpfError `syscall` */
+  updateBatch?(keys: Uint8Array, values: Uint8Array, flags?: number): number
+  /** Deletes elements; a missing key ends it with ENOENT. @throws BpfError `syscall` */
+  deleteBatch?(keys: Uint8Array): number
   /** Puts another map (map-in-map) or a program (prog array) in a slot. */
   setSlot(key: Uint8Array, target: BackendMap | BackendProgram): void
   /** User space may not write any more. */
@@ -96,8 +112,24 @@ export interface BackendMap {
   close(): void
 }
 
+/** One round of a batch operation: keys and values back to back, and where to go on (null at the end). */
+export interface MapBatch {
+  readonly count: number
+  readonly keys: Uint8Array
+  readonly values: Uint8Array
+  readonly cursor: Uint8Array | null
+}
+
+export interface MapBatchOptions {
+  /** Deletes what it gives. */
+  readonly remove?: boolean
+  /** BPF_F_LOCK or 0. */
+  readonly flags?: number
+}
+
 /**
- * Takes one record: `length` bytes from `offset` of a chunk, which is only valid during the call. `cpu` is -1 for ring
+ * Takes one record: `length` bytes from `offset` of a chunk, which is only valid during the call and must not be written
+ * to: it may be the kernel's own memory, mapped read-only, and a write to that ends the process. `cpu` is -1 for ring
  * buffers.
  */
 export type RecordSink = (chunk: Uint8Array, offset: number, length: number, cpu: number) => void
@@ -158,16 +190,27 @@ export interface BackendProgram {
   readonly log: string
   /** @throws BpfError `syscall` (kernel: errno of BPF_PROG_TEST_RUN) or `trap` (vm) */
   run(input: RunInput): RunOutput
+  /** A cheaper way to run it often; absent where there is none. @throws BpfError `syscall`, `usage` */
+  runner?(options: RunnerOptions): ProgramRunner
+  /** Runs it on many packets; absent where that would be no faster. @throws BpfError `syscall`, `trap`, `usage` */
+  runBatch?(packets: readonly Uint8Array[], options: BatchOptions): BatchOutput
   /** Pins it at a path; absent where there are no pins. @throws BpfError `syscall` */
   pin?(path: string): void
   /** Removes a pin. @throws BpfError `syscall` */
   unpin?(path: string): void
+  /** Takes what the program printed to a stream (bpf_stream_printk), or the kernel about it, as bytes; may be empty. */
+  readStream?(stream: ProgramStream): Uint8Array
   close(): void
 }
+
+/** Streams of a program (enum bpf_stream_id). */
+export type ProgramStream = 'stdout' | 'stderr'
 
 /** A place where maps live and programs run: the kernel, or the vm. */
 export interface Backend {
   readonly name: 'kernel' | 'vm'
+  /** Why `auto` took this one and not the kernel; absent when it was asked for. */
+  readonly reason?: string
   /** BTF that CO-RE relocates against, null when there is none. */
   kernelBtf(): Btf | null
   /** BTF of kernel modules, split on top of kernelBtf(); none when absent. */
@@ -183,7 +226,12 @@ export interface Backend {
   /** @throws BpfError `syscall`, `unsupported` */
   createMap(request: MapRequest): BackendMap
   /** @throws BpfError `verifier` with the full log, `syscall`, `unsupported` */
-  loadProgram(request: ProgramRequest): BackendProgram | Promise<BackendProgram>
+  loadProgram(request: ProgramRequest): BackendProgram
+  /**
+   * The same without blocking the event loop, where that takes a thread; programs are then loaded a few at a time.
+   * Absent where loading is work of this thread.
+   */
+  loadProgramAsync?(request: ProgramRequest): Promise<BackendProgram>
   /**
    * Attaches a program that this backend loaded; absent where nothing can be attached.
    * @throws BpfError `usage`, `not-found`, `unsupported`, `syscall`

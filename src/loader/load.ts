@@ -15,7 +15,10 @@ import { resolveStructOps, type ResolvedStructOps } from './prepare/struct-ops.t
 import type { PreparedProgram, PrepareResult } from './spec.ts'
 
 /** Options of {@link load}. */
-export interface LoadOptions extends Pick<PrepareOptions, 'modules' | 'coreBtf' | 'withoutBtf' | 'kconfig'> {
+export interface LoadOptions extends Pick<
+  PrepareOptions,
+  'modules' | 'coreBtf' | 'extraTargets' | 'corePolicy' | 'withoutBtf' | 'kconfig'
+> {
   /** Verifier log: 0 (default) asks for one only when a program fails; 1, 2, or 4 for statistics. */
   readonly logLevel?: number
   /** Maps to use instead of new ones, by name; load() does not close them. */
@@ -43,6 +46,8 @@ export interface ProgramReport {
 
 /** What became of everything in an object. */
 export interface LoadReport {
+  /** What it was loaded into, and why when `auto` did not take the kernel (otherwise null). */
+  readonly backend: { readonly name: Backend['name']; readonly reason: string | null }
   readonly programs: readonly ProgramReport[]
   readonly maps: readonly MapReport[]
 }
@@ -157,6 +162,7 @@ export async function load(spec: ObjectSpec, backend: Backend, options: LoadOpti
     options.maps ?? {},
     structOps.maps,
     options.pinRoot ?? null,
+    prepared.programs.flatMap((result) => (result.ok ? [result.program] : [])),
   )
   const programs: LoadedProgram[] = []
   const results = new Map<string, ProgramReport>()
@@ -166,21 +172,15 @@ export async function load(spec: ObjectSpec, backend: Backend, options: LoadOpti
       const created = map.dataSection === 'rodata' ? maps.get(map.name) : undefined
       return created === undefined ? [] : [created]
     })
-    for (const result of prepared.programs) {
-      const name = result.ok ? result.program.spec.name : result.spec.name
-      const { report, program } = await loadOne(
-        spec,
-        backend,
-        result,
-        maps,
-        bindMaps,
-        reports,
-        structOps,
-        options.logLevel ?? 0,
-      )
-      results.set(name, report)
+    const atOnce = backend.loadProgramAsync === undefined ? 1 : LOADS_AT_ONCE
+    await inParallel(prepared.programs, atOnce, async (result) => {
+      const logLevel = options.logLevel ?? 0
+      const { report, program } = await loadOne(spec, backend, result, maps, bindMaps, reports, structOps, logLevel)
+      results.set(report.name, report)
       if (program !== null) programs.push(program)
-    }
+    })
+    const ranks = new Map(Object.keys(spec.programs).map((name, rank) => [name, rank]))
+    programs.sort((a, b) => (ranks.get(a.name) ?? 0) - (ranks.get(b.name) ?? 0))
     const byProgramName = new Map<string, BackendProgram>(programs.map((program) => [program.name, program.raw]))
     for (const map of Object.values(spec.maps)) {
       if (map.type === MapType.PROG_ARRAY && map.slots.size > 0) fillSlots(spec, map, maps, byProgramName, reports)
@@ -189,9 +189,9 @@ export async function load(spec: ObjectSpec, backend: Backend, options: LoadOpti
       const created = maps.get(map.name)
       return created === undefined ? [] : [new LoadedMap(map, created, spec.btf)]
     })
-    if (options.strict === true) throwFirst(fullReport(spec, results, reports))
+    if (options.strict === true) throwFirst(fullReport(spec, backend, results, reports))
     pinDeclared(loadedMaps, options.pinRoot ?? null, reports)
-    const report = fullReport(spec, results, reports)
+    const report = fullReport(spec, backend, results, reports)
     const loadedStructOps = loadedMaps.flatMap((map) => {
       const layout = structOps.maps.get(map.name)
       const variable = spec.structOps[map.name]
@@ -204,6 +204,19 @@ export async function load(spec: ObjectSpec, backend: Backend, options: LoadOpti
     for (const resource of [...programs, ...ownedMaps]) resource.close()
     throw error
   }
+}
+
+/** Threads that libuv has unless told otherwise. */
+const LOADS_AT_ONCE = 4
+
+/** Works on the items, a few at once. When some fail, throws one of the errors once none is at work any more. */
+async function inParallel<T>(items: readonly T[], atOnce: number, work: (item: T) => Promise<void>): Promise<void> {
+  const queue = items.values()
+  const worker = async (): Promise<void> => {
+    for (const item of queue) await work(item)
+  }
+  const workers = await Promise.allSettled(Array.from({ length: atOnce }, worker))
+  for (const each of workers) if (each.status === 'rejected') throw each.reason
 }
 
 /** Pins new maps that declare it, as the last step: a process that is killed before leaves no pin behind. */
@@ -241,12 +254,14 @@ function wantedPrograms(spec: ObjectSpec, structOps: ResolvedStructOps): string[
 
 /** What the backend knows of its kernel, under what the caller says. */
 function prepareOptions(spec: ObjectSpec, backend: Backend, options: LoadOptions): Partial<PrepareOptions> {
-  const { modules = () => backend.moduleBtfs?.() ?? [], coreBtf, withoutBtf } = options
+  const { modules = () => backend.moduleBtfs?.() ?? [], coreBtf, extraTargets, corePolicy, withoutBtf } = options
   const known = spec.maps['.kconfig'] === undefined ? undefined : backend.kconfig?.()
   return {
     modules,
     kconfig: { ...known, ...options.kconfig },
     ...(coreBtf === undefined ? {} : { coreBtf }),
+    ...(extraTargets === undefined ? {} : { extraTargets }),
+    ...(corePolicy === undefined ? {} : { corePolicy }),
     ...(withoutBtf === undefined ? {} : { withoutBtf }),
   }
 }
@@ -275,7 +290,7 @@ async function loadOne(
       ...known,
       ...(attach === undefined ? {} : { structOps: attach }),
     }
-    const raw = await backend.loadProgram(request)
+    const raw = await (backend.loadProgramAsync?.(request) ?? backend.loadProgram(request))
     const report: ProgramReport = { name, section, status: 'loaded', log: raw.log, insns }
     return { report, program: new LoadedProgram(result.program, raw, backend) }
   } catch (error) {
@@ -306,10 +321,12 @@ function checkLoadable(program: PreparedProgram, mapReports: ReadonlyMap<string,
 
 function fullReport(
   spec: ObjectSpec,
+  backend: Backend,
   programs: ReadonlyMap<string, ProgramReport>,
   maps: ReadonlyMap<string, MapReport>,
 ): LoadReport {
   return {
+    backend: { name: backend.name, reason: backend.reason ?? null },
     programs: Object.values(spec.programs).map(
       ({ name, section }) => programs.get(name) ?? { name, section, status: 'skipped', log: '', insns: 0 },
     ),

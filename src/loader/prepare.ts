@@ -1,9 +1,9 @@
 import type { Btf } from '../btf/index.ts'
 import { BpfError, isBpfError } from '../bytes/index.ts'
-import type { CoreTargets } from './core/resolve.ts'
+import { MAX_COMPARISONS, type CorePolicy, type CoreTargets } from './core/resolve.ts'
 import type { ObjectSpec } from './object.ts'
-import { relocateCore } from './prepare/core-stage.ts'
-import { flatten, reachedCoreRecords, type FlattenContext } from './prepare/flatten.ts'
+import { relocateCore, type CoreSettings, type RelocatedFunctions } from './prepare/core-stage.ts'
+import { flatten, reachedCoreRecords, reachedFunctions, type FlattenContext } from './prepare/flatten.ts'
 import { kconfigValues, type KconfigFacts } from './prepare/kconfig.ts'
 import { resolveSymbol, type ModuleBtf, type ModuleBtfs, type ResolvedSymbol } from './prepare/ksyms.ts'
 import type { PrepareResult, ProgramSpec } from './spec.ts'
@@ -16,6 +16,10 @@ export interface PrepareOptions {
   readonly modules?: ModuleBtfs
   /** BTF for CO-RE instead of the kernel's (libbpf's btf_custom_path); modules are not searched then. */
   readonly coreBtf?: Btf
+  /** More BTFs whose types CO-RE may relocate against, beside the kernel's and its modules'. */
+  readonly extraTargets?: readonly Btf[]
+  /** How CO-RE chooses among types of one name; default `libbpf`. */
+  readonly corePolicy?: CorePolicy
   /**
    * Without a kernel BTF programs that need one fail. `local` relocates CO-RE against the object's own types and leaves
    * kernel symbols to be found by name, which is right where memory is laid out as the object was compiled.
@@ -46,12 +50,19 @@ export function prepare(spec: ObjectSpec, options: PrepareOptions): PreparedObje
   const wanted = new Set(options.programs ?? autoloaded(spec))
   const programs = Object.values(spec.programs)
   const leftOut = new Set(programs.filter((p) => !wanted.has(p.name)).map((p) => p.functionIndex))
-  const functions = relocateCore(spec, leftOut, coreTargets(options))
+  const { corePolicy: policy = 'libbpf' } = options
+  const core: CoreSettings = { targets: coreTargets(options), policy, budget: { left: MAX_COMPARISONS } }
+  const shared = policy === 'libbpf' ? relocateCore(spec, (index) => !leftOut.has(index), core) : null
+  // By the other policy a program as a whole decides, so that a function may differ from program to program.
+  const functionsOf = (program: ProgramSpec): RelocatedFunctions => {
+    if (shared !== null) return shared
+    const reached = reachedFunctions(spec, program)
+    return relocateCore(spec, (index) => reached.has(index), core)
+  }
   const kconfig = resolveKconfig(spec, options)
   const symbols = new Map<string, ResolvedSymbol | BpfError>()
-  const context: FlattenContext = {
+  const context: Omit<FlattenContext, 'functions'> = {
     spec,
-    functions,
     symbol: (name) => {
       let resolved = symbols.get(name)
       if (resolved === undefined) {
@@ -69,7 +80,9 @@ export function prepare(spec: ObjectSpec, options: PrepareOptions): PreparedObje
     budget: { slots: MAX_OBJECT_SLOTS },
   }
   return {
-    programs: programs.filter((p) => wanted.has(p.name)).map((program) => prepareProgram(context, program)),
+    programs: programs
+      .filter((p) => wanted.has(p.name))
+      .map((program) => prepareProgram({ ...context, functions: functionsOf(program) }, program)),
     kconfig: kconfig?.bytes ?? null,
   }
 }
@@ -91,9 +104,10 @@ function prepareProgram(context: FlattenContext, program: ProgramSpec): PrepareR
 }
 
 function coreTargets(options: PrepareOptions): CoreTargets | 'local' | null {
-  if (options.coreBtf !== undefined) return { main: options.coreBtf, modules: () => [] }
-  if (options.kernelBtf !== null) {
-    return { main: options.kernelBtf, modules: () => modulesOf(options).map((module) => module.btf) }
+  const { coreBtf, kernelBtf, extraTargets = [] } = options
+  if (coreBtf !== undefined) return { main: coreBtf, modules: () => extraTargets }
+  if (kernelBtf !== null) {
+    return { main: kernelBtf, modules: () => [...modulesOf(options).map((module) => module.btf), ...extraTargets] }
   }
   return options.withoutBtf === 'local' ? 'local' : null
 }

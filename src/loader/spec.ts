@@ -17,6 +17,8 @@ export type Reference =
   | { readonly kind: 'ksym'; readonly insn: number; readonly extern: string }
   /** Call of a kernel function. */
   | { readonly kind: 'kfunc'; readonly insn: number; readonly extern: string }
+  /** ld_imm64 of the address of a table of this function's slots, for indirect jumps. */
+  | { readonly kind: 'jumpTable'; readonly insn: number; readonly targets: readonly number[] }
 
 /** One line record of .BTF.ext; `insn` is a slot in the function or program it belongs to. */
 export interface LineRecord {
@@ -108,6 +110,11 @@ export interface MapSpec {
   readonly dataSection: 'data' | 'rodata' | 'bss' | 'kconfig' | 'struct_ops' | null
   /** Frozen after its contents are written. */
   readonly frozen: boolean
+  /**
+   * Name of the only program that may use the map; set it before load(). The kernel compares a SHA-256 of the program
+   * (Linux 6.18, excl_prog_hash of BPF_MAP_CREATE).
+   */
+  exclusiveProgram?: string
 }
 
 /** A global variable of the object. */
@@ -173,6 +180,39 @@ export interface CoreCandidate {
   readonly matches: boolean
   /** First thing that differs, when it does not match. */
   readonly reason: string | null
+  /** The struct or union in which it differs, beside the object's own; null when it matches or is none. */
+  readonly layout: CoreLayout | null
+}
+
+/** A struct or union of the object and one of the target, side by side. */
+export interface CoreLayout {
+  /** "struct task_struct (8 bytes)", as the object was compiled. */
+  readonly local: string
+  /** The same of the target. */
+  readonly target: string
+  /** The members that the object knows, in its order. */
+  readonly rows: readonly CoreLayoutRow[]
+  /** Members of the target that the object does not know. */
+  readonly otherMembers: number
+}
+export interface CoreLayoutRow {
+  readonly name: string
+  readonly local: CoreMember
+  /** Null when the target has no member of that name. */
+  readonly target: CoreMember | null
+  /** Names of the target that a missing member may have now. */
+  readonly similar: readonly string[]
+}
+export interface CoreMember {
+  readonly name: string
+  /** In C: "struct list_head *". */
+  readonly type: string
+  /** Bits from the start of the struct, through anonymous members. */
+  readonly bitOffset: number
+  /** Bytes of its type. */
+  readonly size: number
+  /** Bits of a bit-field, 0 for others. */
+  readonly bitSize: number
 }
 
 /** A reference that only the backend can resolve, in a flattened program. */
@@ -198,6 +238,8 @@ export type LateReference =
       readonly module: string | null
       readonly weak: boolean
     }
+  /** Table of slots in the prepared program. */
+  | { readonly kind: 'jumpTable'; readonly insn: number; readonly targets: readonly number[] }
 
 /** Where a function starts in a flattened program. */
 export interface ProgramFunction {

@@ -48,8 +48,12 @@ export const TASK_COMM_SIZE = 16
  * Inside the guard: u32, head of the list of what is to be reclaimed when the run ends (see runtime/maps/descriptor.ts),
  * and u32 that is not 0 when there is something else to do then.
  */
-export const DEFERRED_ADDRESS = 992
-export const GRACE_ADDRESS = 996
+export const DEFERRED_ADDRESS = 936
+export const GRACE_ADDRESS = 940
+/** Inside the guard: u32 in a batch, the runs that are left, the current one included. */
+export const BATCH_LEFT_ADDRESS = 996
+/** Inside the guard: u32 in a batch, not 0 when the packet of the current run lies elsewhere by now. */
+export const BATCH_MOVED_ADDRESS = 992
 /** Inside the guard: u32 handles of maps, each at the place that mapSlot() gives; what is not there may be a map too. */
 export const MAP_SLOTS_ADDRESS = 8192
 export const MAP_SLOTS = 1024
@@ -156,6 +160,8 @@ export interface Machine {
    * `offset` is signed. False: out of packet, the calling function returns 0.
    */
   loadPacket(offset: number, size: number): boolean
+  /** In a batch, after a run that set BATCH_MOVED_ADDRESS. */
+  packetMoved?(): void
   /** The u32 at STACK_TOP_ADDRESS. */
   stackTop(): number
   /** Lowest address that frames may use. */
@@ -172,6 +178,24 @@ export interface TailTable {
   remove(index: number): void
 }
 
+/** Runs of an XDP program on packets that lie in memory. */
+export interface XdpBatch {
+  /** Address of the context, struct xdp_md, whose pointers the batch sets. */
+  readonly ctx: number
+  /** Stack, as for start(). */
+  readonly top: number
+  readonly limit: number
+  /** Table of packets, two u32 each: address of the first byte, and of the byte after the last. */
+  readonly table: number
+  readonly tableEnd: number
+  /** Address in the table of the first packet; after the last one comes the first. */
+  readonly first: number
+  /** Number of runs, at least one. */
+  readonly times: number
+  /** Address of the return values, one u32 a run. */
+  readonly out: number
+}
+
 /** Why a run was stopped. */
 export type TrapReason = 'memory' | 'fuel' | 'stack' | 'call' | 'instruction'
 
@@ -182,6 +206,13 @@ export interface CompiledCode {
    * @throws BpfError `trap` with program, instruction and C line
    */
   run(ctx: number): void
+  /**
+   * A run from the outside, with its first frame below `top` and none below `limit`: returns the low half of r0. Counts
+   * tail calls anew.
+   */
+  start(ctx: number, top: number, limit: number): number
+  /** As start(), for XDP programs and packets that lie in memory. @throws BpfError of the run that BATCH_LEFT_ADDRESS tells */
+  batch?(batch: XdpBatch): void
   /**
    * run() `times` times (at least once), one after the other without leaving the engine; what a run wrote stays for
    * the next. Counts the tail calls of each by itself.

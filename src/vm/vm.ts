@@ -1,16 +1,25 @@
 import { BpfError, isBpfError, within } from '../bytes/index.ts'
 import type { Btf } from '../btf/index.ts'
-import type { Backend, KconfigFacts, MapRequest, ProgramRequest } from '../loader/index.ts'
-import { MapType } from '../uapi/index.ts'
+import {
+  normaliseSizes,
+  type Backend,
+  type KconfigFacts,
+  type MapRequest,
+  type ProgramRequest,
+} from '../loader/index.ts'
 import type { CompiledCode, Engine, VmCode } from './engine.ts'
 import { VM_KCONFIG } from './kconfig.ts'
 import { interpreterEngine } from './interpreter/index.ts'
-import { hostCompiles, jit } from './jit/index.ts'
+import { hostCompiles, jit, quickJit } from './jit/index.ts'
 import { link, type LinkHost } from './link.ts'
 import { FAULTS_READ_ZERO, VmProgram } from './program.ts'
+import type { CgroupOptions, VirtualCgroup } from './runtime/kernel/cgroup.ts'
+import type { FileOptions, VirtualFile } from './runtime/kernel/file.ts'
+import type { SocketOptions, VirtualSocket } from './runtime/kernel/socket.ts'
+import type { VirtualTask } from './runtime/kernel/task.ts'
 import { VmMachine } from './runtime/machine.ts'
 import { createVmMap } from './runtime/maps/create.ts'
-import { VmMap, type MapConfig } from './runtime/maps/map.ts'
+import { VmMap } from './runtime/maps/map.ts'
 import { Runtime, type FakeTask } from './runtime/runtime.ts'
 
 const DEFAULT_CPUS = 2
@@ -29,8 +38,11 @@ export interface VmOptions {
   readonly btf?: Btf | null | (() => Btf | null)
   /** Number of CPUs: values in a per-CPU value, buffers of a perf event array. Default 2. */
   readonly cpus?: number
-  /** False: the interpreter runs programs. Default: the JIT, where the host compiles WebAssembly. */
-  readonly jit?: boolean
+  /**
+   * False: the interpreter runs programs. `quick`: the JIT leaves its optimisations out, which halves the time to load.
+   * Default: the JIT, where the host compiles WebAssembly.
+   */
+  readonly jit?: boolean | 'quick'
   /** Monotonic time in ns, for bpf_ktime_get_ns and its like. Default: the host's clock. */
   readonly clock?: () => bigint
   /** Seed of bpf_get_prandom_u32; the same seed gives the same numbers. */
@@ -45,6 +57,8 @@ export interface VmOptions {
   readonly memoryLimit?: number
   /** Backward jumps and calls that a run may make before it traps. Default 2^27. */
   readonly fuel?: number
+  /** Why this vm stands for another backend; load reports say it. */
+  readonly reason?: string
 }
 
 /** A virtual kernel: maps in WebAssembly memory, programs by JIT or interpreter. Programs are not verified. */
@@ -52,6 +66,17 @@ export interface Vm extends Backend {
   readonly name: 'vm'
   /** What runs the programs. */
   readonly engine: Engine['name']
+  /** The cgroup of the current task, which is the root of the hierarchy. */
+  readonly currentCgroup: VirtualCgroup
+  /** The current task, for task storage. */
+  readonly currentTask: VirtualTask
+  /**
+   * Makes a socket: helpers find it by its addresses, maps take its descriptor.
+   * @throws BpfError `usage` for values out of range
+   */
+  socket(options: SocketOptions): VirtualSocket
+  cgroup(options?: CgroupOptions): VirtualCgroup
+  file(options: FileOptions): VirtualFile
   createMap(request: MapRequest): VmMap
   loadProgram(request: ProgramRequest): VmProgram
 }
@@ -78,12 +103,13 @@ export function createVm(options: VmOptions = {}): Vm {
     taskBytes: options.taskBytes ?? null,
     btf,
   })
-  return new VirtualKernel(runtime, btf, options.jit !== false)
+  return new VirtualKernel(runtime, btf, options.jit ?? true, options.reason)
 }
 
 class VirtualKernel implements Vm {
   readonly name: 'vm' = 'vm' as const
   readonly cpus: number
+  readonly reason?: string
   readonly #runtime: Runtime
   readonly #machine: VmMachine
   readonly #btf: () => Btf | null
@@ -95,16 +121,40 @@ class VirtualKernel implements Vm {
   }
   #closed = false
 
-  constructor(runtime: Runtime, btf: () => Btf | null, useJit: boolean) {
+  constructor(runtime: Runtime, btf: () => Btf | null, useJit: boolean | 'quick', reason?: string) {
+    if (reason !== undefined) this.reason = reason
     this.#runtime = runtime
     this.#machine = new VmMachine(runtime)
     this.#btf = btf
     this.cpus = runtime.cpus
-    this.#engine = useJit && hostCompiles() ? jit : interpreterEngine
+    this.#engine = useJit === false || !hostCompiles() ? interpreterEngine : useJit === 'quick' ? quickJit : jit
   }
 
   get engine(): Engine['name'] {
     return this.#engine.name
+  }
+
+  get currentCgroup(): VirtualCgroup {
+    return this.#runtime.kernel.currentCgroup
+  }
+
+  get currentTask(): VirtualTask {
+    return this.#runtime.kernel.currentTask
+  }
+
+  socket(options: SocketOptions): VirtualSocket {
+    this.#open()
+    return this.#runtime.kernel.socket(options)
+  }
+
+  cgroup(options: CgroupOptions = {}): VirtualCgroup {
+    this.#open()
+    return this.#runtime.kernel.cgroup(options)
+  }
+
+  file(options: FileOptions): VirtualFile {
+    this.#open()
+    return this.#runtime.kernel.file(options)
   }
 
   kernelBtf(): Btf | null {
@@ -123,7 +173,12 @@ class VirtualKernel implements Vm {
         where: { map: spec.name },
       })
     }
-    return createVmMap(this.#runtime, { spec: this.#normalise(spec), name: spec.name, inner, btf: request.btf })
+    return createVmMap(this.#runtime, {
+      spec: { ...spec, ...normaliseSizes(spec, { pageSize: PAGE_SIZE, cpus: this.cpus }) },
+      name: spec.name,
+      inner,
+      btf: request.btf,
+    })
   }
 
   loadProgram(request: ProgramRequest): VmProgram {
@@ -170,31 +225,11 @@ class VirtualKernel implements Vm {
     }
   }
 
-  /** Sizes as libbpf makes them before it asks the kernel. */
-  #normalise(spec: MapConfig['spec']): MapConfig['spec'] {
-    switch (spec.type) {
-      case MapType.RINGBUF:
-      case MapType.USER_RINGBUF:
-        return { ...spec, keySize: 0, valueSize: 0, maxEntries: ringSize(spec.maxEntries) }
-      case MapType.PERF_EVENT_ARRAY:
-        return { ...spec, keySize: 4, valueSize: 4, maxEntries: spec.maxEntries === 0 ? this.cpus : spec.maxEntries }
-      default:
-        return spec
-    }
-  }
-
   #variable(name: string, size: number): number {
     let address = this.#variables.get(name)
     if (address === undefined) this.#variables.set(name, (address = this.#runtime.memory.allocate(size)))
     return address
   }
-}
-
-/** The next page size times a power of two; what is none of these is left to be refused. */
-function ringSize(entries: number): number {
-  let size = PAGE_SIZE
-  while (size < entries && size < 0x80000000) size *= 2
-  return entries === 0 || size < entries ? entries : size
 }
 
 /** Gives the BTF, opening it at the first call. */

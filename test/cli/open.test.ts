@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
 import { describe, expect, it } from 'vitest'
@@ -31,7 +32,36 @@ describe('open()', () => {
   it('takes the backend that there is', async () => {
     const spec = await open(PATH)
     await using live = await spec.load()
-    expect(live.backend.name).toBe((await kernelTestsRun()) ? 'kernel' : 'vm')
+    const kernel = await kernelTestsRun()
+    expect(live.backend.name).toBe(kernel ? 'kernel' : 'vm')
+    expect(live.report.backend).toEqual(
+      kernel
+        ? { name: 'kernel', reason: null }
+        : { name: 'vm', reason: expect.stringMatching(/^the kernel cannot be used: ./) as string },
+    )
+    await using vm = await spec.load({ backend: 'vm' })
+    expect(vm.report.backend).toEqual({ name: 'vm', reason: null })
+  })
+
+  it.runIf(process.platform === 'linux' && process.getuid?.() === 0)('says why it is not the kernel', () => {
+    // The same object, loaded by a user that may not use bpf(2).
+    const script = `
+      import { readFileSync } from 'node:fs'
+      import { open } from ${JSON.stringify(pathToFileURL(repositoryPath('dist/index.js')))}
+      const bytes = readFileSync(0)
+      process.setgid(65534)
+      process.setuid(65534)
+      const live = await (await open(new Uint8Array(bytes))).load()
+      console.log(JSON.stringify(live.report.backend))
+      live.close()`
+    const output = execFileSync(process.execPath, ['--input-type=module', '--eval', script], {
+      input: readFileSync(PATH),
+      encoding: 'utf8',
+    })
+    expect(JSON.parse(output)).toEqual({
+      name: 'vm',
+      reason: expect.stringMatching(/^the kernel cannot be used: .*(EPERM|CAP_BPF|addon)/) as string,
+    })
   })
 
   it('opens a backend of its own', async () => {

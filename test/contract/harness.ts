@@ -29,8 +29,8 @@ export class Harness {
     return map
   }
 
-  async load(program: PreparedProgram, maps: Record<string, BackendMap> = {}): Promise<BackendProgram> {
-    const loaded = await this.backend.loadProgram({
+  load(program: PreparedProgram, maps: Record<string, BackendMap> = {}): BackendProgram {
+    const loaded = this.backend.loadProgram({
       program,
       license: 'GPL',
       version: 0,

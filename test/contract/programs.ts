@@ -13,20 +13,20 @@ export function programContract(harness: Harness): void {
 
   describe('runs', () => {
     it('give the return value and the packet', async () => {
-      const drop = await load(program('drop', ProgType.XDP, [op.mov(0, XdpAction.DROP), op.exit]))
+      const drop = load(program('drop', ProgType.XDP, [op.mov(0, XdpAction.DROP), op.exit]))
       const result = drop.run({ data: packet })
       expect(result.retval).toBe(XdpAction.DROP)
       expect(result.data).toEqual(packet)
     })
 
     it('give return values as unsigned 32 bits', async () => {
-      const minus = await load(program('minus', ProgType.SCHED_CLS, [op.mov(0, -1), op.exit]))
+      const minus = load(program('minus', ProgType.SCHED_CLS, [op.mov(0, -1), op.exit]))
       expect(minus.run({ data: packet }).retval).toBe(0xffff_ffff)
     })
 
     it('count in maps, as often as repeated', async () => {
       const counters = map(MapType.ARRAY, 4, 8, 1)
-      const count = await load(
+      const count = load(
         program(
           'count',
           ProgType.XDP,
@@ -52,20 +52,20 @@ export function programContract(harness: Harness): void {
     })
 
     it('refuse packets without an Ethernet header', async () => {
-      const pass = await load(program('pass', ProgType.XDP, [op.mov(0, XdpAction.PASS), op.exit]))
+      const pass = load(program('pass', ProgType.XDP, [op.mov(0, XdpAction.PASS), op.exit]))
       expect(failure(() => pass.run({ data: packet.subarray(0, 13) }))).toBe('EINVAL')
       expect(pass.run({ data: packet.subarray(0, 14) }).retval).toBe(XdpAction.PASS)
     })
 
     it('pass the arguments of raw tracepoints', async () => {
-      const first = await load(program('first', ProgType.RAW_TRACEPOINT, [op.load(8, 0, 1, 8), op.exit]))
+      const first = load(program('first', ProgType.RAW_TRACEPOINT, [op.load(8, 0, 1, 8), op.exit]))
       const ctx = new Uint8Array(16)
       ctx.set(u64(0x1234n), 8)
       expect(first.run({ ctx }).retval).toBe(0x1234)
     })
 
     it('end when the program is closed', async () => {
-      const pass = await load(program('pass', ProgType.XDP, [op.mov(0, XdpAction.PASS), op.exit]))
+      const pass = load(program('pass', ProgType.XDP, [op.mov(0, XdpAction.PASS), op.exit]))
       pass.close()
       pass.close()
       expect(failure(() => pass.run({ data: packet }))).toBe('closed')
@@ -83,8 +83,8 @@ export function programContract(harness: Harness): void {
 
     it('is called through, and falls through where it is empty', async () => {
       const jumps = map(MapType.PROG_ARRAY, 4, 4, 4)
-      const tx = await load(program('tx', ProgType.XDP, [op.mov(0, XdpAction.TX), op.exit]))
-      const entry = await load(jump('entry', 1), { jumps })
+      const tx = load(program('tx', ProgType.XDP, [op.mov(0, XdpAction.TX), op.exit]))
+      const entry = load(jump('entry', 1), { jumps })
       expect(entry.run({ data: packet }).retval).toBe(XdpAction.ABORTED)
       jumps.setSlot(u32(1), tx)
       expect(entry.run({ data: packet }).retval).toBe(XdpAction.TX)
@@ -96,8 +96,8 @@ export function programContract(harness: Harness): void {
 
     it('refuses slots beyond its end and programs of another type', async () => {
       const jumps = map(MapType.PROG_ARRAY, 4, 4, 4)
-      const tx = await load(program('tx', ProgType.XDP, [op.mov(0, XdpAction.TX), op.exit]))
-      const tc = await load(program('tc', ProgType.SCHED_CLS, [op.mov(0, 0), op.exit]))
+      const tx = load(program('tx', ProgType.XDP, [op.mov(0, XdpAction.TX), op.exit]))
+      const tc = load(program('tc', ProgType.SCHED_CLS, [op.mov(0, 0), op.exit]))
       jumps.setSlot(u32(0), tx)
       expect(failure(() => jumps.setSlot(u32(4), tx))).toBe('E2BIG')
       expect(failure(() => jumps.setSlot(u32(1), tc))).toBe('EINVAL')
@@ -114,7 +114,7 @@ export function programContract(harness: Harness): void {
       const outer = map(type, 4, 4, 4, {}, inner)
       outer.setSlot(u32(2), inner)
       expect(readU32(outer.lookup(u32(2)))).toBe(inner.id)
-      const read = await load(
+      const read = load(
         program(
           'read',
           ProgType.XDP,
@@ -163,7 +163,7 @@ export function programContract(harness: Harness): void {
 
     it('delivers records once, in order, without padding', async () => {
       const ring = map(MapType.RINGBUF, 0, 0, 4096)
-      const twelve = await load(output(12), { ring })
+      const twelve = load(output(12), { ring })
       expect(drained(ring)).toEqual([])
       expect(twelve.run({ data: packet }).retval).toBe(0)
       expect(twelve.run({ data: packet }).retval).toBe(0)
@@ -174,7 +174,7 @@ export function programContract(harness: Harness): void {
 
     it('goes on after its end, and refuses records while it is full', async () => {
       const ring = map(MapType.RINGBUF, 0, 0, 4096)
-      const sixteen = await load(output(16), { ring })
+      const sixteen = load(output(16), { ring })
       let stored = 0
       while (stored < 1000 && sixteen.run({ data: packet }).retval === 0) stored++
       expect(stored).toBeGreaterThan(100)
@@ -200,7 +200,7 @@ export function programContract(harness: Harness): void {
   describe('perf event array', () => {
     it('delivers what programs output on the current CPU', async () => {
       const events = map(MapType.PERF_EVENT_ARRAY, 4, 4, harness.backend.cpus)
-      const output = await load(
+      const output = load(
         program(
           'output',
           ProgType.XDP,

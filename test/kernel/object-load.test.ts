@@ -35,6 +35,20 @@ describe.runIf(await kernelTestsRun())('load into the kernel', () => {
     expect(Object.keys(chain.programs).length).toBeGreaterThan(3)
   })
 
+  it('leaves the event loop free while the kernel verifies, and keeps the order of programs', async () => {
+    const spec = await open('tail_calls')
+    let turns = 0
+    const count = (): void => {
+      turns++
+      pending = setImmediate(count)
+    }
+    let pending = setImmediate(count)
+    await using live = await load(spec, openKernelBackend(), { strict: true })
+    clearImmediate(pending)
+    expect(turns).toBeGreaterThan(0)
+    expect(Object.keys(live.programs)).toEqual(Object.keys(spec.programs))
+  })
+
   it('gives externs the values of the running kernel', async () => {
     await using live = await load(await open('externs'), openKernelBackend(), { strict: true })
     const data = new Uint8Array(64)

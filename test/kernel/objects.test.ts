@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { objectIds, openKernelBackend, progXlated, type KernelBackend, type KernelMap } from '../../src/kernel/index.ts'
+import { load, openObject } from '../../src/loader/index.ts'
 import { HelperId, MapFlag, MapType, ProgType, TestRunFlag } from '../../src/uapi/index.ts'
+import { loadFixture } from '../support/fixture.ts'
 import { kernelTestsRun } from '../support/kernel.ts'
 import { mapSpec, op, program, readU32, u32 } from '../support/program.ts'
 import { thrown } from '../support/thrown.ts'
@@ -71,6 +73,17 @@ describe.runIf(run)('kernel objects', () => {
     expect(again.id).toBe(id)
     expect(again.info()).toMatchObject({ name: 'drop', type: ProgType.XDP, gplCompatible: true })
     expect(again.run({ data: new Uint8Array(64) }).retval).toBe(1)
+  })
+
+  it('reads what a program printed to its streams', async () => {
+    const spec = openObject(await loadFixture('test/kernel/links/objects/stream.bpf.o'), { name: 'stream.bpf.o' })
+    await using live = await load(spec, backend, { strict: true })
+    const print = live.programs['print']
+    // A kernel may have no memory for streams where it must not wait (ENOMEM), or not the function: nothing is printed.
+    const isPrinted = ((print?.run({ ctx: new Uint8Array(8) }).retval ?? -1) | 0) === 0
+    expect(print?.readStream()).toBe(isPrinted ? 'stream 1 says 42\n' : '')
+    expect(print?.readStream('stderr')).toBe(isPrinted ? 'stream 2 says 43\n' : '')
+    expect(print?.readStream()).toBe('')
   })
 
   it('says what is wrong with a path', () => {

@@ -82,7 +82,27 @@ describe.runIf(run)('programs that the kernel refuses', () => {
         asked: 'struct task_struct.gone',
         localTypeId: 1,
         access: '0:1',
-        candidates: [],
+        candidates: [
+          {
+            typeId: 7,
+            name: 'struct task_struct',
+            matches: false,
+            reason: 'struct task_struct has no member gone',
+            layout: {
+              local: 'struct task_struct (4 bytes)',
+              target: 'struct task_struct (64 bytes)',
+              rows: [
+                {
+                  name: 'gone',
+                  local: { name: 'gone', type: 'int', bitOffset: 0, size: 4, bitSize: 0 },
+                  target: null,
+                  similar: ['__gone'],
+                },
+              ],
+              otherMembers: 3,
+            },
+          },
+        ],
         matched: null,
         localValue: 4n,
         targetValue: null,
@@ -92,7 +112,9 @@ describe.runIf(run)('programs that the kernel refuses', () => {
       },
     ]
     const error = thrown(() => load({ ...poisoned, core }))
-    expect(error.message).toContain('byte_off of struct task_struct.gone: no member "gone"')
+    expect(error.message).toContain('CO-RE relocation byte_off struct task_struct.gone has no match: no member "gone"')
+    expect(error.message).toContain('candidate [7] struct task_struct: struct task_struct has no member gone')
+    expect(error.message).toMatch(/gone +int at 0, 4 bytes +- \(similar: __gone\)/)
   })
 
   it('say which map was missing', () => {

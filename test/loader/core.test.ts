@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { BtfBuilder, BtfKind, type Btf, type BtfMember } from '../../src/btf/index.ts'
-import { CoreKind } from '../../src/loader/index.ts'
+import { CoreKind, coreLayoutText, type CoreRelocation } from '../../src/loader/index.ts'
 import { patchInsn, POISON_CORE } from '../../src/loader/core/patch.ts'
 import { CoreReport } from '../../src/loader/core/record.ts'
 import { CoreResolver, type CoreResolution } from '../../src/loader/core/resolve.ts'
@@ -190,6 +190,45 @@ describe('CO-RE fields', () => {
     expect(ask(core, inModule, '0:0', CoreKind.FIELD_BYTE_OFFSET)).toBe(16n)
   })
 
+  it('takes, by the policy of cilium/ebpf, the candidates that lack least', () => {
+    const local = new Types()
+    const task = local.struct('task', 12, [
+      ['pid', local.u32, 0],
+      ['state', local.u32, 4],
+      ['new_state', local.u32, 8],
+    ])
+    const asks = (...members: number[]): CoreRelocation[] =>
+      members.map((index) => ({ insn: 0, typeId: task, access: `0:${index}`, kind: CoreKind.FIELD_BYTE_OFFSET }))
+    const narrowed = (targets: readonly Types[], relocations: readonly CoreRelocation[]): (bigint | 'poison')[] => {
+      const [main, ...extra] = targets.map((types) => types.btf())
+      if (main === undefined) throw new Error('no target')
+      const core = new CoreResolver(local.btf(), { main, modules: () => extra }, true, 'cilium')
+      core.narrow(task, relocations)
+      return relocations.map((relocation) => value(core.resolve(relocation)))
+    }
+    const poor = new Types()
+    poor.struct('task', 4, [['pid', poor.u32, 0]])
+    const rich = new Types()
+    rich.struct('task', 24, [
+      ['pid', rich.u32, 16],
+      ['state', rich.u32, 20],
+    ])
+    // The kernel's own type has pid as well, but the other target has more of what the program asks for.
+    expect(narrowed([poor, rich], asks(0, 1, 2))).toEqual([16n, 20n, 'poison'])
+    // Where one is as good as the other, their answers must agree.
+    expect(thrown(() => narrowed([poor, rich], asks(0))).code).toBe('ambiguous')
+    const other = new Types()
+    other.struct('task', 24, [
+      ['pid', other.u32, 16],
+      ['new_state', other.u32, 20],
+    ])
+    expect(narrowed([other, rich], asks(0))).toEqual([16n])
+    const error = thrown(() => narrowed([other, rich], asks(0, 1, 2)))
+    expect(error.code).toBe('ambiguous')
+    expect(error.message).toMatch(/types \[\d+\] and \[\d+\] of the target have as much of task each/)
+    expect(narrowed([new Types()], asks(0))).toEqual(['poison'])
+  })
+
   it('reads bit-fields in the smallest aligned unit, in both byte orders', () => {
     for (const littleEndian of [true, false]) {
       const local = new Types(littleEndian)
@@ -216,6 +255,46 @@ describe('CO-RE fields', () => {
       expect(ask(core, id, '0:2', CoreKind.FIELD_BYTE_SIZE)).toBe(8n)
       expect(ask(core, id, '0:2', CoreKind.FIELD_BYTE_OFFSET)).toBe(8n)
     }
+  })
+})
+
+describe('CO-RE reports', () => {
+  it('lays the struct without the field beside the local one, with names that it may have now', () => {
+    const local = new Types()
+    const inner = local.struct('mm', 16, [['gone', local.u64, 8]])
+    const id = local.struct('task', 16, [
+      ['state', local.u64, 0],
+      ['pid', local.s32, 8],
+      ['bits', local.u32, 96, 3],
+    ])
+    const target = new Types()
+    target.struct('mm', 8, [['kept', target.u64, 0]])
+    const anonymous = target.struct('', 8, [
+      ['__state', target.u32, 0],
+      ['pid', target.s32, 4],
+    ])
+    target.struct('task', 32, [
+      ['', anonymous, 16],
+      ['bits', target.u32, 29, 3],
+    ])
+    const core = resolver(local, target)
+    const report = (typeId: number, access: string): CoreReport => {
+      const relocation = { insn: 0, typeId, access, kind: CoreKind.FIELD_BYTE_OFFSET }
+      const outcome = { relocation, resolution: core.resolve(relocation), outcome: 'poisoned', reason: 'none' } as const
+      return new CoreReport(outcome, 0, 'f', () => [])
+    }
+    const [candidate] = report(id, '0:0').candidates
+    expect(candidate).toMatchObject({ matches: false, reason: 'struct task has no member state' })
+    expect(candidate?.layout === null || candidate === undefined ? [] : coreLayoutText(candidate.layout)).toEqual([
+      'member  object: struct task (16 bytes)  target: struct task (32 bytes)',
+      'state   u64 at 0, 8 bytes               - (similar: __state)',
+      'pid     s32 at 8, 4 bytes               s32 at 20, 4 bytes',
+      'bits    u32 bit 96, 3 bits              u32 bit 29, 3 bits',
+      '(1 more member in the target)',
+    ])
+    expect(report(id, '0:1').candidates[0]).toMatchObject({ matches: true, layout: null })
+    const absent = report(inner, '0:0').candidates[0]?.layout
+    expect(absent?.rows).toMatchObject([{ name: 'gone', target: null, similar: [] }])
   })
 })
 

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { BtfBuilder } from '../../src/btf/index.ts'
 import {
   openObject,
   prepare,
@@ -89,6 +90,24 @@ describe('prepare', () => {
     expect(record?.sourceLine).toMatch(/execsnoop\.bpf\.c:\d+: /)
     expect(record?.candidates[0]).toMatchObject({ matches: true, reason: null })
     expect(JSON.parse(JSON.stringify(record))).toMatchObject({ kindName: 'byte_off', outcome: 'applied' })
+  })
+
+  it('looks in extra targets, by either policy', async () => {
+    const spec = await open('execsnoop')
+    const { btf } = spec
+    if (btf === null) throw new Error('no BTF')
+    const empty = new BtfBuilder().toBtf()
+    const names = Object.keys(spec.programs)
+    const outcomes = (options: Partial<PrepareOptions>): Set<string> =>
+      new Set(
+        prepare(spec, { ...LOCAL, kernelBtf: empty, programs: names, ...options }).programs.flatMap((result) =>
+          (result.ok ? result.program.core : result.core).map((record) => record.outcome),
+        ),
+      )
+    expect(outcomes({})).toContain('poisoned')
+    for (const corePolicy of ['libbpf', 'cilium'] as const) {
+      expect(outcomes({ corePolicy, extraTargets: [btf] })).toEqual(new Set(['applied']))
+    }
   })
 
   it('fails only the programs that need what is missing', async () => {

@@ -10,7 +10,7 @@ import { Btf } from '../../dist/btf/index.js'
 import { openObject, prepare } from '../../dist/loader/index.js'
 import { verify } from '../../dist/vm/verifier/index.js'
 import { gunzipSync } from 'node:zlib'
-import { oracleDir, writeResult } from './results.mjs'
+import { oracleDir, possibleCpus, writeResult } from './results.mjs'
 
 const args = process.argv.slice(2)
 const only = args.includes('--only') ? args[args.indexOf('--only') + 1] : null
@@ -64,8 +64,13 @@ const causes = new Map()
 const differences = []
 let timeMs = 0
 
+/** A message may have several lines, as the kernel's log: the last one is compared. */
+function lastLine(message) {
+  return (message ?? '').split('\n').at(-1)
+}
+
 function note(kind, v, r) {
-  const words = (kind === 'false accept' ? v.lastLogLine : (r.message ?? '')).replace(/\d+/g, 'N')
+  const words = (kind === 'false accept' ? v.lastLogLine : lastLine(r.message)).replace(/\d+/g, 'N')
   const cause = `${kind}: ${words}`
   causes.set(cause, (causes.get(cause) ?? 0) + 1)
   differences.push({
@@ -109,6 +114,7 @@ for (const file of readdirSync(`${dir}/objs`).sort()) {
           kernelBtf,
           license: spec.license,
           missingHelpers: MISSING,
+          cpus: possibleCpus(),
         })
         const took = performance.now() - started
         timeMs += took
@@ -130,7 +136,7 @@ for (const file of readdirSync(`${dir}/objs`).sort()) {
     }
     if (!v.ok) {
       counts.refusals++
-      if (r.message === v.lastLogLine) counts.messages++
+      if (lastLine(r.message) === v.lastLogLine) counts.messages++
       else if (!r.ok && r.errno !== 'UNSUPPORTED') note('other words', v, r)
       if (!r.ok && r.errno === ERRNO[v.errno]) counts.errnos++
     }

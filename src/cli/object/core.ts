@@ -1,7 +1,7 @@
 import { accessSync, constants } from 'node:fs'
 import { formatError } from '../../bytes/index.ts'
 import type { Btf } from '../../btf/index.ts'
-import { prepare, type CoreRecord, type ObjectSpec } from '../../loader/index.ts'
+import { coreLayoutText, prepare, type CoreRecord, type ObjectSpec } from '../../loader/index.ts'
 import { openBtf, VMLINUX } from '../frame/btf-file.ts'
 import { escapeText } from '../frame/escape.ts'
 import type { Style } from '../frame/style.ts'
@@ -69,7 +69,7 @@ export function coreJson(outcome: CoreOutcome): Record<string, unknown> {
       localValue: record.localValue,
       targetValue: record.targetValue,
       matched: record.matched,
-      candidates: record.candidates.map(({ typeId, name, matches, reason }) => ({ typeId, name, matches, reason })),
+      candidates: record.candidates,
       reason: record.reason,
       sourceLine: record.sourceLine,
     })),
@@ -137,6 +137,8 @@ function recordText({ program, record }: ProgramRecord, style: Style): string {
   for (const candidate of record.candidates) {
     const verdict = candidate.matches ? 'matches' : (candidate.reason ?? 'does not match')
     text += `    ${escapeText(`[${candidate.typeId}] ${candidate.name}: ${verdict}`)}\n`
+    if (candidate.layout === null) continue
+    for (const line of coreLayoutText(candidate.layout)) text += `      ${style.dim(escapeText(line))}\n`
   }
   return text
 }

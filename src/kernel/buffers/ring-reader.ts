@@ -2,34 +2,28 @@ import type { RecordSink } from '../../loader/index.ts'
 import { native } from '../syscall.ts'
 import { mapMemory } from './memory.ts'
 
-/** Bits of a record's length word (BPF_RINGBUF_BUSY_BIT, BPF_RINGBUF_DISCARD_BIT). */
-const BUSY = 0x8000_0000
+/** Bit of a record's length word (BPF_RINGBUF_DISCARD_BIT); BPF_RINGBUF_BUSY_BIT, the highest, makes it negative. */
 const DISCARD = 0x4000_0000
 const HEADER_SIZE = 8
-/** Bytes that are copied at once; a longer record is copied alone. */
-const CHUNK_SIZE = 64 * 1024
+/** Bytes after which their room is given back to producers, while more are handed out. */
+const STRETCH = 64 * 1024
 const ORDERED_LOADS: boolean = process.arch === 'x64'
 
 /**
  * Consumer of a BPF ring buffer. One page holds the consumer's position, the next the producer's, and the data follows
  * twice in a row, so that no record is ever split (Documentation/bpf/ringbuf.rst). Positions only grow.
  *
- * Records are copied in chunks: the mapping is read-only, and a write to it would end the process.
+ * Records are handed out where they are, in memory that is read-only to user space: a write to it would end the process.
  */
 export class RingReader {
   readonly #consumerMemory: ArrayBuffer
   readonly #producerMemory: ArrayBuffer
   readonly #consumer: BigUint64Array
   readonly #producer: BigUint64Array
-  readonly #headers: Uint32Array
+  readonly #headers: Int32Array
   readonly #data: Uint8Array
   readonly #size: number
   #closed = false
-  /** Records that were taken out of the ring and not handed out yet, when a sink threw. */
-  #chunk: Uint8Array = new Uint8Array(CHUNK_SIZE)
-  #words: Uint32Array = new Uint32Array(this.#chunk.buffer)
-  #at = 0
-  #end = 0
   #delivering = false
   #consumed = 0
   #discarded = 0
@@ -38,7 +32,6 @@ export class RingReader {
     const { pageSize } = native()
     this.#consumerMemory = mapMemory(fd, pageSize, 'rw', 0)
     try {
-      // Read-only to user space; nothing here may write to it.
       this.#producerMemory = mapMemory(fd, pageSize + 2 * size, 'r', pageSize)
     } catch (error) {
       native().detach(this.#consumerMemory)
@@ -46,7 +39,7 @@ export class RingReader {
     }
     this.#consumer = new BigUint64Array(this.#consumerMemory, 0, 1)
     this.#producer = new BigUint64Array(this.#producerMemory, 0, 1)
-    this.#headers = new Uint32Array(this.#producerMemory, pageSize, (2 * size) / 4)
+    this.#headers = new Int32Array(this.#producerMemory, pageSize, (2 * size) / 4)
     this.#data = new Uint8Array(this.#producerMemory, pageSize, 2 * size)
     this.#size = size
   }
@@ -76,56 +69,34 @@ export class RingReader {
   consume(sink: RecordSink, limit: number = Number.POSITIVE_INFINITY): number {
     if (this.#delivering) return 0
     this.#delivering = true
-    let count = 0
+    const before = this.#consumed
     try {
-      while (count < limit && !this.#closed) {
-        if (this.#at >= this.#end && !this.#take()) break
-        count += this.#deliver(sink, limit - count)
-      }
+      while (this.#consumed - before < limit && this.#deliver(sink, limit - (this.#consumed - before)));
     } finally {
       this.#delivering = false
     }
-    return count
+    return this.#consumed - before
   }
 
-  /** Copies complete records out of the ring, and gives their room back. False when there are none. */
-  #take(): boolean {
+  /** Hands out one stretch of records and gives its room back. False when there is nothing more to take. */
+  #deliver(sink: RecordSink, limit: number): boolean {
+    if (this.#closed) return false
     const start = Number(Atomics.load(this.#consumer, 0))
-    const most = Number(Atomics.load(this.#producer, 0)) - start
-    const base = start & (this.#size - 1)
+    const waiting = Number(Atomics.load(this.#producer, 0)) - start
+    const data = this.#data
     const headers = this.#headers
-    let length = 0
-    while (length < most) {
-      const index = (base + length) >>> 2
-      // A header is written after its record, and must be read before it. Loads stay in order on x86.
-      const header = (ORDERED_LOADS ? headers[index] : Atomics.load(headers, index)) as number
-      if (header >= BUSY) break
-      const size = ((header & (DISCARD - 1)) + HEADER_SIZE + 7) & ~7
-      if (length > 0 && length + size > CHUNK_SIZE) break
-      length += size
-    }
-    if (length === 0) return false
-    if (length > this.#chunk.length) {
-      this.#chunk = new Uint8Array(length)
-      this.#words = new Uint32Array(this.#chunk.buffer)
-    }
-    this.#chunk.set(this.#data.subarray(base, base + length))
-    this.#at = 0
-    this.#end = length
-    Atomics.store(this.#consumer, 0, BigInt(start + length))
-    return true
-  }
-
-  #deliver(sink: RecordSink, limit: number): number {
-    const chunk = this.#chunk
-    const words = this.#words
-    const end = this.#end
-    let at = this.#at
+    const base = start & (this.#size - 1)
+    const end = base + Math.min(waiting, STRETCH)
+    // An integer: comparing with infinity would cost a conversion each time.
+    const most = Math.min(limit, STRETCH) | 0
+    let at = base
     let count = 0
     let discarded = 0
     try {
-      while (at < end && count < limit) {
-        const header = words[at >>> 2] as number
+      while (at < end && count < most) {
+        // A header is written after its record, and must be read before it. Loads stay in order on x86.
+        const header = (ORDERED_LOADS ? headers[at >>> 2] : Atomics.load(headers, at >>> 2)) as number
+        if (header < 0) break
         const length = header & (DISCARD - 1)
         const record = at + HEADER_SIZE
         at = (record + length + 7) & ~7
@@ -134,15 +105,15 @@ export class RingReader {
           continue
         }
         count++
-        sink(chunk, record, length, -1)
+        sink(data, record, length, -1)
         if (this.#closed) break
       }
     } finally {
-      this.#at = at
       this.#consumed += count
       this.#discarded += discarded
+      if (!this.#closed) Atomics.store(this.#consumer, 0, BigInt(start + at - base))
     }
-    return count
+    return at > base
   }
 
   close(): void {

@@ -20,6 +20,9 @@ import {
 /** Filled with the first thing that differs, when someone wants to know. */
 export interface Why {
   reason: string | null
+  /** The structs or unions in which it is, local and target; 0 when it is none. */
+  localId: number
+  targetId: number
 }
 
 /**
@@ -132,6 +135,7 @@ class FieldMatch {
           this.#explain(
             () => `${describeType(target, id)} has no member ${this.#local.btf.string(accessor.nameOffset)}`,
           )
+          this.#explainPlace(accessor.typeId, id)
           return null
         }
         id = this.#nextId
@@ -205,6 +209,12 @@ class FieldMatch {
       throw new BpfError('core', `target type [${this.#rootId}] is nested deeper than ${MAX_SPEC_LENGTH} levels`)
     }
     this.path.push(index)
+  }
+
+  #explainPlace(localId: number, targetId: number): void {
+    if (this.#why === undefined || !isComposite(kindOf(this.#target, targetId))) return
+    this.#why.localId = localId
+    this.#why.targetId = targetId
   }
 
   #explain(reason: () => string): void {

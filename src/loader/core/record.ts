@@ -1,6 +1,7 @@
 import { isBpfError } from '../../bytes/index.ts'
 import type { CoreCandidate, CoreRecord, CoreRelocation, LineRecord } from '../spec.ts'
 import { coreKindName } from './kinds.ts'
+import { compareLayouts } from './layout.ts'
 import { matchSpec, type Why } from './match.ts'
 import type { CoreResolution } from './resolve.ts'
 import { describeSpec, describeType } from './spec.ts'
@@ -74,7 +75,7 @@ export class CoreReport implements CoreRecord {
     const { resolution } = this.#outcome
     if (resolution === null) return []
     return resolution.candidates.map(({ btf, id }) => {
-      const why: Why = { reason: null }
+      const why: Why = { reason: null, localId: 0, targetId: 0 }
       let matches = false
       try {
         matches = matchSpec(resolution.local, btf, id, { left: EXPLAIN_COMPARISONS }, why) !== null
@@ -82,7 +83,9 @@ export class CoreReport implements CoreRecord {
         if (!isBpfError(error)) throw error
         why.reason = error.message
       }
-      return { typeId: id, name: describeType(btf, id), matches, reason: matches ? null : why.reason }
+      const isPlaced = !matches && why.targetId !== 0
+      const layout = isPlaced ? compareLayouts(resolution.local.btf, why.localId, btf, why.targetId) : null
+      return { typeId: id, name: describeType(btf, id), matches, reason: matches ? null : why.reason, layout }
     })
   }
 

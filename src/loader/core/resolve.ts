@@ -15,11 +15,20 @@ export interface CandidateType {
   readonly id: number
 }
 
+/**
+ * Which of several types of one name a relocation is resolved against.
+ * - `libbpf`: those of the kernel, and only when it has none those of the other targets; all that have what is asked for
+ *   must agree.
+ * - `cilium`: those of all targets, taking for all relocations of a program against one local type those candidates that
+ *   lack the least of what is asked for; candidates that lack as much must agree (cilium/ebpf, btf.CORERelocate).
+ */
+export type CorePolicy = 'libbpf' | 'cilium'
+
 /** Where candidates come from. */
 export interface CoreTargets {
   /** BTF of the kernel, or of the file that stands for it. */
   readonly main: Btf
-  /** BTFs of modules, looked at only for types that `main` has not. */
+  /** BTFs of modules and extra targets; by libbpf's policy looked at only for types that `main` has not. */
   readonly modules: () => readonly Btf[]
 }
 
@@ -52,14 +61,52 @@ export class CoreResolver {
   readonly #local: Btf
   readonly #targets: CoreTargets | null
   readonly #littleEndian: boolean
+  readonly #policy: CorePolicy
   readonly #lists = new Map<number, CandidateList>()
-  readonly #budget: CoreBudget = { left: MAX_COMPARISONS }
+  readonly #budget: CoreBudget
 
-  /** @param targets null resolves every type to itself */
-  constructor(local: Btf, targets: CoreTargets | null, littleEndian: boolean) {
+  /**
+   * @param targets null resolves every type to itself
+   * @param budget comparisons that may be made, shared by the resolvers of one object
+   */
+  constructor(
+    local: Btf,
+    targets: CoreTargets | null,
+    littleEndian: boolean,
+    policy: CorePolicy = 'libbpf',
+    budget: CoreBudget = { left: MAX_COMPARISONS },
+  ) {
     this.#local = local
     this.#targets = targets
     this.#littleEndian = littleEndian
+    this.#policy = policy
+    this.#budget = budget
+  }
+
+  /**
+   * Keeps of the candidates for one local type those that lack the least of what all these relocations, which are
+   * against that type, ask for.
+   * @throws BpfError `ambiguous` when they lack different things, `core`
+   */
+  narrow(typeId: number, relocations: readonly CoreRelocation[]): void {
+    const list = this.#candidates(typeId)
+    const specs = relocations.map((relocation) => parseSpec(this.#local, relocation))
+    const lacks = list.types.map(({ btf, id }) => {
+      spend(this.#budget, specs.length)
+      return specs.filter((spec) => matchSpec(spec, btf, id, this.#budget) === null)
+    })
+    const least = lacks.reduce((least, { length }) => Math.min(least, length), specs.length)
+    const kept = lacks.filter(({ length }) => length === least)
+    list.types = list.types.filter((_, i) => lacks[i]?.length === least)
+    list.answers = new Map()
+    const [first] = kept
+    const other = kept.findIndex((lack) => lack.some((spec) => first?.includes(spec) === false))
+    if (other === -1) return
+    const ids = [list.types[0], list.types[other]].map((type) => `[${type?.id}]`)
+    throw new BpfError(
+      'ambiguous',
+      `types ${ids.join(' and ')} of the target have as much of ${this.#local.name(typeId)} each, but not the same`,
+    )
   }
 
   /** @throws BpfError `core`, `ambiguous` */
@@ -133,7 +180,8 @@ export class CoreResolver {
         .filter((id) => id > 0 && (!ownOnly || id >= btf.firstId) && kindsAreCompatible(kindOf(btf, id), kind))
         .map((id) => ({ btf, id }))
     const main = inBtf(this.#targets.main, false)
-    return main.length > 0 ? main : this.#targets.modules().flatMap((module) => inBtf(module, true))
+    if (main.length > 0 && this.#policy === 'libbpf') return main
+    return [...main, ...this.#targets.modules().flatMap((module) => inBtf(module, true))]
   }
 }
 

@@ -46,9 +46,8 @@ interface Source {
 
 /**
  * Reads the events of one or more ring buffers and perf event arrays, as an async iterable or by a callback. Nothing is
- * taken out of the maps faster than it is handled: what waits stays in the kernel's buffers (64 KiB of each ring buffer
- * at most beside them), and when these are full the kernel drops new records ({@link EventReader.counters}). What a
- * reader leaves, the next one gets.
+ * taken out of the maps faster than it is handled: what waits stays in the kernel's buffers, and when these are full the
+ * kernel drops new records ({@link EventReader.counters}). What a reader leaves, the next one gets.
  *
  * One reader a map and thread: two would take records from each other.
  */

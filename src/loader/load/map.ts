@@ -5,10 +5,8 @@ import type { BackendMap, BackendProgram, EventCounters } from '../backend.ts'
 import type { MapSpec } from '../spec.ts'
 import { Pins } from './pins.ts'
 import { Codec } from './codec.ts'
+import { elementBlocks, walkKeys } from './elements.ts'
 import { consume, eventDecoder, EventReader, type EventOptions, type EventSource } from './events.ts'
-
-/** An entry that is added or changed while entries are walked may be met again; this many more ends it. */
-const WALK_SLACK = 64
 
 /** A map in a backend, with keys and values by their C types; bytes where there are none. */
 export class LoadedMap {
@@ -77,14 +75,20 @@ export class LoadedMap {
 
   /** All keys, as the map has them now; in no order for hashes. */
   *keys(): Generator<unknown, void> {
-    for (const key of this.#walk()) yield this.#key.decode(key)
+    for (const key of walkKeys(this.raw)) yield this.#key.decode(key)
   }
 
-  /** All entries. Those that vanish meanwhile are left out. */
+  /**
+   * All entries, in no order for hashes. They are read many at once where the kernel can: what others change meanwhile
+   * may be missed, or come as it was a moment before.
+   */
   *entries(): Generator<[key: unknown, value: unknown], void> {
-    for (const key of this.#walk()) {
-      const value = this.raw.lookup(key)
-      if (value !== null) yield [this.#key.decode(key), this.#decode(value)]
+    const { keySize } = this.raw
+    for (const { count, keys, values } of elementBlocks(this.raw)) {
+      const valueBytes = values.length / Math.max(1, count)
+      for (let i = 0; i < count; i++) {
+        yield [this.#key.decodeAt(keys, i * keySize), this.#decodeAt(values, i * valueBytes)]
+      }
     }
   }
 
@@ -94,7 +98,7 @@ export class LoadedMap {
 
   /** Deletes all entries. @throws BpfError `syscall` for maps whose entries cannot be deleted */
   clear(): void {
-    for (const key of Array.from(this.#walk())) this.raw.delete(key)
+    for (const key of Array.from(walkKeys(this.raw))) this.raw.delete(key)
   }
 
   /**
@@ -102,12 +106,28 @@ export class LoadedMap {
    * its value, or `typeId` says one of the object's BTF; otherwise as bytes.
    */
   drain(options: { readonly typeId?: number } = {}): unknown[] {
-    const decode = eventDecoder(this.#btf, options.typeId ?? this.#eventTypeId)
     const events: unknown[] = []
-    consume(this.raw, (chunk, offset, length) => {
-      events.push(decode(chunk, offset, length))
-    })
+    this.consume((event) => events.push(event), options)
     return events
+  }
+
+  /**
+   * As {@link LoadedMap.drain}, with a call for each event; returns how many there were. An exception in `callback` ends
+   * it: the events behind stay in the map.
+   * @param options.limit the most to take
+   */
+  consume(
+    callback: (event: unknown, cpu: number) => void,
+    options: { readonly typeId?: number; readonly limit?: number } = {},
+  ): number {
+    const decode = eventDecoder(this.#btf, options.typeId ?? this.#eventTypeId)
+    return consume(
+      this.raw,
+      (chunk, offset, length, cpu) => {
+        callback(decode(chunk, offset, length), cpu)
+      },
+      options.limit,
+    )
   }
 
   /** Pins it at a path in a bpf file system; it then outlives the process. @throws BpfError `syscall`, `unsupported` */
@@ -180,16 +200,6 @@ export class LoadedMap {
     this.close()
   }
 
-  /** Keys as bytes; ends also when others keep changing the map. */
-  *#walk(): Generator<Uint8Array, void> {
-    let left = this.raw.maxEntries + WALK_SLACK
-    for (let key = this.raw.nextKey(null); key !== null && left > 0; left--) {
-      const next = this.raw.nextKey(key)
-      yield key
-      key = next
-    }
-  }
-
   #encodeKey(key: unknown): Uint8Array {
     if (this.raw.keySize === 0) return NO_KEY
     return this.#key.encode(key)
@@ -225,11 +235,13 @@ export class LoadedMap {
   }
 
   #decode(bytes: Uint8Array): unknown {
-    if (!PER_CPU.has(this.raw.type)) return this.#value.decode(bytes)
+    return PER_CPU.has(this.raw.type) ? this.#decodeAt(bytes, 0) : this.#value.decode(bytes)
+  }
+
+  #decodeAt(bytes: Uint8Array, offset: number): unknown {
+    if (!PER_CPU.has(this.raw.type)) return this.#value.decodeAt(bytes, offset)
     const stride = this.#stride
-    return Array.from({ length: this.raw.valueCount }, (_, cpu) =>
-      this.#value.decode(bytes.subarray(cpu * stride, cpu * stride + this.raw.valueSize)),
-    )
+    return Array.from({ length: this.raw.valueCount }, (_, cpu) => this.#value.decodeAt(bytes, offset + cpu * stride))
   }
 }
 

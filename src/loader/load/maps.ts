@@ -5,7 +5,7 @@ import { kernelMapName } from '../map-names.ts'
 import type { ObjectSpec } from '../object.ts'
 import type { ResolvedStructOps } from '../prepare/struct-ops.ts'
 import { pinPath, reusablePin } from './pins.ts'
-import type { MapSpec } from '../spec.ts'
+import type { MapSpec, PreparedProgram } from '../spec.ts'
 
 /** What became of a map. */
 export interface MapReport {
@@ -27,6 +27,7 @@ export interface CreatedMaps {
  * Creates the maps of an object: inner templates, contents of data sections (frozen when they are constant), and slots
  * that hold maps. A map that fails does not hide the others.
  * @param replacements maps to use instead of new ones, by name
+ * @param programs to which maps may be exclusive
  */
 export function createMaps(
   spec: ObjectSpec,
@@ -35,6 +36,7 @@ export function createMaps(
   replacements: Readonly<Record<string, BackendMap>>,
   structOps: ResolvedStructOps['maps'],
   pinRoot: string | null = null,
+  programs: readonly PreparedProgram[] = [],
 ): CreatedMaps {
   const maps = new Map<string, BackendMap>()
   const reports = new Map<string, MapReport>()
@@ -59,7 +61,7 @@ export function createMaps(
         reports.set(name, { name, status: 'reused', pin })
         return
       }
-      maps.set(name, createMap(spec, backend, map, kconfig, maps, structOps))
+      maps.set(name, createMap(spec, backend, map, kconfig, maps, structOps, programs))
       reports.set(name, { name, status: 'created' })
     } catch (error) {
       if (!isBpfError(error)) throw error
@@ -113,9 +115,15 @@ function createMap(
   kconfig: Uint8Array | null,
   others: ReadonlyMap<string, BackendMap>,
   structOps: ResolvedStructOps['maps'],
+  programs: readonly PreparedProgram[],
 ): BackendMap {
   const layout = structOps.get(map.name)
   if (layout instanceof BpfError) throw layout
+  const { exclusiveProgram } = map
+  const exclusiveTo = programs.find((program) => program.spec.name === exclusiveProgram)
+  if (exclusiveProgram !== undefined && exclusiveTo === undefined) {
+    throw new BpfError('not-found', `it is exclusive to program '${exclusiveProgram}', which is not loaded`)
+  }
   let template: BackendMap | null = null
   let ownsTemplate = false
   if (map.inner !== null) {
@@ -139,6 +147,7 @@ function createMap(
       btf: spec.btf,
       inner: template,
       ...(layout === undefined ? {} : { structOps: layout }),
+      ...(exclusiveTo === undefined ? {} : { exclusiveTo }),
     }
     const created = backend.createMap(request)
     try {

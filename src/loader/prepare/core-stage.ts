@@ -3,7 +3,8 @@ import type { InsnBuffer } from '../../isa/index.ts'
 import { CoreKind } from '../core/kinds.ts'
 import { patchInsn } from '../core/patch.ts'
 import type { CoreOutcome } from '../core/record.ts'
-import { CoreResolver, type CoreResolution, type CoreTargets } from '../core/resolve.ts'
+import type { CoreBudget } from '../core/compat.ts'
+import { CoreResolver, type CorePolicy, type CoreResolution, type CoreTargets } from '../core/resolve.ts'
 import { describeSpec } from '../core/spec.ts'
 import type { ObjectSpec } from '../object.ts'
 import type { CoreRelocation, FunctionSpec } from '../spec.ts'
@@ -17,25 +18,34 @@ export interface RelocatedFunctions {
   readonly errors: ReadonlyMap<number, BpfError>
 }
 
+/** What the relocations of one object have in common. */
+export interface CoreSettings {
+  /** `null` when there is no BTF to relocate against, `'local'` to resolve every type to itself. */
+  readonly targets: CoreTargets | 'local' | null
+  readonly policy: CorePolicy
+  readonly budget: CoreBudget
+}
+
 /**
- * Applies the CO-RE relocations of all functions but the entry programs that are left out, in the order of the object's
- * records. A failure is kept for the programs that use the function.
- * @param targets `null` when there is no BTF to relocate against, `'local'` to resolve every type to itself
+ * Applies the CO-RE relocations of the functions that are wanted, in the order of the object's records. A failure is
+ * kept for the programs that use the function.
  */
 export function relocateCore(
   spec: ObjectSpec,
-  leftOut: ReadonlySet<number>,
-  targets: CoreTargets | 'local' | null,
+  isWanted: (functionIndex: number) => boolean,
+  { targets, policy, budget }: CoreSettings,
 ): RelocatedFunctions {
   const changed = new Map<number, InsnBuffer>()
   const outcomes = new Map<number, CoreOutcome[]>()
   const errors = new Map<number, BpfError>()
   const { btf } = spec
   if (btf !== null) {
-    const resolver = new CoreResolver(btf, targets === 'local' ? null : targets, spec.littleEndian)
-    for (const index of spec.coreOrder) {
+    const resolver = new CoreResolver(btf, targets === 'local' ? null : targets, spec.littleEndian, policy, budget)
+    const wanted = spec.coreOrder.filter(isWanted)
+    const failed = policy === 'cilium' && targets !== null ? narrowTypes(spec, wanted, resolver) : NONE_FAILED
+    for (const index of wanted) {
       const fn = spec.functions[index]
-      if (fn === undefined || leftOut.has(index)) continue
+      if (fn === undefined) continue
       const insns = fn.insns.slice()
       changed.set(index, insns)
       const list = fn.coreRelocations.map((relocation) => {
@@ -43,6 +53,8 @@ export function relocateCore(
           if (targets === null && relocation.kind !== CoreKind.TYPE_ID_LOCAL) {
             throw new BpfError('core', 'its types need the BTF of the kernel, and there is none')
           }
+          const failure = failed.get(relocation.typeId)
+          if (failure !== undefined && relocation.kind !== CoreKind.TYPE_ID_LOCAL) throw failure
           return applyOne(insns, relocation, resolver.resolve(relocation))
         } catch (error) {
           if (!isBpfError(error)) throw error
@@ -58,6 +70,31 @@ export function relocateCore(
     outcomesOf: (index) => outcomes.get(index) ?? [],
     errors,
   }
+}
+
+const NONE_FAILED: ReadonlyMap<number, BpfError> = new Map()
+
+/** Lets the resolver see all that is asked of each local type before the first answer; gives the types that it failed for. */
+function narrowTypes(spec: ObjectSpec, functions: readonly number[], resolver: CoreResolver): Map<number, BpfError> {
+  const byType = new Map<number, CoreRelocation[]>()
+  for (const index of functions) {
+    for (const relocation of spec.functions[index]?.coreRelocations ?? []) {
+      if (relocation.kind === CoreKind.TYPE_ID_LOCAL) continue
+      const known = byType.get(relocation.typeId)
+      if (known === undefined) byType.set(relocation.typeId, [relocation])
+      else known.push(relocation)
+    }
+  }
+  const failed = new Map<number, BpfError>()
+  for (const [typeId, relocations] of byType) {
+    try {
+      resolver.narrow(typeId, relocations)
+    } catch (error) {
+      if (!isBpfError(error)) throw error
+      failed.set(typeId, error)
+    }
+  }
+  return failed
 }
 
 function applyOne(insns: InsnBuffer, relocation: CoreRelocation, resolution: CoreResolution): CoreOutcome {

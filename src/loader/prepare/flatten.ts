@@ -84,7 +84,7 @@ export function flatten(context: FlattenContext, program: ProgramSpec): Prepared
 
 /** The CO-RE records of all functions that a program reaches, also when the program cannot be prepared. */
 export function reachedCoreRecords(context: FlattenContext, program: ProgramSpec): readonly CoreRecord[] {
-  const { order, starts } = reach(context, program, () => {})
+  const { order, starts } = reach(context.spec, program, () => {})
   for (const index of order) context.budget.slots -= context.functions.outcomesOf(index).length
   return context.budget.slots < 0 ? [] : coreRecords(context, order, starts)
 }
@@ -112,7 +112,7 @@ function rebase(line: LineRecord, start: number): LineRecord {
 
 function layOut(context: FlattenContext, program: ProgramSpec): Layout {
   const { spec, functions } = context
-  const layout = reach(context, program, (index) => {
+  const layout = reach(spec, program, (index) => {
     const problem = spec.problems.get(index) ?? functions.errors.get(index)
     if (problem !== undefined) throw problem
   })
@@ -137,8 +137,12 @@ function recordCount(context: FlattenContext, order: readonly number[]): number 
   return count
 }
 
-function reach(context: FlattenContext, program: ProgramSpec, check: (index: number) => void): Layout {
-  const { spec } = context
+/** Indices of the functions that a program reaches, its own included. */
+export function reachedFunctions(spec: ObjectSpec, program: ProgramSpec): ReadonlySet<number> {
+  return new Set(reach(spec, program, () => {}).order)
+}
+
+function reach(spec: ObjectSpec, program: ProgramSpec, check: (index: number) => void): Layout {
   const starts = new Map<number, number>()
   const order: number[] = []
   let length = 0
@@ -202,6 +206,12 @@ function link(
       return
     case 'kfunc':
       linkKfunc(context, insns, insn, reference.extern, late)
+      return
+    case 'jumpTable':
+      insns.src[insn] = PSEUDO_MAP_VALUE
+      insns.imm[insn] = 0
+      insns.imm[insn + 1] = 0
+      late.push({ kind: 'jumpTable', insn, targets: reference.targets.map((slot) => start + slot) })
   }
 }
 

@@ -1,4 +1,4 @@
-import { FRAME_SIZE, REGS_ADDRESS, STACK_TOP_ADDRESS } from '../engine.ts'
+import { FRAME_SIZE, REGS_ADDRESS, STACK_TOP_ADDRESS, TAIL_CALLS_ADDRESS } from '../engine.ts'
 import type { CompiledCode, Engine, Machine, VmCode } from '../engine.ts'
 import { Trap, trapError } from '../trap.ts'
 import { currentView, execute, outOfStack, type State } from './execute.ts'
@@ -43,6 +43,14 @@ class Interpreted implements CompiledCode {
       state.fuel = fuel
       state.stackLimit = stackLimit
     }
+  }
+
+  start(ctx: number, top: number, _limit: number): number {
+    const view = currentView(this.#state, this.#machine)
+    view.setUint32(STACK_TOP_ADDRESS, top, true)
+    view.setUint32(TAIL_CALLS_ADDRESS, 0, true)
+    this.run(ctx)
+    return currentView(this.#state, this.#machine).getUint32(REGS_ADDRESS, true)
   }
 
   call(index: number): void {

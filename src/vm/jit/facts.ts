@@ -1,6 +1,7 @@
 import { slotsAt, type Block, type Operation } from '../../isa/index.ts'
 import { placeOf, type Access, accessOf } from './places.ts'
 import type { FunctionCode, ProgramCode } from './program.ts'
+import { NO_SLOTS, SlotFinder, type FrameSlots } from './slots.ts'
 import { BlockValues, type Value } from './values.ts'
 
 const REGISTERS = 10
@@ -27,6 +28,7 @@ export interface FunctionFacts {
   readonly checks: Uint8Array
   /** By the slot of the first member. */
   readonly groups: ReadonlyMap<number, Group>
+  readonly slots: FrameSlots
 }
 
 /** Numbers further away from an address than this are not followed. */
@@ -112,6 +114,7 @@ interface Assumption {
 class Analysis implements FunctionFacts {
   readonly checks: Uint8Array
   readonly groups: Map<number, Group> = new Map()
+  readonly slots: FrameSlots
   readonly #program: ProgramCode
   readonly #func: FunctionCode
   readonly #memorySize: number
@@ -121,6 +124,7 @@ class Analysis implements FunctionFacts {
   readonly #values: BlockValues = new BlockValues()
   /** Lookups that are taken to be the same each time round a loop: checked in the end. */
   #assumed: Assumption[] = []
+  readonly #slotFinder: SlotFinder
   #ids = 1
   /** The group that is being collected. */
   #group: { at: number; access: Access; delta: number }[] = []
@@ -135,7 +139,13 @@ class Analysis implements FunctionFacts {
     this.#entries = Array<null>(cfg.blocks.length).fill(null)
     this.#exits = Array<null>(cfg.blocks.length).fill(null)
     // With several entries to a cycle, nothing holds where it starts.
-    if (!cfg.reducible) return
+    this.#slotFinder = new SlotFinder(program, cfg)
+    if (cfg.reducible) this.#analyse()
+    this.slots = this.#slotFinder.finish()
+  }
+
+  #analyse(): void {
+    const { cfg } = this.#func
     const changed = this.#changedInLoops()
     for (const assume of [true, false]) {
       this.#assumed = []
@@ -188,9 +198,12 @@ class Analysis implements FunctionFacts {
     const { start, end } = cfg.blocks[block] as Block
     const { insns } = this.#program.code
     this.#enterBlock(block, changed, assume)
+    // What is assumed of lookups says nothing of the frame: once is enough.
+    if (assume) this.#slotFinder.enter(block)
     for (let at = start; at < end; at += slotsAt(insns, at)) {
       const op = this.#program.operations[at] as Operation
       this.#access(op, at)
+      if (assume) this.#slotFinder.step(op, block, this.#values)
       this.#step(op)
       this.#values.step(op, at)
     }
@@ -347,4 +360,14 @@ function sameValue(a: Value | null, b: Value | null): boolean {
 /** Finds out what holds in a function, in time linear in its size. */
 export function analyseFunction(program: ProgramCode, func: FunctionCode, memorySize: number): FunctionFacts {
   return new Analysis(program, func, memorySize)
+}
+
+/** What holds in any function. */
+export function nothingKnown({ cfg }: FunctionCode): FunctionFacts {
+  return {
+    enter: (_, values) => values.reset(null),
+    checks: new Uint8Array(cfg.end - cfg.start),
+    groups: new Map(),
+    slots: NO_SLOTS,
+  }
 }

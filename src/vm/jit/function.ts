@@ -11,7 +11,7 @@ import {
   type FunctionContext,
   type ModuleIndices,
 } from './context.ts'
-import { analyseFunction } from './facts.ts'
+import { analyseFunction, nothingKnown } from './facts.ts'
 import { buildFlow, type Flow } from './flow.ts'
 import { emitAtomic, emitLoad, emitStore, refreshSpan } from './memory.ts'
 import type { FunctionCode, ProgramCode } from './program.ts'
@@ -24,7 +24,12 @@ import { CodeSink, Op, ValueType } from './wasm/index.ts'
 const MAY_GOTO_BUDGET = 8 * 1024 * 1024
 
 /** Translates one function to a wasm function of type BPF_FUNCTION. */
-export function translateFunction(program: ProgramCode, func: FunctionCode, module: ModuleIndices): CodeSink {
+export function translateFunction(
+  program: ProgramCode,
+  func: FunctionCode,
+  module: ModuleIndices,
+  optimize: boolean,
+): CodeSink {
   const { cfg } = func
   const flow = buildFlow(cfg)
   const code = new CodeSink(BPF_FUNCTION.params.length, 64 + (cfg.end - cfg.start) * 12)
@@ -48,13 +53,14 @@ export function translateFunction(program: ProgramCode, func: FunctionCode, modu
     },
     control: { depth: 0 },
     values: new BlockValues(),
-    facts: analyseFunction(program, func, module.memorySize),
+    facts: optimize ? analyseFunction(program, func, module.memorySize) : nothingKnown(func),
     start: cfg.start,
     sharesFuel: program.hasCallbacks,
     hasMachineCalls: func.hasMachineCalls,
     faultReadsZero: program.code.faultReadsZero,
     isOnlyEntry: func.index === 0 && !program.isEntryCalled,
   }
+  ctx.facts.slots.declare(code)
   code.block()
   emitPrologue(ctx, func)
   emitBlocks(ctx, func, flow)
@@ -74,8 +80,7 @@ function emitPrologue(ctx: FunctionContext, func: FunctionCode): void {
     code.setGlobal(module.fuelGlobal)
     setPlace(ctx, func.cfg.start, 'fuel')
     code.getGlobal(module.fuelGlobal)
-    code.i64(0)
-    code.op(Op.i64_lt_s)
+    code.op(Op.i64_eqz)
     trapIf(ctx)
   }
   if (locals.fuel !== -1) {
@@ -108,8 +113,7 @@ function emitBlocks(ctx: FunctionContext, func: FunctionCode, flow: Flow): void 
       code.i64(1)
       code.op(Op.i64_sub)
       code.tee(locals.fuel)
-      code.i64(0)
-      code.op(Op.i64_lt_s)
+      code.op(Op.i64_eqz)
       trapIf(ctx)
     },
   }).run()

@@ -1,1 +1,1 @@
-export { hostCompiles, jit, translate } from './engine.ts'
+export { hostCompiles, jit, quickJit, translate } from './engine.ts'

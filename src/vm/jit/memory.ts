@@ -8,9 +8,11 @@ import {
   setRegister,
   type FunctionContext,
 } from './context.ts'
+import { Check, type Group } from './facts.ts'
 import { INLINE_MEMORY_HELPERS } from './inline.ts'
-import { Check } from './facts.ts'
 import { placeOf, type Place } from './places.ts'
+import { loadSlot, storeSlot } from './slot-code.ts'
+import type { FrameSlot } from './slots.ts'
 import { setPlace, trapIf } from './trap.ts'
 import { Op, ValueType } from './wasm/index.ts'
 
@@ -25,6 +27,20 @@ const STORES: Record<AccessSize, Op> = { 1: Op.i64_store8, 2: Op.i64_store16, 4:
 
 function placeAt(ctx: FunctionContext, register: number, off: number, size: number): Place {
   return placeOf(ctx.values, { register, off, size }, ctx.module.memorySize)
+}
+
+/** The local that is accessed in place of the frame, and where in the frame; null for all other accesses. */
+function slotAt(ctx: FunctionContext, register: number, off: number, size: number): SlotAccess | null {
+  const value = ctx.values.get(register)
+  if (value?.kind !== 'frame') return null
+  const offset = FRAME_SIZE + value.offset + off
+  const slot = offset >= 0 && offset + size <= FRAME_SIZE ? ctx.facts.slots.at(offset) : null
+  return slot === null ? null : { slot, offset }
+}
+
+interface SlotAccess {
+  readonly slot: FrameSlot
+  readonly offset: number
 }
 
 /**
@@ -49,12 +65,26 @@ export function checkAccess(ctx: FunctionContext, register: number, off: number,
   trapIf(ctx)
 }
 
-/** Checks what an instruction accesses, unless it is known to be good, and what else its check covers. */
-function checkInsn(ctx: FunctionContext, register: number, off: number, size: number, at: number): void {
+/**
+ * Checks what an instruction accesses, unless it is known to be good, and what else its check covers. Pushes the i32
+ * address; returns the constant offset that belongs to it.
+ */
+function pushChecked(ctx: FunctionContext, register: number, off: number, size: number, at: number): number {
+  const { code, locals } = ctx
   const how = ctx.facts.checks[at - ctx.start]
-  if (how === Check.NONE) return
   const group = how === Check.GROUP ? ctx.facts.groups.get(at) : undefined
-  if (group === undefined) return checkAccess(ctx, register, off, size, at)
+  if (group !== undefined) checkGroup(ctx, register, group)
+  if (how !== Check.OWN || placeAt(ctx, register, off, size) !== null) return pushAddress(ctx, register, off, size)
+  setPlace(ctx, at, 'operation')
+  pushOutOfBounds(ctx, register, off, size)
+  trapIf(ctx)
+  // Sums that the register is made of become part of the addition for the check.
+  code.get(locals.address)
+  code.op(Op.i32_wrap_i64)
+  return GUARD_SIZE - size
+}
+
+function checkGroup(ctx: FunctionContext, register: number, group: Group): void {
   const { code, locals } = ctx
   pushRegister(ctx, register)
   code.i64(group.low - GUARD_SIZE)
@@ -106,6 +136,11 @@ type Load = Extract<Operation, { kind: 'load' | 'loadAcquire' }>
 export function emitLoad(ctx: FunctionContext, op: Load, at: number): void {
   const { code } = ctx
   const signed = op.kind === 'load' && op.signed
+  const slot = slotAt(ctx, op.src, op.off, op.size)
+  if (slot !== null) {
+    loadSlot(code, slot.slot, slot.offset, op.size, signed)
+    return setRegister(ctx, op.dst, at)
+  }
   const opcode = (signed ? SIGNED_LOADS : LOADS)[op.size]
   const zeroes =
     ctx.faultReadsZero &&
@@ -117,11 +152,10 @@ export function emitLoad(ctx: FunctionContext, op: Load, at: number): void {
     code.if(ValueType.I64)
     code.i64(0)
     code.else()
+    code.memory(opcode, pushAddress(ctx, op.src, op.off, op.size))
   } else {
-    checkInsn(ctx, op.src, op.off, op.size, at)
+    code.memory(opcode, pushChecked(ctx, op.src, op.off, op.size, at))
   }
-  const offset = pushAddress(ctx, op.src, op.off, op.size)
-  code.memory(opcode, offset)
   if (zeroes) code.end()
   setRegister(ctx, op.dst, at)
 }
@@ -129,10 +163,14 @@ export function emitLoad(ctx: FunctionContext, op: Load, at: number): void {
 type Store = Extract<Operation, { kind: 'store' | 'storeRelease' }>
 
 export function emitStore(ctx: FunctionContext, op: Store, at: number): void {
-  checkInsn(ctx, op.dst, op.off, op.size, at)
-  const offset = pushAddress(ctx, op.dst, op.off, op.size)
-  if (op.kind === 'store' && op.src === null) ctx.code.i64(op.imm)
-  else pushRegister(ctx, op.src as number)
+  const push = (): void => {
+    if (op.kind === 'store' && op.src === null) ctx.code.i64(op.imm)
+    else pushRegister(ctx, op.src as number)
+  }
+  const slot = slotAt(ctx, op.dst, op.off, op.size)
+  if (slot !== null) return storeSlot(ctx.code, slot.slot, slot.offset, op.size, push)
+  const offset = pushChecked(ctx, op.dst, op.off, op.size, at)
+  push()
   ctx.code.memory(STORES[op.size], offset)
 }
 
@@ -147,13 +185,13 @@ const ATOMICS: Record<Exclude<AtomicOp, 'xchg' | 'cmpxchg'>, Op> = {
 export function emitAtomic(ctx: FunctionContext, op: Extract<Operation, { kind: 'atomic' }>, at: number): void {
   const { code, locals } = ctx
   const { dst, src, off, size } = op
-  checkInsn(ctx, dst, off, size, at)
+  const first = pushChecked(ctx, dst, off, size, at)
+  let offset = first
   if (op.fetch) {
-    const offset = pushAddress(ctx, dst, off, size)
-    code.memory(LOADS[size], offset)
+    code.memory(LOADS[size], first)
     code.set(locals.scratch)
+    offset = pushAddress(ctx, dst, off, size)
   }
-  const offset = pushAddress(ctx, dst, off, size)
   if (op.op === 'cmpxchg') {
     pushRegister(ctx, src)
     code.get(locals.scratch)

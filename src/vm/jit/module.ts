@@ -1,4 +1,4 @@
-import { HelperId, helperName } from '../../uapi/index.ts'
+import { HelperId, helperName, ProgType } from '../../uapi/index.ts'
 import {
   DEFERRED_ADDRESS,
   FRAME_SIZE,
@@ -12,11 +12,12 @@ import {
 } from '../engine.ts'
 import { LdImm64Pseudo } from '../../isa/index.ts'
 import { BPF_FUNCTION, TAIL_FUNCTION, pushFromArea, type ModuleIndices } from './context.ts'
+import { BATCH_FUNCTION, batchBody, START_FUNCTION, startBody } from './entries.ts'
 import { translateFunction } from './function.ts'
 import { FIND_FUNCTION, findBody } from './hash-code.ts'
 import type { ProgramCode } from './program.ts'
 import { NO_PLACE } from './trap.ts'
-import { CodeSink, ModuleBuilder, Op, ValueType, w, type FunctionType } from './wasm/index.ts'
+import { CodeSink, ModuleBuilder, Op, ValueType, w, type Code, type FunctionType } from './wasm/index.ts'
 
 const { I32, I64 } = ValueType
 
@@ -34,6 +35,8 @@ export interface JitImports {
   clock(): number
   /** Between runs, when something waits for that. */
   endGracePeriod(): void
+  /** After a run of a batch whose packet was moved. */
+  moved(): void
   tails?: WebAssembly.Table
   memory: WebAssembly.Memory
   /** One for each helper, by helperImport(). */
@@ -44,6 +47,10 @@ export interface JitImports {
 export interface JitExports {
   /** Runs the entry with r1 = ctx, its frame below `top`; no frame goes below `limit`. */
   run(ctx: number, top: number, limit: number): void
+  /** A run from the outside: START_FUNCTION. */
+  start(ctx: number, top: number, limit: number): number
+  /** Runs on packets of a table: BATCH_FUNCTION. */
+  batch(...batch: readonly number[]): void
   /** run() `times` times. */
   repeat(ctx: number, top: number, limit: number, times: number): void
   /** For tail calls from other programs: TAIL_FUNCTION. */
@@ -60,13 +67,14 @@ export function helperImport(id: number): string {
 const CLOCK_HELPERS = [HelperId.ktime_get_ns, HelperId.ktime_get_boot_ns, HelperId.ktime_get_tai_ns]
 
 /** Translates a program to a wasm binary. */
-export function buildModule(program: ProgramCode, machine: Machine): Uint8Array<ArrayBuffer> {
+export function buildModule(program: ProgramCode, machine: Machine, optimize: boolean): Uint8Array<ArrayBuffer> {
   const builder = new ModuleBuilder()
   builder.importMemory('env', 'memory', { minimum: 1 })
   const trap = builder.importFunction('env', 'trap', signature([I32, I32, I32]))
   const callKfunc = builder.importFunction('env', 'callKfunc', signature([I32]))
   const tailCall = builder.importFunction('env', 'tailCall', signature([], [I32]))
   const loadPacket = builder.importFunction('env', 'loadPacket', signature([I32, I32], [I32]))
+  const moved = isXdp(program) ? builder.importFunction('env', 'moved', signature([])) : -1
   const helpers = new Map<number, number>()
   const usesClock = machine.clock && CLOCK_HELPERS.some((id) => program.helpers.has(id))
   const maps = usedMaps(program, machine)
@@ -78,6 +86,8 @@ export function buildModule(program: ProgramCode, machine: Machine): Uint8Array<
   }
   const endGracePeriod = builder.importFunction('env', 'endGracePeriod', signature([]))
   const run = builder.declareFunction(signature([I32, I32, I32]), 'run')
+  const start = builder.declareFunction(START_FUNCTION, 'start')
+  const batch = isXdp(program) ? builder.declareFunction(BATCH_FUNCTION, 'batch') : -1
   const repeat = builder.declareFunction(signature([I32, I32, I32, I32]), 'repeat')
   const call = builder.declareFunction(signature([I32, I32]), 'call')
   const tail = builder.declareFunction(TAIL_FUNCTION, 'tail')
@@ -117,13 +127,28 @@ export function buildModule(program: ProgramCode, machine: Machine): Uint8Array<
   builder.exportFunction('run', run)
   builder.exportFunction('repeat', repeat)
   builder.exportFunction('call', call)
+  // The word at GRACE_ADDRESS is read with it; only calls can set them.
+  const isPending = w.isSet64(w.load64(w.i32(0), DEFERRED_ADDRESS))
+  const makesCalls = program.helpers.size > 0 || program.functions.some(({ hasMachineCalls }) => hasMachineCalls)
+  const betweenRuns = makesCalls ? w.when(isPending, w.call(endGracePeriod)) : w.all()
+  const refuel = (code: CodeSink): void => setFuel(code, module, machine.fuel)
+  builder.exportFunction('start', start)
+  builder.defineFunction(start, startBody(module, refuel))
+  if (batch !== -1) {
+    builder.exportFunction('batch', batch)
+    builder.defineFunction(batch, batchBody(module, moved, refuel, betweenRuns))
+  }
   builder.defineFunction(run, runBody(module, machine.fuel))
-  builder.defineFunction(repeat, repeatBody(run, endGracePeriod))
+  builder.defineFunction(repeat, repeatBody(run, betweenRuns))
   builder.defineFunction(call, callBody(module, builder.type(BPF_FUNCTION), table))
   program.functions.forEach((f, i) => {
-    builder.defineFunction(indices[i] as number, translateFunction(program, f, module))
+    builder.defineFunction(indices[i] as number, translateFunction(program, f, module, optimize))
   })
   return builder.encode()
+}
+
+function isXdp(program: ProgramCode): boolean {
+  return program.code.type === ProgType.XDP
 }
 
 /** The maps whose handles the program has as constants. */
@@ -183,8 +208,9 @@ function runBody(module: ModuleIndices, fuel: number): CodeSink {
   return code
 }
 
+/** One more than may be used up: what comes down to 0 is too much, which x86 tests for in the subtraction. */
 function setFuel(code: CodeSink, module: ModuleIndices, fuel: number): void {
-  code.i64Number(Math.min(MAX_FUEL, Math.max(0, Math.floor(fuel))))
+  code.i64Number(Math.min(MAX_FUEL, Math.max(0, Math.floor(fuel)) + 1))
   code.setGlobal(module.fuelGlobal)
 }
 
@@ -204,15 +230,14 @@ function tailBody(module: ModuleIndices, fuel: number): CodeSink {
 }
 
 /** A loop that calls: a function that loops by itself would stay in V8's baseline code until it returns. */
-function repeatBody(run: number, endGracePeriod: number): CodeSink {
+function repeatBody(run: number, betweenRuns: Code): CodeSink {
   const times = 3
   const code = new CodeSink(4)
   code.loop()
   for (const word of [TAIL_CALLS_ADDRESS, TAIL_PROGRAM_ADDRESS]) w.store(w.i32(0), w.i32(0), word)(code)
   for (const parameter of [0, 1, 2]) code.get(parameter)
   code.call(run)
-  // Two words side by side.
-  w.when(w.isSet64(w.load64(w.i32(0), DEFERRED_ADDRESS)), w.call(endGracePeriod))(code)
+  betweenRuns(code)
   code.get(times)
   code.i32(1)
   code.op(Op.i32_sub)

@@ -113,6 +113,10 @@ export class VmMachine implements Machine {
     return true
   }
 
+  packetMoved(): void {
+    this.#runtime.packetMoved()
+  }
+
   stackTop(): number {
     return this.#runtime.memory.u32(STACK_TOP_ADDRESS)
   }

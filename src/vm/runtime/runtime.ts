@@ -21,8 +21,10 @@ import type { RunContext } from './context/context.ts'
 import { RawContext } from './context/raw.ts'
 import { taskStruct, taskStructSize } from './fake-task.ts'
 import { PROGRAM_STACK_SIZE, STACK_END } from './layout.ts'
+import { KernelObjects } from './kernel/objects.ts'
 import { LinearMemory } from './memory.ts'
 import { Objects } from './objects.ts'
+import { PacketArea, PacketTable } from './packets.ts'
 import { Trees } from './trees.ts'
 import { Deferred } from './maps/descriptor.ts'
 import type { FieldKind } from './maps/fields.ts'
@@ -73,7 +75,7 @@ export interface RunningProgram extends SlotProgram {
 /** What lasts for one run. */
 export interface Run {
   readonly context: RunContext
-  readonly trace: string[]
+  trace: string[]
   /** Programs that are under way, the innermost last. */
   readonly programs: RunningProgram[]
   stackLimit: number
@@ -87,8 +89,14 @@ export class Runtime implements MapHost {
   readonly options: RuntimeOptions
   readonly cpus: number
   run: Run | null = null
+  /** The context whose input lies in the context area, null when none can go on there. */
+  occupant: RunContext | null = null
+  /** During a batch: puts a packet that has left its place back into the batch. */
+  packetMoved: () => void = () => {}
   /** Timers and work queues. */
   readonly async: AsyncQueue = new AsyncQueue(this)
+  /** Sockets, cgroups and files. */
+  readonly kernel: KernelObjects
   /** Objects that programs have made, and trees of them. */
   readonly trees: Trees
   readonly objects: Objects
@@ -97,6 +105,8 @@ export class Runtime implements MapHost {
   #nextId = 1
   readonly #maps: Map<number, VmMap> = new Map()
   #deferred: (() => void)[] = []
+  readonly #batchArea: PacketArea
+  #batch: PacketTable | null = null
 
   constructor(options: RuntimeOptions) {
     this.options = options
@@ -107,6 +117,13 @@ export class Runtime implements MapHost {
     this.memory.setU64(TASK_IDS_ADDRESS, (BigInt(task.tgid) << 32n) | BigInt(task.pid))
     this.memory.setU64(TASK_IDS_ADDRESS + 8, (BigInt(task.gid) << 32n) | BigInt(task.uid))
     this.memory.write(TASK_COMM_ADDRESS, encodeUtf8(task.comm).subarray(0, TASK_COMM_SIZE - 1))
+    this.kernel = new KernelObjects({
+      memory: this.memory,
+      cgroupId: options.task.cgroupId,
+      pid: options.task.pid,
+      taskAddress: () => this.taskAddress(),
+    })
+    this.#batchArea = new PacketArea(this.memory)
     this.trees = new Trees(this.memory)
     this.objects = new Objects(this)
   }
@@ -186,6 +203,26 @@ export class Runtime implements MapHost {
     for (const work of deferred) work()
   }
 
+  /** The packets of a new batch in memory; those of the batch before are no longer there. */
+  batchTable(packets: readonly Uint8Array[]): PacketTable {
+    this.#batch?.release()
+    this.#batch = new PacketTable(this.memory, this.#batchArea, packets)
+    return this.#batch
+  }
+
+  /** Whether this is the batch whose packets are in memory. */
+  isBatch(table: PacketTable): boolean {
+    return this.#batch === table
+  }
+
+  /** Puts an input into a context, which may have been used before. */
+  place(context: RunContext, input: Uint8Array): void {
+    if (this.occupant !== context) context.claim()
+    this.occupant = null
+    context.reset(input)
+    this.occupant = context
+  }
+
   // Timers and work queues.
 
   now(): bigint {
@@ -208,7 +245,16 @@ export class Runtime implements MapHost {
     if (this.run === null) this.async.runDue()
   }
 
-  /** What timers have printed since it was last asked for. */
+  /** Whether nothing runs, or would run first, or has to be shown by the next run. */
+  get isQuiet(): boolean {
+    return this.run === null && this.async.armed === 0 && this.#asyncTrace.length === 0
+  }
+
+  get hasAsyncTrace(): boolean {
+    return this.#asyncTrace.length > 0
+  }
+
+  /** What timers have printed since it was last asked for; a list of its own. */
   takeAsyncTrace(): string[] {
     const trace = this.#asyncTrace
     this.#asyncTrace = []
@@ -222,8 +268,10 @@ export class Runtime implements MapHost {
       key = copied
       this.memory.setU32(copied, map.indexOf(value))
     }
+    const context = new RawContext(this.memory, undefined, false)
+    this.occupant = context
     this.run = {
-      context: new RawContext(this.memory, undefined, false),
+      context,
       trace: this.#asyncTrace,
       programs: [program],
       stackLimit: STACK_END - PROGRAM_STACK_SIZE,

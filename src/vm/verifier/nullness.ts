@@ -1,5 +1,6 @@
 import { MapType } from '../../uapi/index.ts'
-import { hasField } from './facts/query.ts'
+import type { Btf } from '../../btf/index.ts'
+import { hasField, mayHoldLock } from './facts/query.ts'
 import { Flag, type Reg, scalarReg } from './state/register.ts'
 import { constant } from './domain/bounds.ts'
 import type { State } from './state/state.ts'
@@ -19,8 +20,8 @@ export function becomeNotNull(reg: Reg): Reg {
   return to
 }
 
-/** All copies of a pointer that may be null, after a comparison with zero. */
-export function markNull(state: State, checked: Reg, isNull: boolean): void {
+/** All copies of a pointer that may be null, after a comparison with zero; `btf` is the program's. */
+export function markNull(state: State, checked: Reg, isNull: boolean, btf: Btf | null): void {
   const { id, refId } = checked
   if (isNull && refId !== 0 && refId === id) {
     state.refs = state.refs.filter((r) => r.kind !== 'ptr' || r.id !== refId)
@@ -29,9 +30,7 @@ export function markNull(state: State, checked: Reg, isNull: boolean): void {
     if (!reg.mayBeNull || reg.id !== id || id === 0) return reg
     if (isNull) return scalarReg(constant(0))
     const to = becomeNotNull(reg)
-    const map = to.kind === 'map_value' ? to.map : null
-    const keepsId = map !== null && (hasField(map, 'bpf_spin_lock') || hasField(map, 'bpf_res_spin_lock'))
-    if (!keepsId) to.id = 0
+    if (!mayHoldLock(to, btf)) to.id = 0
     return to
   })
 }

@@ -1,6 +1,10 @@
 // Asks the running kernel, through libbpf 1.5, which programs of BPF objects it accepts. Prints JSON lines.
 //
-//   load-dump OBJECT...   or   load-dump - < list of objects, one a line
+//   load-dump [--log LEVEL DIRECTORY] OBJECT...   or   load-dump [--log LEVEL DIRECTORY] - < list of objects, one a line
+//
+// With --log the verifier's log at that level (a sum of 1 or 2 for its detail and 4 for statistics) goes to
+// DIRECTORY/OBJECT/PROGRAM.log, or the last 64 KiB of it to PROGRAM.tail when it is longer than 1 MiB; a program that the
+// verifier did not see leaves no file.
 //
 // Every program is tried alone: a fresh copy of the object is opened, only this program is autoload, its maps are
 // created and it is loaded; nothing is attached and nothing is run. Each try happens in a process of its own with a
@@ -23,11 +27,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define TIME_LIMIT_SECONDS 60
 
+#define LOG_BUFFER (32u << 20)
+#define LOG_KEPT (1u << 20)
+#define LOG_TAIL (64u << 10)
+
+static int log_level;
+static const char *log_directory;
+static char *log_buffer;
 static char first_warning[512];
 static char last_log_line[512];
 static bool kernel_was_asked;
@@ -134,6 +146,26 @@ static void private_bpffs(void)
 	}
 }
 
+static void keep_log(const char *path, const char *prog)
+{
+	char name[PATH_MAX];
+	size_t len = strlen(log_buffer);
+	FILE *file;
+
+	if (!len)
+		return;
+	snprintf(name, sizeof(name), "%s/%s", log_directory, base_name(path));
+	mkdir(name, 0755);
+	snprintf(name, sizeof(name), "%s/%s/%s.%s", log_directory, base_name(path), prog, len > LOG_KEPT ? "tail" : "log");
+	file = fopen(name, "w");
+	if (!file) {
+		perror(name);
+		_exit(2);
+	}
+	fputs(len > LOG_KEPT ? log_buffer + len - LOG_TAIL : log_buffer, file);
+	fclose(file);
+}
+
 // Runs in the child: tries program number `index`; its verdict goes to stdout.
 static void try_program(const char *path, int index)
 {
@@ -151,7 +183,16 @@ static void try_program(const char *path, int index)
 		if (i++ == index)
 			chosen = prog;
 	}
+	if (log_level) {
+		log_buffer = calloc(1, LOG_BUFFER);
+		if (!log_buffer)
+			_exit(2);
+		bpf_program__set_log_buf(chosen, log_buffer, LOG_BUFFER);
+		bpf_program__set_log_level(chosen, log_level);
+	}
 	err = bpf_object__load(obj);
+	if (log_level)
+		keep_log(path, bpf_program__name(chosen));
 	if (!err && bpf_program__fd(chosen) < 0) {
 		// A struct_ops program whose map is not created is switched off again.
 		put_result(path, bpf_program__name(chosen), bpf_program__section_name(chosen), "prepare", 0);
@@ -198,6 +239,12 @@ int main(int argc, char **argv)
 	char line[PATH_MAX];
 
 	libbpf_set_print(keep_message);
+	if (argc > 3 && !strcmp(argv[1], "--log")) {
+		log_level = atoi(argv[2]);
+		log_directory = argv[3];
+		argv += 3;
+		argc -= 3;
+	}
 	if (argc == 2 && !strcmp(argv[1], "-")) {
 		while (fgets(line, sizeof(line), stdin)) {
 			line[strcspn(line, "\n")] = 0;

@@ -280,6 +280,8 @@ describe('tail calls', () => {
 
   test('end the caller with the result of the target, which takes the place of its frame', () => {
     const machine = new TestMachine()
+    // What an address is passed of lies in memory.
+    const passing = [alu('mov', 4, 10), alu('add', 4, { imm: -16 }), ...ops]
     const target = assemble([
       imm64(0, 0x100000002n),
       load(8, 2, 10, -16),
@@ -290,7 +292,7 @@ describe('tail calls', () => {
     ])
     machine.targets.set(1, jit.compile(target, machine))
     machine.view.setUint32(DATA, 1000, true)
-    expect(runOps(ops, { machine, ctx: DATA })).toBe(0x100000002n + 1n + 1000n)
+    expect(runOps(passing, { machine, ctx: DATA })).toBe(0x100000002n + 1n + 1000n)
     expect(machine.stackTop()).toBe(STACK_TOP)
   })
 

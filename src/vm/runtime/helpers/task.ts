@@ -64,8 +64,7 @@ export const TASK_HELPERS: HelperGroup = {
     if ((flags & ~known) !== 0 || !(map instanceof StackTraceMap)) return -Errno.EINVAL
     const frames = stack(flags)
     if (frames.length === 0) return -Errno.EFAULT
-    const buckets = 2 ** Math.ceil(Math.log2(map.maxEntries))
-    const id = Number(frames.reduce((sum, frame) => (sum * 31n + frame) & 0xffffffffn, 7n) % BigInt(buckets))
+    const id = Number(frames.reduce((sum, frame) => (sum * 31n + frame) & 0xffffffffn, 7n) % BigInt(map.buckets))
     return map.store(id, frames, (flags & REUSE_STACKID) !== 0)
   },
   [HelperId.get_stack]: (rt, _ctx, _buffer, size) => getStack(rt, rt.pointer(2, size, 'a buffer'), size, rt.flags(4)),

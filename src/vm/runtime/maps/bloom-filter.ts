@@ -1,10 +1,9 @@
-import { Errno, MapFlag, UpdateFlag } from '../../../uapi/index.ts'
+import { Errno, UpdateFlag } from '../../../uapi/index.ts'
 import { Descriptor } from './descriptor.ts'
 import { hashBytes } from './hash-table.ts'
-import { VmMap, onlyFlags, requireAttributes, type MapConfig, type MapHost } from './map.ts'
+import { VmMap, type MapConfig, type MapHost } from './map.ts'
 
 const DEFAULT_HASHES = 5
-const MAX_HASHES = 15n
 /** Most bits; the kernel goes to 2^32. */
 const MAX_BITS = 2 ** 31
 
@@ -16,15 +15,6 @@ export class BloomFilterMap extends VmMap {
 
   constructor(host: MapHost, config: MapConfig) {
     const { spec } = config
-    requireAttributes(
-      config,
-      spec.keySize === 0 &&
-        spec.valueSize > 0 &&
-        spec.maxEntries > 0 &&
-        spec.mapExtra <= MAX_HASHES &&
-        onlyFlags(spec.flags, MapFlag.ZERO_SEED),
-      'no key, a value, entries, and at most 15 hash functions (map_extra)',
-    )
     super(host, config)
     this.#hashes = Number(spec.mapExtra) || DEFAULT_HASHES
     // 7/5 is about 1/ln 2, which gives the fewest false answers for a number of bits.
@@ -61,11 +51,14 @@ export class BloomFilterMap extends VmMap {
     return -Errno.EOPNOTSUPP
   }
 
-  /** bpf(2) hands the value in where other maps get theirs out. */
-  protected override userLookup(_key: number, value: number): number {
-    // BackendMap has no way to hand a value in: the value of zeros, as in the kernel backend.
-    this.memory.fill(value, 0, this.valueSize)
+  /** The value that is asked for stands where other maps have keys. */
+  protected override userLookup(key: number, value: number): number {
+    this.memory.copy(value, key, this.valueSize)
     return this.peekAt(value)
+  }
+
+  protected override get lookupKeySize(): number {
+    return this.valueSize
   }
 
   protected override userUpdate(_key: number, value: number, flags: number): number {

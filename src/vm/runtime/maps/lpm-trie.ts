@@ -1,11 +1,10 @@
-import { Errno, MapFlag, UpdateFlag } from '../../../uapi/index.ts'
+import { Errno, UpdateFlag } from '../../../uapi/index.ts'
 import { Deferred, Descriptor, TrieNode } from './descriptor.ts'
+import { VmMap, roundUp8, type MapConfig, type MapHost } from './map.ts'
 import { Slabs } from './slabs.ts'
-import { VmMap, onlyFlags, requireAttributes, roundUp8, type MapConfig, type MapHost } from './map.ts'
 
 /** Bytes of the prefix length in front of a key's data. */
 const PREFIX_BYTES = 4
-const MAX_DATA_BYTES = 256
 /** Nodes that are allocated at a time. */
 const SLAB_BYTES = 16384
 
@@ -27,16 +26,6 @@ export class LpmTrieMap extends VmMap {
   constructor(host: MapHost, config: MapConfig) {
     const { spec } = config
     const dataSize = spec.keySize - PREFIX_BYTES
-    requireAttributes(
-      config,
-      spec.maxEntries > 0 &&
-        (spec.flags & MapFlag.NO_PREALLOC) !== 0 &&
-        onlyFlags(spec.flags, MapFlag.NO_PREALLOC) &&
-        dataSize >= 1 &&
-        dataSize <= MAX_DATA_BYTES &&
-        spec.valueSize >= 1,
-      'BPF_F_NO_PREALLOC, a key of 4 bytes and 1 to 256 bytes of data, a value and entries',
-    )
     super(host, config)
     this.#slabs = new Slabs(this.memory)
     this.#dataSize = dataSize

@@ -1,5 +1,4 @@
-import { BpfError } from '../../../bytes/index.ts'
-import { Errno, MapFlag, UpdateFlag } from '../../../uapi/index.ts'
+import { Errno, UpdateFlag } from '../../../uapi/index.ts'
 import { HashMap, checkFlags } from './hash.ts'
 import { LruOrder } from './lru-order.ts'
 import type { MapConfig, MapHost } from './map.ts'
@@ -9,7 +8,6 @@ export class LruHashMap extends HashMap {
   readonly #order: LruOrder
 
   constructor(host: MapHost, config: MapConfig) {
-    requirePreallocation(config)
     super(host, config, false, true)
     this.#order = new LruOrder(this.memory, this.handle, this.table)
   }
@@ -43,13 +41,4 @@ export class LruHashMap extends HashMap {
     this.memory.copy(value, element + this.table.valueOffset, this.valueSize)
     return 0
   }
-}
-
-/** LRU maps have all their elements from the start (ENOTSUPP in the kernel). */
-export function requirePreallocation(config: MapConfig): void {
-  if ((config.spec.flags & MapFlag.NO_PREALLOC) === 0) return
-  throw new BpfError('syscall', `create map ${config.name}: ENOTSUPP: an LRU map cannot have BPF_F_NO_PREALLOC`, {
-    errno: 'ENOTSUPP',
-    where: { map: config.name },
-  })
 }

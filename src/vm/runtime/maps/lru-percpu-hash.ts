@@ -1,6 +1,5 @@
 import { Errno, UpdateFlag } from '../../../uapi/index.ts'
 import { checkFlags } from './hash.ts'
-import { requirePreallocation } from './lru-hash.ts'
 import { LruOrder } from './lru-order.ts'
 import type { MapConfig, MapHost } from './map.ts'
 import { PerCpuHashMap } from './percpu-hash.ts'
@@ -10,7 +9,6 @@ export class LruPerCpuHashMap extends PerCpuHashMap {
   readonly #order: LruOrder
 
   constructor(host: MapHost, config: MapConfig) {
-    requirePreallocation(config)
     super(host, config, true)
     this.#order = new LruOrder(this.memory, this.handle, this.table)
   }

@@ -2,10 +2,20 @@ import type { BackendMap, BackendProgram } from '../../../loader/index.ts'
 import { Errno, MapFlag, MapType } from '../../../uapi/index.ts'
 import type { MapLayout } from '../../engine.ts'
 import { ArrayMap } from './array.ts'
+import { refuse } from './attributes.ts'
 import type { SpecialField } from './fields.ts'
 import { HashMap } from './hash.ts'
 import { innerLayoutOf } from './layout.ts'
-import { VmMap, requireAttributes, type MapConfig, type MapHost } from './map.ts'
+import { VmMap, type MapConfig, type MapHost } from './map.ts'
+
+/** Types that compare no attributes, which therefore cannot be inner maps (no map_meta_equal in their operations). */
+const NEVER_INNER: ReadonlySet<number> = new Set<number>([
+  MapType.PROG_ARRAY,
+  MapType.CGROUP_STORAGE,
+  MapType.PERCPU_CGROUP_STORAGE,
+  MapType.STRUCT_OPS,
+])
+const MAPS_OF_MAPS: ReadonlySet<number> = new Set<number>([MapType.ARRAY_OF_MAPS, MapType.HASH_OF_MAPS])
 
 /** Attributes that an inner map must share with the one that the outer map was made with (bpf_map_meta_equal). */
 interface InnerShape {
@@ -20,10 +30,11 @@ interface InnerShape {
 
 function shapeOf(host: MapHost, config: MapConfig): InnerShape {
   const { inner } = config
-  requireAttributes(config, config.spec.valueSize === 4 && inner !== null, 'a value of 4 bytes and an inner map')
-  const template = inner as VmMap
-  const { type, keySize, valueSize, maxEntries, flags, fields } = template
-  const layout = innerLayoutOf(template, (address) => host.memory.u32(address))
+  if (inner === null) refuse(config, 'EINVAL', 'an inner map')
+  if (MAPS_OF_MAPS.has(inner.type)) refuse(config, 'EINVAL', 'an inner map that holds no maps')
+  if (NEVER_INNER.has(inner.type)) refuse(config, 'ENOTSUPP', 'an inner map of another type')
+  const { type, keySize, valueSize, maxEntries, flags, fields } = inner
+  const layout = innerLayoutOf(inner, (address) => host.memory.u32(address))
   return { type, keySize, valueSize, maxEntries, flags, fields, layout }
 }
 
@@ -88,7 +99,8 @@ export class ArrayOfMaps extends ArrayMap {
     return 0
   }
 
-  protected override userUpdate(key: number, _value: number, _flags: number): number {
+  protected override userUpdate(key: number, _value: number, flags: number): number {
+    if (flags !== 0) return -Errno.EINVAL
     return super.lookupAt(key) === 0 ? -Errno.E2BIG : -Errno.EBADF
   }
 

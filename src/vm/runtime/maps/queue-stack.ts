@@ -1,6 +1,6 @@
 import { Errno, MapType, UpdateFlag } from '../../../uapi/index.ts'
 import { Descriptor } from './descriptor.ts'
-import { VmMap, onlyFlags, requireAttributes, type MapConfig, type MapHost } from './map.ts'
+import { VmMap, type MapConfig, type MapHost } from './map.ts'
 
 /** BPF_MAP_TYPE_QUEUE (first in, first out) and BPF_MAP_TYPE_STACK (last in, first out). */
 export class QueueStackMap extends VmMap {
@@ -8,12 +8,6 @@ export class QueueStackMap extends VmMap {
   readonly #base: number
 
   constructor(host: MapHost, config: MapConfig) {
-    const { spec } = config
-    requireAttributes(
-      config,
-      spec.keySize === 0 && spec.valueSize > 0 && spec.maxEntries > 0 && onlyFlags(spec.flags, 0),
-      'no key, a value and entries',
-    )
     super(host, config)
     this.#base = this.memory.allocate(this.valueStride * this.maxEntries)
     this.memory.setU32(this.handle + Descriptor.BASE, this.#base)

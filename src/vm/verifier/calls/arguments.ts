@@ -1,16 +1,17 @@
 import { BtfKind, type Btf } from '../../../btf/index.ts'
-import { type HelperArg, MapType } from '../../../uapi/index.ts'
-import { checkUnmodified, mayWritePacket } from '../context/access.ts'
+import { type HelperArg, HelperId as H, MapType } from '../../../uapi/index.ts'
+import { checkArgumentOffset, checkUnmodified, mayWritePacket } from '../context/access.ts'
 import { isConst, isZero, umaxOf, valueOf } from '../domain/bounds.ts'
 import type { MapFacts } from '../facts/maps.ts'
 import type { SpecialField } from '../facts/fields.ts'
 import { matchKptr, xchgField } from '../memory/kptr.ts'
 import { markPrecise, markSlotPrecise } from '../precision.ts'
-import { deny, invalid, unsupported } from '../reject.ts'
+import { deny, invalid, Reject, unsupported } from '../reject.ts'
 import { Flag, isPacketPointer, isSocketKind, kindName, type Reg, regName } from '../state/register.ts'
 import { Byte } from '../state/slot.ts'
 import type { Walk } from '../walk.ts'
 import { checkReleasable, initializedDynptr, newDynptr } from './dynptr.ts'
+import { checkMapField } from './map-field.ts'
 import { checkMemory, checkSize } from './memory-argument.ts'
 
 /** What the arguments of one call have told. */
@@ -33,6 +34,8 @@ export interface CallFacts {
   helperPacketAccess: boolean
   raw: boolean
   retBtfId: number
+  /** The per-CPU argument is an object of the program's own. */
+  retObject: boolean
   /** Initialised dynptr among the arguments. */
   dynptr: Reg | null
   /** Field that bpf_kptr_xchg exchanges. */
@@ -56,6 +59,7 @@ export function noFacts(helper: number, name: string, packetAccess: boolean): Ca
     helperPacketAccess: packetAccess,
     raw: false,
     retBtfId: 0,
+    retObject: false,
     dynptr: null,
     field: null,
   }
@@ -77,7 +81,7 @@ const TAKES: Readonly<Record<string, readonly string[]>> = {
   PTR_TO_SOCK_COMMON: SOCKETS,
   PTR_TO_SOCKET: ['sock'],
   PTR_TO_BTF_ID: ['ptr_', 'trusted_ptr_', 'rcu_ptr_'],
-  PTR_TO_SPIN_LOCK: ['map_value', 'ptr_'],
+  PTR_TO_SPIN_LOCK: ['map_value', 'alloc ptr_'],
   PTR_TO_RINGBUF_MEM: ['ringbuf_mem'],
   PTR_TO_PERCPU_BTF_ID: ['percpu_ptr_', 'percpu_rcu_ptr_', 'percpu_trusted_ptr_'],
   PTR_TO_BTF_ID_SOCK_COMMON: [...SOCKETS, 'ptr_', 'trusted_ptr_'],
@@ -86,7 +90,14 @@ const TAKES: Readonly<Record<string, readonly string[]>> = {
   PTR_TO_CONST_STR: ['map_value'],
   PTR_TO_TIMER: ['map_value'],
   PTR_TO_DYNPTR: ['fp', 'dynptr_ptr'],
-  KPTR_XCHG_DEST: ['map_value'],
+  KPTR_XCHG_DEST: ['map_value', 'alloc ptr_', 'alloc non-owning ptr_', 'alloc non-owning rcu_ptr_'],
+}
+
+/** A kind of pointer with the modifiers that the kernel does not print in front. */
+function takenAs(kind: Reg['kind'], flags: number): string {
+  const alloc = flags & Flag.ALLOC ? 'alloc ' : ''
+  const nonOwning = flags & Flag.NON_OWN_REF ? 'non-owning ' : ''
+  return alloc + nonOwning + kindName(kind, flags)
 }
 
 function has(arg: HelperArg, flag: string): boolean {
@@ -95,32 +106,40 @@ function has(arg: HelperArg, flag: string): boolean {
 
 /** Checks the kind of an argument register against what the helper takes. */
 function checkKind(walk: Walk, reg: Reg, regno: number, arg: HelperArg, facts: CallFacts): void {
-  let takes = TAKES[arg.type] ?? unsupported(`helper arguments of type ${arg.type}`)
-  if (arg.type === 'PTR_TO_MAP_VALUE' && facts.map !== null) {
-    if (facts.map.type === MapType.SOCKMAP || facts.map.type === MapType.SOCKHASH)
-      takes = TAKES['PTR_TO_BTF_ID_SOCK_COMMON'] as string[]
-  }
+  // Values of sock maps are sockets.
+  const isSocket =
+    arg.type === 'PTR_TO_MAP_VALUE' && (facts.map?.type === MapType.SOCKMAP || facts.map?.type === MapType.SOCKHASH)
+  const type = isSocket ? 'PTR_TO_BTF_ID_SOCK_COMMON' : arg.type
+  const takes = TAKES[type] ?? unsupported(`helper arguments of type ${type}`)
   let flags = reg.flags
   if (has(arg, 'MEM_RDONLY')) flags &= ~Flag.RDONLY
   if (has(arg, 'MAYBE_NULL')) flags &= ~Flag.MAYBE_NULL
   flags &= ~(Flag.DYNPTR_LOCAL | Flag.DYNPTR_RINGBUF)
-  const name = kindName(reg.kind, flags)
-  const isAlloc = (flags & (Flag.ALLOC | Flag.NON_OWN_REF)) !== 0
-  if (!takes.includes(name) || isAlloc) {
-    if (isAlloc) unsupported('allocated objects as helper arguments')
-    deny(`R${regno} type=${regName(reg)} expected=${takes.join(', ')}`)
+  // The program's own objects may be put into memory.
+  const isMoved = facts.helper === H.kptr_xchg && regno === 2
+  if (isMoved && flags & Flag.ALLOC) flags &= ~(Flag.ALLOC | Flag.PERCPU)
+  if (!takes.includes(takenAs(reg.kind, flags))) {
+    const expected = takes.map((name) => name.replace(/^alloc (non-owning )?/, '')).join(', ')
+    deny(`R${regno} type=${regName(reg)} expected=${expected}`)
   }
-  if (reg.kind === 'ptr_' && arg.type === 'PTR_TO_MEM' && !has(arg, 'MEM_RDONLY')) {
-    deny(`${facts.name}() may write into memory pointed by R${regno} type=${regName(reg)}`)
+  if (reg.kind !== 'ptr_' || arg.type === 'PTR_TO_SPIN_LOCK' || arg.type === 'PTR_TO_PERCPU_BTF_ID') return
+  if (type === 'PTR_TO_MEM' || type.startsWith('PTR_TO_MAP')) {
+    if (!has(arg, 'MEM_RDONLY')) {
+      deny(`${facts.name}() may write into memory pointed by R${regno} type=${regName(reg)}`)
+    }
+    return
   }
-  if (reg.kind === 'ptr_' && arg.type !== 'PTR_TO_PERCPU_BTF_ID') {
-    const isMemory = arg.type === 'PTR_TO_MEM' || arg.type.startsWith('PTR_TO_MAP')
-    if (!isMemory) checkBtfType(walk, reg, regno, arg, facts)
+  if (reg.mayBeNull && (!has(arg, 'MAYBE_NULL') || has(arg, 'OBJ_RELEASE'))) {
+    if (reg.flags & Flag.ALLOC) {
+      throw new Reject('EFAULT', 'verifier bug: invalid PTR_TO_BTF_ID register for type match')
+    }
+    deny(`Possibly NULL pointer passed to helper arg${regno}`)
   }
+  if (isMoved && facts.field !== null) return matchKptr(walk, facts.field, reg, regno)
+  if (arg.type !== 'KPTR_XCHG_DEST') checkBtfType(walk, reg, regno, { ...arg, type })
 }
 
-function checkBtfType(walk: Walk, reg: Reg, regno: number, arg: HelperArg, facts: CallFacts): void {
-  if (facts.field !== null) return matchKptr(walk, facts.field, reg, regno)
+function checkBtfType(walk: Walk, reg: Reg, regno: number, arg: HelperArg): void {
   const { kernelBtf } = walk.facts
   if (arg.btf === undefined) {
     if (arg.type === 'PTR_TO_BTF_ID_SOCK_COMMON') return checkStruct(walk, reg, regno, 'sock_common')
@@ -160,28 +179,6 @@ export function structsMatch(btf: Btf, id: number, off: number, target: number):
   return false
 }
 
-function checkOffset(reg: Reg, regno: number, arg: HelperArg): void {
-  if (has(arg, 'OBJ_RELEASE') && reg.off !== 0 && reg.kind !== 'fp') {
-    invalid(`R${regno} must have zero offset when passed to release func or trusted arg to kfunc`)
-  }
-  // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
-  switch (reg.kind) {
-    case 'scalar':
-    case 'fp':
-    case 'pkt':
-    case 'pkt_meta':
-    case 'map_key':
-    case 'map_value':
-    case 'mem':
-    case 'buf':
-      return
-    case 'ptr_':
-      return checkUnmodified(reg, regno, true)
-    default:
-      return checkUnmodified(reg, regno)
-  }
-}
-
 /** Checks one argument of a helper call and takes down what it tells. */
 export function checkArgument(walk: Walk, index: number, args: readonly HelperArg[], facts: CallFacts): void {
   const arg = args[index] as HelperArg
@@ -195,7 +192,8 @@ export function checkArgument(walk: Walk, index: number, args: readonly HelperAr
   const isNull = reg.kind === 'scalar' && isConst(reg.value) && isZero(reg.value)
   if (!(isNull && has(arg, 'MAYBE_NULL'))) {
     checkKind(walk, reg, regno, arg, facts)
-    checkOffset(reg, regno, arg)
+    const isDynptr = arg.type === 'PTR_TO_DYNPTR' && reg.kind === 'fp'
+    checkArgumentOffset(reg, regno, has(arg, 'OBJ_RELEASE') && !isDynptr)
   }
   if (has(arg, 'OBJ_RELEASE') && arg.type === 'PTR_TO_DYNPTR') {
     checkReleasable(walk, regno)
@@ -232,6 +230,7 @@ function checkValue(
   // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
   switch (arg.type) {
     case 'CONST_MAP_PTR':
+      if (facts.map !== null) checkTimerMap(facts, reg)
       facts.map = reg.map
       facts.mapUid = reg.mapUid
       return
@@ -287,18 +286,25 @@ function checkValue(
     case 'PTR_TO_SPIN_LOCK':
       return
     case 'PTR_TO_PERCPU_BTF_ID':
+      if (reg.btfId === 0) deny(`Helper has invalid btf_id in R${regno}`)
       facts.retBtfId = reg.btfId
+      facts.retObject = (reg.flags & Flag.RCU) !== 0 && reg.btf === 'program'
       return
     case 'PTR_TO_DYNPTR': {
       const type = has(arg, 'DYNPTR_TYPE_LOCAL') ? 'local' : has(arg, 'DYNPTR_TYPE_RINGBUF') ? 'ringbuf' : null
-      if (!has(arg, 'MEM_UNINIT')) facts.dynptr = initializedDynptr(walk, regno, type)
+      if (!has(arg, 'MEM_UNINIT')) facts.dynptr = initializedDynptr(walk, regno, type, has(arg, 'MEM_RDONLY'))
       else if (type === null) unsupported('dynptrs of this type')
       else newDynptr(walk, regno, type)
       return
     }
     case 'KPTR_XCHG_DEST':
       facts.map = reg.map
-      facts.field = xchgField(reg, regno)
+      facts.field = xchgField(walk, reg, regno)
+      return
+    case 'PTR_TO_TIMER':
+      checkMapField(reg, regno, 'bpf_timer')
+      facts.map = reg.map
+      facts.mapUid = reg.mapUid
       return
     case 'PTR_TO_CONST_STR':
       return checkString(reg, regno)
@@ -307,8 +313,14 @@ function checkValue(
   }
 }
 
+/** A timer belongs to the map whose value it is in; inner maps of different lookups are different maps. */
+function checkTimerMap(facts: CallFacts, reg: Reg): void {
+  if (facts.map === reg.map && facts.mapUid === reg.mapUid) return
+  invalid(`timer pointer in R1 map_uid=${facts.mapUid} doesn't match map pointer in R2 map_uid=${reg.mapUid}`)
+}
+
 /** A constant string lies in a read-only map and ends inside of it. */
-function checkString(reg: Reg, regno: number): void {
+export function checkString(reg: Reg, regno: number): void {
   const { map } = reg
   if (map === null || (map.flags & 128) === 0) deny(`R${regno} does not point to a readonly map'`)
   if (!isConst(reg.value)) deny(`R${regno} is not a constant address'`)

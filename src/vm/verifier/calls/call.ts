@@ -1,5 +1,5 @@
 import type { Operation } from '../../../isa/index.ts'
-import { invalid, unsupported } from '../reject.ts'
+import { unsupported } from '../reject.ts'
 import type { Walk } from '../walk.ts'
 import { stepHelperCall } from './helper.ts'
 import { stepKfuncCall } from './kfunc.ts'
@@ -10,17 +10,24 @@ export function stepCall(walk: Walk, op: Extract<Operation, { kind: 'call' }>): 
   // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
   switch (op.call) {
     case 'local':
-      if (walk.state.locks > 0) {
-        const callee = walk.facts.subprograms.find((s) => s.start === op.target)
-        if (callee?.global === true) invalid('function calls are not allowed while holding a lock')
-      }
       stepLocalCall(walk, op)
       return true
-    case 'helper':
-      return stepHelperCall(walk, op.imm)
-    case 'kfunc':
-      return stepKfuncCall(walk) === 'exit' ? 'exit' : false
+    case 'helper': {
+      const moved = stepHelperCall(walk, op.imm)
+      touchArguments(walk)
+      return moved
+    }
+    case 'kfunc': {
+      const outcome = stepKfuncCall(walk)
+      touchArguments(walk)
+      return outcome === 'exit' ? 'exit' : false
+    }
     default:
       return unsupported('calls through registers')
   }
+}
+
+/** A call changes its result and clobbers its arguments. */
+function touchArguments(walk: Walk): void {
+  if (walk.trace !== null) walk.trace.regs |= 0b111111
 }

@@ -1,7 +1,7 @@
 import { isConst, valueOf } from '../domain/bounds.ts'
 import { access } from '../memory/access.ts'
 import { destroyDynptr, frameOf } from '../memory/stack.ts'
-import { invalid, Reject, unsupported } from '../reject.ts'
+import { invalid, Reject } from '../reject.ts'
 import { type DynptrState, Reg } from '../state/register.ts'
 import { Byte, fill, Slot } from '../state/slot.ts'
 import type { Walk } from '../walk.ts'
@@ -40,7 +40,9 @@ export function newDynptr(walk: Walk, regno: number, type: DynptrType, cloneOf: 
     state.kind = 'dynptr_ptr'
     state.refId = refId
     state.dynptr = { type, id, first }
-    frame.stack[first ? slot : slot - 1] = new Slot(fill(Byte.DYNPTR), state)
+    const index = first ? slot : slot - 1
+    walk.writesSlot(frame.index, index, true)
+    frame.stack[index] = new Slot(fill(Byte.DYNPTR), state)
   }
 }
 
@@ -49,12 +51,15 @@ function uninitializedExpected(): never {
 }
 
 /** The dynptr that an argument points to: its type, identity and reference. */
-export function initializedDynptr(walk: Walk, regno: number, wanted: DynptrType | null): Reg {
+export function initializedDynptr(walk: Walk, regno: number, wanted: DynptrType | null, readOnly: boolean = true): Reg {
   const reg = walk.reg(regno)
   if (reg.kind !== 'fp' && reg.kind !== 'dynptr_ptr') {
     invalid(`arg#${regno - 1} expected pointer to stack or const struct bpf_dynptr`)
   }
-  if (reg.kind === 'dynptr_ptr') return unsupported('constant dynptrs')
+  if (reg.kind === 'dynptr_ptr') {
+    if (!readOnly) invalid('cannot pass pointer to const bpf_dynptr, the helper mutates it')
+    return ofType(reg, regno, wanted)
+  }
   const frame = frameOf(walk, reg)
   let slot: number
   try {
@@ -68,7 +73,15 @@ export function initializedDynptr(walk: Walk, regno: number, wanted: DynptrType 
   if (!whole || state === null || state.dynptr?.first !== true) {
     return invalid(`Expected an initialized dynptr as arg #${regno - 1}`)
   }
-  if (wanted !== null && state.dynptr.type !== wanted) {
+  for (const index of [slot, slot - 1]) {
+    walk.trace?.touchSlot(index)
+    walk.readsSlot(frame.index, index)
+  }
+  return ofType(state, regno, wanted)
+}
+
+function ofType(state: Reg, regno: number, wanted: DynptrType | null): Reg {
+  if (wanted !== null && state.dynptr?.type !== wanted) {
     invalid(`Expected a dynptr of type ${wanted} as arg #${regno - 1}`)
   }
   return state
@@ -79,8 +92,12 @@ export function checkReleasable(walk: Walk, regno: number): void {
   const reg = walk.reg(regno)
   if (reg.kind === 'dynptr_ptr') invalid('cannot release unowned const bpf_dynptr')
   if (reg.kind !== 'fp') return
-  const frame = frameOf(walk, reg)
-  const state = frame.slot(slotOf(reg)).reg
+  let state: Reg | null = null
+  try {
+    state = frameOf(walk, reg).slot(slotOf(reg)).reg
+  } catch (error) {
+    if (!(error instanceof Reject)) throw error
+  }
   if (state === null || state.dynptr === null || state.refId === 0) invalid(`arg ${regno} is an unacquired reference`)
 }
 

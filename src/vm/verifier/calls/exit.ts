@@ -18,7 +18,9 @@ export function stepExit(walk: Walk): 'next' | 'exit' {
   const inMain = state.frames.length === 1
   if (inMain) checkNoResources(walk, 'BPF_EXIT instruction in main prog')
   if (!inMain) {
+    walk.liveness.update(state)
     returnToCaller(walk)
+    if (walk.trace !== null) walk.trace.broken = true
     return 'next'
   }
   checkReturn(walk)
@@ -43,29 +45,28 @@ function inRange(value: Scalar, range: readonly [number, number], is32: boolean)
   return range[0] <= sminOf(value) && smaxOf(value) <= range[1]
 }
 
-function checkReturn(walk: Walk): void {
+/** The value with which the program (or a global function, or a callback) ends, in r0 or as the argument of bpf_throw. */
+export function checkReturn(walk: Walk, regno: number = 0): void {
   const { facts, state } = walk
-  const { frame } = state
+  const frame = state.frames[0] as Frame
   const sub = facts.subprograms[frame.subprog]
   const isSub = frame.subprog !== 0
   if (isSub && sub !== undefined && sub.btfId !== 0 && isVoid(walk, sub.btfId)) return
-  const reg = readReg(walk, 0)
+  const reg = readReg(walk, regno)
   if (frame.inAsync) {
-    if (reg.kind !== 'scalar') invalid(`In async callback the register R0 is not a known value (${regName(reg)})`)
-    markPrecise(walk, 0)
-    if (!inRange(reg.value, [0, 0], false)) outOfRange('At async callback return', 0, reg.value, [0, 0])
+    const range = frame.callbackRange ?? [0, 0]
+    const what = 'At async callback return'
+    if (reg.kind !== 'scalar') invalid(`${what} the register R${regno} is not a known value (${regName(reg)})`)
+    markPrecise(walk, regno)
+    if (!inRange(reg.value, range, false)) outOfRange(what, regno, reg.value, range)
     return
   }
   if (isSub && !frame.inException) {
-    if (reg.kind !== 'scalar') invalid(`At subprogram exit the register R0 is not a scalar value (${regName(reg)})`)
+    if (reg.kind !== 'scalar') {
+      invalid(`At subprogram exit the register R${regno} is not a scalar value (${regName(reg)})`)
+    }
     return
   }
-  checkReturnValue(walk, 0)
-}
-
-/** The value with which the program ends, in r0 or as the argument of bpf_throw. */
-export function checkReturnValue(walk: Walk, regno: number): void {
-  const reg = readReg(walk, regno)
   const range = returnRange(walk.facts)
   if (range === null) return
   if (reg.kind !== 'scalar') invalid(`At program exit the register R${regno} is not a known value (${regName(reg)})`)
@@ -82,7 +83,8 @@ function isVoid(walk: Walk, btfId: number): boolean {
   return proto.kind === BtfKind.FUNC_PROTO && btf.skipModifiersAndTypedefs(proto.returnType) === 0
 }
 
-function returnToCaller(walk: Walk): void {
+/** The innermost function returns what is in r0. */
+export function returnToCaller(walk: Walk): void {
   const { state } = walk
   const callee = state.frame
   const reg = callee.regs[0] as Frame['regs'][number]
@@ -98,11 +100,13 @@ function returnToCaller(walk: Walk): void {
   } else caller.regs[0] = reg
   const site = callee.callsite
   const isLoop = isSyncCallbackCall(walk.facts, site)
-  walk.prevInsn = walk.insn
+  const next = isLoop && callee.inCallback ? site : site + 1
+  walk.trace?.frame('returning from callee:\n', state, callee.index)
+  walk.trace?.frame(`to caller at ${next}:\n`, state, caller.index)
   state.frames.pop()
   if (isLoop && callee.inCallback) {
-    const old = previousEntry(state, site)
+    const old = previousEntry(walk, state, site)
     if (old !== null) widen(old, state, walk.lastId)
   }
-  walk.insn = isLoop && callee.inCallback ? site : site + 1
+  walk.insn = next
 }

@@ -1,5 +1,7 @@
 import { HELPERS, HelperId as H, type HelperRow, MapType, ProgType } from '../../../uapi/index.ts'
-import { Bounds, type Scalar } from '../domain/bounds.ts'
+import { isKernelFormat } from '../../runtime/format.ts'
+import { Bounds, isConst, type Scalar, umaxOf, valueOf } from '../domain/bounds.ts'
+import { markPrecise } from '../precision.ts'
 import { BtfKind } from '../../../btf/index.ts'
 import { access } from '../memory/access.ts'
 import { xchgResult } from '../memory/kptr.ts'
@@ -7,13 +9,23 @@ import { deny, invalid, Reject, unsupported } from '../reject.ts'
 import { Flag, type Kind, NOT_INIT, pointerReg, type Reg, regName, scalarReg, unknownReg } from '../state/register.ts'
 import type { Walk } from '../walk.ts'
 import { checkArgument, noFacts, type CallFacts } from './arguments.ts'
+import { objectReg } from './objects.ts'
+import { returnToCaller } from './exit.ts'
 import { releaseDynptr, sliceOf } from './dynptr.ts'
 import { callCallback } from './callback.ts'
 import { hasField } from '../facts/query.ts'
+import { inLess } from './kinds.ts'
 import { stepLock } from './lock.ts'
 import { mapAllows, mayChangeSockmap } from './map-compat.ts'
 import { argumentsFor, hasRetval, offeredByIterator } from './variants.ts'
-import { acquire, checkNoResources, clobberCallerSaved, forgetPacketPointers, release } from './resources.ts'
+import {
+  acquire,
+  checkNoResources,
+  clobberCallerSaved,
+  forgetPacketPointers,
+  moveReference,
+  release,
+} from './resources.ts'
 
 /** Helpers after which packet pointers are stale. */
 export const CHANGES_PACKET: ReadonlySet<number> = new Set(
@@ -65,16 +77,7 @@ const CASTS: ReadonlySet<number> = new Set([
 ])
 
 /** Helpers whose rules go beyond their prototype and are not implemented yet. */
-const UNKNOWN: ReadonlySet<number> = new Set([
-  H.timer_init,
-  H.timer_set_callback,
-  H.timer_start,
-  H.timer_cancel,
-  H.user_ringbuf_drain,
-  H.snprintf,
-  H.get_func_arg,
-  H.find_vma,
-])
+const UNKNOWN: ReadonlySet<number> = new Set([H.get_func_arg])
 
 /** A helper call: checks what it demands of the registers, then what it does to them. */
 export function stepHelperCall(walk: Walk, id: number): boolean {
@@ -94,10 +97,18 @@ export function stepHelperCall(walk: Walk, id: number): boolean {
   const call = noFacts(id, name, row.packetAccess)
   const args = argumentsFor(row, facts.type)
   args.forEach((_, i) => checkArgument(walk, i, args, call))
+  if (id === H.tail_call) markTailCallIndex(walk, call)
   if (call.map !== null && (!mapAllows(call.map.type, id) || !mayChangeSockmap(facts, call.map.type, id))) {
     invalid(`cannot pass map_type ${call.map.type} into func ${name}#${id}`)
   }
   return perform(walk, row, name, call)
+}
+
+/** A tail call with a constant index is compiled for this very index. */
+function markTailCallIndex(walk: Walk, call: CallFacts): void {
+  const index = walk.reg(3)
+  if (index.kind !== 'scalar' || !isConst(index.value)) return
+  if (umaxOf(index.value) < (call.map?.maxEntries ?? 0)) markPrecise(walk, 3)
 }
 
 function checkRegions(walk: Walk, row: HelperRow, name: string): void {
@@ -129,13 +140,14 @@ function perform(walk: Walk, row: HelperRow, name: string, call: CallFacts): boo
   if (call.releases > 0) {
     const reg = walk.reg(call.releases)
     const isNull = reg.kind === 'scalar'
+    const giveBack = row.id === H.kptr_xchg ? moveReference : release
     if (reg.kind === 'fp') releaseDynptr(walk, call.releases)
-    else if (!isNull && !release(walk, reg.refId))
+    else if (!isNull && !giveBack(walk, reg.refId))
       invalid(`func ${name}#${row.id} reference has not been acquired before`)
   }
   switch (row.id) {
     case H.tail_call:
-      checkNoResources(walk, 'tail_call')
+      checkNoResources(walk, 'tail_call', false)
       break
     case H.get_local_storage: {
       const flags = walk.reg(2)
@@ -144,6 +156,9 @@ function perform(walk: Walk, row: HelperRow, name: string, call: CallFacts): boo
       }
       break
     }
+    case H.snprintf:
+      checkFormat(walk)
+      break
     case H.dynptr_from_mem:
       if (walk.reg(1).kind !== 'map_value') {
         deny(`Unsupported reg type ${regName(walk.reg(1))} for bpf_dynptr_from_mem data`)
@@ -151,14 +166,37 @@ function perform(walk: Walk, row: HelperRow, name: string, call: CallFacts): boo
       break
     case H.spin_lock:
     case H.spin_unlock:
-      stepLock(walk, 1, row.id === H.spin_lock)
+      if (inLess(walk)) deny("can't spin_{lock,unlock} in rbtree cb")
+      stepLock(walk, 1, 'lock', row.id === H.spin_lock)
   }
-  if (call.callback >= 0) return callCallback(walk, row.id, call)
+  if (call.callback >= 0) callCallback(walk, row.id, call.callback, call.map, call.mapUid)
   clobberCallerSaved(walk)
   walk.set(0, result(walk, row, call))
+  if (row.id === H.tail_call) return stepTailCall(walk)
   const writesSkb = row.id === H.dynptr_write && call.dynptr?.dynptr?.type === 'skb'
   if (writesSkb || CHANGES_PACKET.has(row.id)) forgetPacketPointers(walk)
   return false
+}
+
+/** A tail call ends the program, or the function that makes it: its caller goes on with what the other program left. */
+function stepTailCall(walk: Walk): boolean {
+  if (walk.state.frames.length === 1) return false
+  walk.push(walk.insn + 1, walk.insn)
+  forgetPacketPointers(walk)
+  walk.set(0, unknownReg())
+  returnToCaller(walk)
+  return true
+}
+
+/** The format of bpf_snprintf, a constant string, with as many 64-bit arguments as its last argument has bytes for. */
+function checkFormat(walk: Walk): void {
+  const format = walk.reg(3)
+  const bytes = valueOf(walk.reg(5).value)
+  if (bytes % 8 !== 0) throw new Reject('EINVAL', '')
+  const at = format.off + valueOf(format.value)
+  const text = format.map?.constant?.subarray(at) ?? new Uint8Array(0)
+  const end = text.indexOf(0)
+  if (!isKernelFormat(text.subarray(0, end < 0 ? text.length : end), bytes / 8)) invalid('Invalid format string')
 }
 
 /** The helper fills stack that was not initialised. */
@@ -184,7 +222,7 @@ function result(walk: Walk, row: HelperRow, call: CallFacts): Reg {
   let to: Reg
   switch (type) {
     case 'INTEGER':
-      return scalarReg(range(row, call))
+      return scalarReg(range(walk, row, call))
     case 'VOID':
       return NOT_INIT
     case 'PTR_TO_MAP_VALUE': {
@@ -239,6 +277,7 @@ function acquires(id: number, call: CallFacts): boolean {
 function perCpuResult(walk: Walk, call: CallFacts, bits: number): Reg {
   const btf = walk.facts.kernelBtf
   if (btf === null) return unsupported('per-CPU variables without BTF')
+  if (call.retObject) return objectReg(call.retBtfId, Flag.RCU | (bits & Flag.MAYBE_NULL))
   const kind = btf.kind(call.retBtfId)
   if (kind === BtfKind.STRUCT) {
     const to = pointerReg('ptr_', bits & ~Flag.RDONLY)
@@ -253,7 +292,7 @@ function perCpuResult(walk: Walk, call: CallFacts, bits: number): Reg {
 const MAX_ERRNO = 4095
 
 /** Numbers that a helper may return, where the kernel tells the verifier. */
-function range(row: HelperRow, call: CallFacts): Scalar {
+function range(walk: Walk, row: HelperRow, call: CallFacts): Scalar {
   switch (row.id) {
     case H.get_stack:
     case H.get_task_stack:
@@ -271,7 +310,7 @@ function range(row: HelperRow, call: CallFacts): Scalar {
       const to = new Bounds()
       to.umaxH = to.smaxH = to.sminH = 0
       to.sminL = 0
-      to.umaxL = to.smaxL = to.u32max = to.s32max = 8191
+      to.umaxL = to.smaxL = to.u32max = to.s32max = walk.facts.cpus - 1
       to.s32min = 0
       return to.sync()
     }

@@ -1,5 +1,5 @@
 import { HelperId } from '../../../uapi/index.ts'
-import type { ProgramFacts } from '../walk.ts'
+import type { ProgramFacts, Walk } from '../walk.ts'
 
 /** Helpers that call a function of the program before they return. */
 const SYNC: ReadonlySet<number> = new Set([
@@ -42,4 +42,20 @@ export function isIterNextCall(facts: CallFacts, at: number): boolean {
 
 export function isThrowCall(facts: CallFacts, at: number): boolean {
   return kfuncOf(facts, at) === 'bpf_throw'
+}
+
+/** Kernel functions on lists, trees and counted references. */
+const GRAPH =
+  /^bpf_(list_(push_(front|back)_impl|pop_front|pop_back|front|back)|rbtree_(add_impl|remove|first|root|left|right)|refcount_acquire_impl)$/
+
+/** Whether a kernel function may be called while a lock is held. */
+export function allowedUnderLock(name: string): boolean {
+  return GRAPH.test(name) || name.startsWith('bpf_iter_num_') || name.startsWith('bpf_res_spin_')
+}
+
+/** Whether the walk is in the comparison of bpf_rbtree_add, or of something that it calls. */
+export function inLess(walk: Walk): boolean {
+  return walk.state.frames.some(
+    (frame) => frame.inCallback && kfuncOf(walk.facts, frame.callsite)?.startsWith('bpf_rbtree_') === true,
+  )
 }

@@ -7,7 +7,7 @@ import { Frame } from '../state/state.ts'
 import type { Subprogram } from '../program/layout.ts'
 import { checkUnmodified } from '../context/access.ts'
 import { checkMemory } from './memory-argument.ts'
-import type { Walk } from '../walk.ts'
+import type { ProgramFacts, Walk } from '../walk.ts'
 import { clobberCallerSaved, forgetPacketPointers } from './resources.ts'
 
 const MAX_FRAMES = 8
@@ -18,6 +18,9 @@ export function stepLocalCall(walk: Walk, op: LocalCall): void {
   if (callee === undefined) return invalid(`No program starts at insn ${op.target}`)
   if (callee.global) {
     callGlobal(walk, callee)
+    if (walk.trace?.log.paths === true) walk.say(`Func#${callee.index} ('${callee.name}') is global and assumed valid.`)
+    walk.called.add(callee.index)
+    walk.trace?.touch(0)
     clobberCallerSaved(walk)
     walk.set(0, returnsNothing(walk, callee) ? NOT_INIT : unknownReg())
     if (changesPacket(walk, callee)) forgetPacketPointers(walk)
@@ -29,6 +32,10 @@ export function stepLocalCall(walk: Walk, op: LocalCall): void {
   const caller = walk.state.frames[walk.state.frames.length - 2] as Frame
   for (let i = 1; i <= 5; i++) frame.regs[i] = caller.regs[i] as Reg
   for (let i = 0; i <= 5; i++) caller.regs[i] = NOT_INIT
+  walk.liveness.reset()
+  walk.trace?.frame('caller:\n', walk.state, caller.index)
+  walk.trace?.frame('callee:\n', walk.state, frame.index)
+  walk.trace?.touch(0)
   walk.insn = callee.start
 }
 
@@ -43,6 +50,7 @@ export function enter(walk: Walk, callee: Subprogram, callsite: number): Frame {
   fp.frame = frame.index
   frame.regs[10] = fp
   state.frames.push(frame)
+  walk.trace?.touchAll()
   return frame
 }
 
@@ -99,7 +107,7 @@ export function parameters(walk: Walk, sub: Subprogram): readonly Parameter[] {
     }
     if (type.kind !== BtfKind.PTR) return { kind: 'unsupported', nullable: false, size: 0 }
     const target = btf.type(btf.skipModifiersAndTypedefs(type.type))
-    if (tagged(i, 'arg:ctx') || isContextName(walk.facts.type, btf.name(type.type), target.name)) {
+    if (isContextPointer(walk.facts, sub.btfId, i, type.type)) {
       return { kind: 'ctx', nullable: false, size: 0 }
     }
     // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
@@ -119,11 +127,25 @@ export function parameters(walk: Walk, sub: Subprogram): readonly Parameter[] {
   })
 }
 
+/** Whether a parameter, a pointer to `pointee`, is the program's context: by its type's name or by its tag. */
+export function isContextPointer(facts: ProgramFacts, func: number, index: number, pointee: number): boolean {
+  const { btf } = facts
+  if (btf === null) return false
+  const target = btf.type(btf.skipModifiersAndTypedefs(pointee))
+  const isStruct = target.kind === BtfKind.STRUCT || target.kind === BtfKind.UNION
+  if (isContextName(facts.type, btf.name(pointee), isStruct ? target.name : '')) return true
+  for (const type of btf.types()) {
+    const isTag = type.kind === BtfKind.DECL_TAG && type.type === func && type.componentIndex === index
+    if (isTag && type.name === 'arg:ctx') return true
+  }
+  return false
+}
+
 /** Whether a pointer to a type of this name is the program's context. */
 function isContextName(type: number, name: string, structName: string): boolean {
+  if (type === ProgType.KPROBE) return name === 'bpf_user_pt_regs_t' || structName === 'pt_regs'
   if (structName === '') return false
   const own = contextStruct(type)
-  if (type === ProgType.KPROBE) return name === 'bpf_user_pt_regs_t' || structName === 'pt_regs'
   return own !== null && structName === own
 }
 

@@ -1,12 +1,11 @@
-import { deny } from '../reject.ts'
+import { deny, invalid, unsupported } from '../reject.ts'
 import { isConst, isZero } from '../domain/bounds.ts'
-import { type Kind, pointerReg, type Reg, regName, unknownReg } from '../state/register.ts'
+import { Flag, type Kind, pointerReg, type Reg, regName, unknownReg } from '../state/register.ts'
 import { tnumText } from '../text.ts'
 import type { ProgramFacts, Walk } from '../walk.ts'
 import { accessArguments, hasArguments } from './arguments.ts'
 import { type ContextField, fits } from './field.ts'
 import { CONTEXT_FIELDS, SOCKET_FIELDS } from './tables.ts'
-import { unsupported } from '../reject.ts'
 
 /** The pointer must be as it was given: no offset at all. */
 export function checkUnmodified(reg: Reg, regno: number, fixedAllowed: boolean = false): void {
@@ -16,6 +15,46 @@ export function checkUnmodified(reg: Reg, regno: number, fixedAllowed: boolean =
   if (!isConst(reg.value) || !isZero(reg.value))
     deny(`variable ${name} access var_off=${tnumText(reg.value)} disallowed`)
 }
+
+/**
+ * Offsets that an argument of a call may have: memory any, pointers to structures a fixed one, everything else none; what
+ * is released must be the very pointer that was got.
+ */
+export function checkArgumentOffset(reg: Reg, regno: number, released: boolean): void {
+  if (released) {
+    if (reg.off !== 0) {
+      invalid(`R${regno} must have zero offset when passed to release func or trusted arg to kfunc`)
+    }
+    return checkUnmodified(reg, regno)
+  }
+  // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
+  switch (reg.kind) {
+    case 'scalar':
+    case 'fp':
+    case 'pkt':
+    case 'pkt_meta':
+    case 'map_key':
+    case 'map_value':
+    case 'mem':
+    case 'buf':
+    case 'arena':
+      return
+    case 'ptr_':
+      return checkUnmodified(reg, regno, FIXED_OFFSET.has(reg.flags))
+    default:
+      return checkUnmodified(reg, regno)
+  }
+}
+
+/** Modifiers of pointers to structures that may point into them. */
+const FIXED_OFFSET: ReadonlySet<number> = new Set<number>([
+  0,
+  Flag.ALLOC,
+  Flag.TRUSTED,
+  Flag.RCU,
+  Flag.ALLOC | Flag.NON_OWN_REF,
+  Flag.ALLOC | Flag.NON_OWN_REF | Flag.RCU,
+])
 
 function find(
   fields: readonly ContextField[],

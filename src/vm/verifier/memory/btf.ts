@@ -1,13 +1,17 @@
 import { BtfKind, type Btf, type BtfComposite } from '../../../btf/index.ts'
 import { isConst, isZero } from '../domain/bounds.ts'
-import { deny, invalid } from '../reject.ts'
+import { fieldName } from '../facts/fields.ts'
+import { fieldsOf } from '../facts/query.ts'
+import { MapType } from '../../../uapi/index.ts'
+import { deny, invalid, unsupported } from '../reject.ts'
 import { Flag, pointerReg, type Reg, unknownReg } from '../state/register.ts'
 import { tnumText } from '../text.ts'
 import type { Walk } from '../walk.ts'
 
 /** What a load from a structure finds. */
 interface Found {
-  readonly kind: 'scalar' | 'pointer' | 'struct'
+  /** `memory`: a pointer to something that is no structure. */
+  readonly kind: 'scalar' | 'pointer' | 'memory'
   readonly typeId: number
   readonly flags: number
   readonly field: string
@@ -146,7 +150,7 @@ function pointer(btf: Btf, target: number, field: string): Found {
   }
   const kind = btf.kind(id)
   if (kind === BtfKind.STRUCT || kind === BtfKind.UNION) return { kind: 'pointer', typeId: id, flags, field }
-  return { kind: 'scalar', typeId: 0, flags: 0, field }
+  return { kind: 'memory', typeId: 0, flags: 0, field }
 }
 
 /** Members that stay trusted when they are read through a trusted pointer, and those that are RCU-protected. */
@@ -194,14 +198,86 @@ export function accessBtf(walk: Walk, reg: Reg, regno: number, off: number, size
   }
   if (reg.flags & Flag.USER) deny(`R${regno} is ptr_${name} access user memory: off=${off}`)
   if (reg.flags & Flag.PERCPU) deny(`R${regno} is ptr_${name} access percpu memory: off=${off}`)
-  if (write && (reg.flags & Flag.ALLOC) === 0) deny('only read is supported')
+  const isObject = (reg.flags & Flag.ALLOC) !== 0
+  if (write && !isObject) deny('only read is supported')
+  if (isObject) checkSpecialFields(walk, reg, off, size)
   const found = walkStruct(btf, reg.btfId, off, size)
-  if (found.kind !== 'pointer') return unknownReg()
+  if (found.kind === 'memory') return untrustedMemory()
+  // What the program stored in its own objects is a number when it is loaded.
+  if (found.kind !== 'pointer' || isObject) return unknownReg()
   const to = pointerReg('ptr_', fieldFlags(walk, reg, name, found))
   to.btf = reg.btf
   to.btfId = found.typeId
   if (to.mayBeNull) to.id = walk.newId()
   return to
+}
+
+/** Memory that can be read at any address, faults included: what pointers to numbers in the kernel's structures give. */
+function untrustedMemory(): Reg {
+  return pointerReg('mem', Flag.RDONLY | Flag.UNTRUSTED)
+}
+
+/** A load from a map's own structure in the kernel. */
+export function loadMapStruct(walk: Walk, reg: Reg, regno: number, off: number, size: number, write: boolean): Reg {
+  const btf = walk.facts.kernelBtf
+  const name = MAP_STRUCTS[reg.map?.type ?? 0]
+  const id = name === undefined ? undefined : btf?.findByName(name, BtfKind.STRUCT)
+  if (btf === null || id === undefined) return unsupported('loads from the structure of this map')
+  if (off < 0) deny(`R${regno} is ${name} invalid negative access: off=${off}`)
+  if (write) deny(`only read from ${name} is supported`)
+  const found = walkStruct(btf, id, off, size)
+  if (found.kind === 'memory') return untrustedMemory()
+  if (found.kind !== 'pointer') return unknownReg()
+  const to = pointerReg('ptr_', found.flags)
+  to.btfId = found.typeId
+  if (to.mayBeNull) to.id = walk.newId()
+  return to
+}
+
+/** Kernel structures of the map types. */
+const MAP_STRUCTS: Readonly<Record<number, string>> = {
+  [MapType.HASH]: 'bpf_htab',
+  [MapType.ARRAY]: 'bpf_array',
+  [MapType.PROG_ARRAY]: 'bpf_array',
+  [MapType.PERF_EVENT_ARRAY]: 'bpf_array',
+  [MapType.PERCPU_HASH]: 'bpf_htab',
+  [MapType.PERCPU_ARRAY]: 'bpf_array',
+  [MapType.STACK_TRACE]: 'bpf_stack_map',
+  [MapType.CGROUP_ARRAY]: 'bpf_array',
+  [MapType.LRU_HASH]: 'bpf_htab',
+  [MapType.LRU_PERCPU_HASH]: 'bpf_htab',
+  [MapType.LPM_TRIE]: 'lpm_trie',
+  [MapType.ARRAY_OF_MAPS]: 'bpf_array',
+  [MapType.HASH_OF_MAPS]: 'bpf_htab',
+  [MapType.DEVMAP]: 'bpf_dtab',
+  [MapType.SOCKMAP]: 'bpf_stab',
+  [MapType.CPUMAP]: 'bpf_cpu_map',
+  [MapType.XSKMAP]: 'xsk_map',
+  [MapType.SOCKHASH]: 'bpf_shtab',
+  [MapType.CGROUP_STORAGE]: 'bpf_cgroup_storage_map',
+  [MapType.REUSEPORT_SOCKARRAY]: 'reuseport_array',
+  [MapType.PERCPU_CGROUP_STORAGE]: 'bpf_cgroup_storage_map',
+  [MapType.QUEUE]: 'bpf_queue_stack',
+  [MapType.STACK]: 'bpf_queue_stack',
+  [MapType.SK_STORAGE]: 'bpf_local_storage_map',
+  [MapType.DEVMAP_HASH]: 'bpf_dtab',
+  [MapType.STRUCT_OPS]: 'bpf_struct_ops_map',
+  [MapType.RINGBUF]: 'bpf_ringbuf_map',
+  [MapType.INODE_STORAGE]: 'bpf_local_storage_map',
+  [MapType.TASK_STORAGE]: 'bpf_local_storage_map',
+  [MapType.BLOOM_FILTER]: 'bpf_bloom_filter',
+  [MapType.USER_RINGBUF]: 'bpf_ringbuf_map',
+  [MapType.CGRP_STORAGE]: 'bpf_local_storage_map',
+  [MapType.ARENA]: 'bpf_arena',
+}
+
+/** Locks, nodes and the like in an allocated object are not for loads and stores. */
+function checkSpecialFields(walk: Walk, reg: Reg, off: number, size: number): void {
+  for (const field of fieldsOf(reg, walk.facts.btf)) {
+    if (off < field.offset + field.size && field.offset < off + size) {
+      deny(`direct access to ${fieldName(field)} is disallowed`)
+    }
+  }
 }
 
 function fieldFlags(walk: Walk, reg: Reg, struct: string, found: Found): number {

@@ -122,9 +122,11 @@ function slotSafe(a: Slot, b: Slot, ids: IdMap, how: Likeness): boolean {
         if (!ids.same(p.refId, q.refId)) return false
         break
       }
-      case Byte.IRQ:
-        if (!ids.same((a.reg as Reg).refId, (b.reg as Reg).refId)) return false
+      case Byte.IRQ: {
+        const [p, q] = [a.reg as Reg, b.reg as Reg]
+        if (p.irqByLock !== q.irqByLock || !ids.same(p.refId, q.refId)) return false
         break
+      }
     }
   }
   return true
@@ -133,11 +135,12 @@ function slotSafe(a: Slot, b: Slot, ids: IdMap, how: Likeness): boolean {
 function resourcesSafe(old: State, now: State, ids: IdMap): boolean {
   if (old.refs.length !== now.refs.length) return false
   if (old.preempt !== now.preempt || old.rcu !== now.rcu || old.locks !== now.locks) return false
-  if (!ids.same(old.lockId, now.lockId) || old.lockPtr !== now.lockPtr) return false
+  if (!ids.same(old.irqId, now.irqId)) return false
+  if (!ids.same(old.lockId, now.lockId) || old.lockOwner !== now.lockOwner) return false
   for (let i = 0; i < old.refs.length; i++) {
     const a = old.refs[i] as State['refs'][number]
     const b = now.refs[i] as State['refs'][number]
-    if (a.kind !== b.kind || !ids.same(a.id, b.id)) return false
+    if (a.kind !== b.kind || a.owner !== b.owner || !ids.same(a.id, b.id)) return false
   }
   return true
 }

@@ -91,6 +91,8 @@ export class Reg {
   subprog = 0
   dynptr: DynptrState | null = null
   iter: IterState | null = null
+  /** Saved interrupt flags in a stack slot: by bpf_res_spin_lock_irqsave rather than bpf_local_irq_save. */
+  irqByLock = false
   /** Scalars: the exact bounds matter for safety, so pruning must compare them. */
   precise = false
 
@@ -113,6 +115,7 @@ export class Reg {
     to.subprog = this.subprog
     to.dynptr = this.dynptr
     to.iter = this.iter
+    to.irqByLock = this.irqByLock
     to.precise = this.precise
     return to
   }
@@ -173,9 +176,9 @@ export function kindName(kind: Kind, flags: number): string {
     (flags & Flag.RINGBUF ? 'ringbuf_' : '') +
     (flags & Flag.USER ? 'user_' : '') +
     (flags & Flag.PERCPU ? 'percpu_' : '') +
+    (flags & Flag.RCU ? 'rcu_' : '') +
     (flags & Flag.UNTRUSTED ? 'untrusted_' : '') +
-    (flags & Flag.TRUSTED ? 'trusted_' : '') +
-    (flags & Flag.RCU ? 'rcu_' : '')
+    (flags & Flag.TRUSTED ? 'trusted_' : '')
   const postfix = flags & Flag.MAYBE_NULL ? (kind === 'ptr_' ? 'or_null_' : '_or_null') : ''
   return prefix + kind + postfix
 }

@@ -57,15 +57,14 @@ export class Frame {
   }
 }
 
-/** Something acquired that must be released: a reference, a lock, or saved interrupt flags. */
+/** Something acquired that must be released: a reference, a lock of one of three kinds, or saved interrupt flags. */
 export interface Acquired {
-  readonly kind: 'ptr' | 'lock' | 'irq'
+  readonly kind: 'ptr' | 'lock' | 'resLock' | 'resLockIrq' | 'irq'
+  /** Identity of the reference, of the object with the lock, or of the saved flags. */
   readonly id: number
   readonly insn: number
-  /** Frame of the acquisition; callbacks must not release what their caller holds. */
-  readonly owner?: object | null
-  /** Object that a lock belongs to. */
-  readonly ptr?: number
+  /** What a lock belongs to: a map, or the BTF of allocated objects. */
+  readonly owner?: object
 }
 
 /** How an instruction on the path was reached, where that is not by falling through, or what it did to the stack. */
@@ -75,6 +74,8 @@ export interface HistoryEntry {
   /** Stack slot that the instruction accessed through a pointer, or -1. */
   slot: number
   frame: number
+  /** Operands of a branch that are pointers to the stack: 1 the source, 2 the destination. */
+  stackPointers: number
   /** Registers and slots that shared a scalar id at a branch: [frame, register or -1, slot or -1]. */
   linked: readonly LinkedReg[] | null
 }
@@ -89,10 +90,12 @@ export interface LinkedReg {
 export class State {
   frames: Frame[] = []
   refs: Acquired[] = []
-  /** Number of `lock` entries in `refs`. */
+  /** Number of locks of all kinds in `refs`; identity and owner of the last one taken. */
   locks = 0
   lockId = 0
-  lockPtr: unknown = null
+  lockOwner: object | null = null
+  /** Interrupt flags saved last, 0 for none. */
+  irqId = 0
   rcu = 0
   preempt = 0
   sleepable = false
@@ -108,7 +111,10 @@ export class State {
   depth = 0
   mayGotoDepth = 0
   unrollDepth = 0
+  /** Checkpoint: registers and slots that nobody reads any more were forgotten. */
   cleaned = false
+  /** Checkpoint: not compared any more, kept because paths from it are not finished. */
+  evicted = false
 
   get frame(): Frame {
     return this.frames[this.frames.length - 1] as Frame
@@ -129,7 +135,8 @@ export class State {
     to.refs = this.refs.slice()
     to.locks = this.locks
     to.lockId = this.lockId
-    to.lockPtr = this.lockPtr
+    to.lockOwner = this.lockOwner
+    to.irqId = this.irqId
     to.rcu = this.rcu
     to.preempt = this.preempt
     to.sleepable = this.sleepable
