@@ -206,6 +206,13 @@ export interface BackendProgram {
 /** Streams of a program (enum bpf_stream_id). */
 export type ProgramStream = 'stdout' | 'stderr'
 
+/** What a program was loaded with. */
+export interface AttachObject {
+  readonly btf: Btf | null
+  readonly maps: ReadonlyMap<string, BackendMap>
+  readonly mapSpecs: Readonly<Record<string, MapSpec>>
+}
+
 /** A place where maps live and programs run: the kernel, or the vm. */
 export interface Backend {
   readonly name: 'kernel' | 'vm'
@@ -236,6 +243,6 @@ export interface Backend {
    * Attaches a program that this backend loaded; absent where nothing can be attached.
    * @throws BpfError `usage`, `not-found`, `unsupported`, `syscall`
    */
-  attach?(program: BackendProgram, spec: ProgramSpec, options: AttachOptions): Link
+  attach?(program: BackendProgram, spec: ProgramSpec, options: AttachOptions, object?: AttachObject | null): Link
   close(): void
 }

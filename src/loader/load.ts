@@ -290,9 +290,10 @@ async function loadOne(
       ...known,
       ...(attach === undefined ? {} : { structOps: attach }),
     }
+    const object = { btf, maps, mapSpecs: spec.maps }
     const raw = await (backend.loadProgramAsync?.(request) ?? backend.loadProgram(request))
     const report: ProgramReport = { name, section, status: 'loaded', log: raw.log, insns }
-    return { report, program: new LoadedProgram(result.program, raw, backend) }
+    return { report, program: new LoadedProgram(result.program, raw, backend, object) }
   } catch (error) {
     if (!isBpfError(error)) throw error
     const located = error.within({ file: spec.file, program: name, section })

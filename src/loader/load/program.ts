@@ -1,7 +1,7 @@
 import { BpfError, decodeUtf8 } from '../../bytes/index.ts'
 import { takesPacket, verdictName } from '../../uapi/index.ts'
 import { Pins } from './pins.ts'
-import type { Backend, BackendProgram, ProgramStream, RunInput, RunOutput } from '../backend.ts'
+import type { AttachObject, Backend, BackendProgram, ProgramStream, RunInput, RunOutput } from '../backend.ts'
 import {
   packetBytes,
   plainRunner,
@@ -32,7 +32,10 @@ export class LoadedProgram {
   readonly pins: Pins
   readonly #backend: Backend
 
-  constructor(prepared: PreparedProgram, raw: BackendProgram, backend: Backend) {
+  readonly #object: AttachObject | null
+
+  constructor(prepared: PreparedProgram, raw: BackendProgram, backend: Backend, object: AttachObject | null = null) {
+    this.#object = object
     this.name = prepared.spec.name
     this.spec = prepared.spec
     this.prepared = prepared
@@ -103,7 +106,7 @@ export class LoadedProgram {
         { where: { program: this.name, section: spec.section } },
       )
     }
-    return this.#backend.attach(this.raw, spec, options)
+    return this.#backend.attach(this.raw, spec, options, this.#object)
   }
 
   close(): void {
