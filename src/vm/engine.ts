@@ -1,5 +1,6 @@
 import type { InsnBuffer } from '../isa/index.ts'
 import type { Facts } from './facts.ts'
+import type { Instrumentation } from './instrument.ts'
 import type { LineRecord, ProgramFunction } from '../loader/index.ts'
 
 /**
@@ -36,13 +37,13 @@ export const TAIL_CALLS_ADDRESS = 1004
 /** Inside the guard: u32, the entry in the table of tail calls of the program that the last one led to. */
 export const TAIL_PROGRAM_ADDRESS = 1000
 /** Inside the guard: u32, state of bpf_get_prandom_u32 when Machine.hasRandom. */
-export const RANDOM_ADDRESS = 984
+export const RANDOM_ADDRESS = 928
 /** Inside the guard: u32, address of the fake task_struct, 0 until it was made. */
-export const TASK_ADDRESS = 988
+export const TASK_ADDRESS = 932
 /** Inside the guard: u64 results of bpf_get_current_pid_tgid and bpf_get_current_uid_gid. */
-export const TASK_IDS_ADDRESS = 968
+export const TASK_IDS_ADDRESS = 912
 /** Inside the guard: name of the current task, with zeros to its end (TASK_COMM_LEN). */
-export const TASK_COMM_ADDRESS = 952
+export const TASK_COMM_ADDRESS = 896
 export const TASK_COMM_SIZE = 16
 /**
  * Inside the guard: u32, head of the list of what is to be reclaimed when the run ends (see runtime/maps/descriptor.ts),
@@ -54,9 +55,18 @@ export const GRACE_ADDRESS = 940
 export const BATCH_LEFT_ADDRESS = 996
 /** Inside the guard: u32 in a batch, not 0 when the packet of the current run lies elsewhere by now. */
 export const BATCH_MOVED_ADDRESS = 992
+/** Inside the guard: i64, what is left of the budget of a run whose instructions are counted. */
+export const FUEL_ADDRESS = 984
+/** Inside the guard: i64, the budget that each such run starts with. */
+export const BUDGET_ADDRESS = 976
 /** Inside the guard: u32 handles of maps, each at the place that mapSlot() gives; what is not there may be a map too. */
 export const MAP_SLOTS_ADDRESS = 8192
 export const MAP_SLOTS = 1024
+
+/** The budget that runs start with whose instructions are counted. */
+export function budgetOf(machine: Pick<Machine, 'memory'>): bigint {
+  return new DataView(machine.memory.buffer).getBigInt64(BUDGET_ADDRESS, true)
+}
 
 /** Address of the word that holds the handle, when it is noted that it is a map's. */
 export function mapSlot(handle: number): number {
@@ -123,6 +133,8 @@ export interface VmCode {
   readonly faultReadsZero: boolean
   /** What is proved of the program. */
   readonly facts?: Facts | null
+  /** What it does beside running. */
+  readonly instrumentation?: Instrumentation | null
 }
 
 /** What an engine needs of the machine that it runs on. The vm implements it; engines only call it. */

@@ -9,6 +9,7 @@ import {
 } from '../loader/index.ts'
 import type { CompiledCode, Engine, VmCode } from './engine.ts'
 import { VM_KCONFIG } from './kconfig.ts'
+import { ProgramInstruments } from './instruments.ts'
 import { interpreterEngine } from './interpreter/index.ts'
 import { hostCompiles, jit, quickJit } from './jit/index.ts'
 import { link, type LinkHost } from './link.ts'
@@ -108,6 +109,7 @@ export function createVm(options: VmOptions = {}): Vm {
 
 class VirtualKernel implements Vm {
   readonly name: 'vm' = 'vm' as const
+  readonly instruments: true = true as const
   readonly cpus: number
   readonly reason?: string
   readonly #runtime: Runtime
@@ -192,16 +194,25 @@ class VirtualKernel implements Vm {
       const needsTypes = program.lateReferences.some(({ kind }) => kind !== 'map' && kind !== 'mapValue')
       const types = needsTypes ? this.kernelBtf() : null
       const linked = link(program, request.maps, this.#links, types)
+      const functions = program.functions.length > 0 ? program.functions : [{ name, start: 0, btfId: 0 }]
+      const { instrument } = request
+      const instruments =
+        instrument === undefined
+          ? null
+          : new ProgramInstruments(instrument, this.#runtime.memory, linked.insns, functions)
       const code: VmCode = {
         name,
         type,
         insns: linked.insns,
-        functions: program.functions.length > 0 ? program.functions : [{ name, start: 0, btfId: 0 }],
+        functions,
         lines: program.lines,
         faultReadsZero: FAULTS_READ_ZERO.has(type),
+        instrumentation: instruments?.instrumentation ?? null,
       }
       const interpreted = (): CompiledCode => interpreterEngine.compile(code, this.#machine)
-      return new VmProgram(this.#runtime, program.spec, this.#compile(code), linked.maps, btf, interpreted)
+      // Only the interpreter sees every instruction.
+      const compiled = instrument === 'trace' ? interpreted() : this.#compile(code)
+      return new VmProgram(this.#runtime, program.spec, compiled, linked.maps, btf, interpreted, instruments)
     })
   }
 

@@ -13,6 +13,7 @@ import {
   type FunctionContext,
 } from './context.ts'
 import { Element } from '../runtime/maps/descriptor.ts'
+import { loadBudget, storeFuel } from './fuel.ts'
 import { cpu, NEXT_FUNCTION, nextBody } from './hash-code.ts'
 import { emitInlineHelper } from './inline.ts'
 import { refreshSpan } from './memory.ts'
@@ -105,6 +106,7 @@ function machineTailCall(ctx: FunctionContext, at: number): void {
   const { code, module, locals } = ctx
   storeArguments(ctx, 3)
   saveFuel(ctx, true)
+  if (module.sharesBudget) storeFuel(module)(code)
   storeStackTop(code, FRAME_SIZE)
   storeCallSite(code, at)
   // The target may tail-call this program, which then starts anew.
@@ -116,7 +118,8 @@ function machineTailCall(ctx: FunctionContext, at: number): void {
   code.if()
   code.get(locals.count)
   code.setGlobal(module.limitGlobal)
-  code.get(locals.scratch)
+  if (module.sharesBudget) loadBudget(code)
+  else code.get(locals.scratch)
   code.setGlobal(module.fuelGlobal)
   pushFromArea(code, 0)
   code.op(Op.return)

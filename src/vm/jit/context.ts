@@ -42,6 +42,8 @@ export interface ModuleIndices {
   readonly rings: readonly MapLayout[]
   /** Whether the state of bpf_get_prandom_u32 is in the memory. */
   readonly hasRandom: boolean
+  /** Whether programs that call each other by tail calls count instructions against one budget. */
+  readonly sharesBudget: boolean
 }
 
 /** What other programs call by a tail call: bottom of the frame, lowest frame, r1; result r0. */
