@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { BpfError } from '../bytes/index.ts'
 import { CallPseudo, LdImm64Pseudo, type InsnBuffer } from '../isa/index.ts'
 import type { LateReference, PreparedProgram } from '../loader/index.ts'
+import { createJumpTable } from './jump-table.ts'
 import { openModuleBtf } from './kernel-btf.ts'
 import { closeFd } from './syscall.ts'
 
@@ -18,7 +19,7 @@ export interface ResolvedProgram {
   readonly fdArray: readonly number[]
   /** What each poisoned call stands for, by its immediate. */
   readonly missing: ReadonlyMap<number, string>
-  /** Closes the module BTFs. */
+  /** Closes the module BTFs and jump tables, which a loaded program keeps by itself. */
   close(): void
 }
 
@@ -32,9 +33,17 @@ export function resolveReferences(program: PreparedProgram, mapFd: (name: string
   const modules = new Map<string, number>()
   const fdArray: number[] = [0]
   const missing = new Map<number, string>()
+  const tables = new Map<string, number>()
   const close = (): void => {
-    for (const fd of modules.values()) closeFd(fd)
+    for (const fd of [...modules.values(), ...tables.values()]) closeFd(fd)
     modules.clear()
+    tables.clear()
+  }
+  const tableFd = (targets: readonly number[]): number => {
+    const key = targets.join()
+    const fd = tables.get(key) ?? createJumpTable(targets)
+    tables.set(key, fd)
+    return fd
   }
   const moduleFd = (module: string): number => {
     const known = modules.get(module)
@@ -94,7 +103,10 @@ export function resolveReferences(program: PreparedProgram, mapFd: (name: string
         }
         const entry = reference.module === null ? 0 : fdArray.indexOf(moduleFd(reference.module))
         setCall(insns, slot, CallPseudo.KFUNC, entry, reference.btfId)
+        return
       }
+      case 'jumpTable':
+        setLoad(insns, slot, LdImm64Pseudo.MAP_VALUE, tableFd(reference.targets), 0)
     }
   }
   try {

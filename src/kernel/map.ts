@@ -1,5 +1,13 @@
 import { BpfError } from '../bytes/index.ts'
-import type { BackendMap, BackendProgram, EventCounters, EventWatch, MapBatch, RecordSink } from '../loader/index.ts'
+import type {
+  BackendMap,
+  BackendProgram,
+  MapBatchOptions,
+  EventCounters,
+  EventWatch,
+  MapBatch,
+  RecordSink,
+} from '../loader/index.ts'
 import { Cmd, Errno, MapFlag, MapType, UpdateFlag } from '../uapi/index.ts'
 import { Attr } from './attr.ts'
 import { EventPort, mapMemory } from './buffers/index.ts'
@@ -85,6 +93,7 @@ export class KernelMap implements BackendMap {
   }
 
   lookup(key: Uint8Array, flags: number = 0): Uint8Array | null {
+    if (this.type === MapType.BLOOM_FILTER) return this.#ask(key, flags)
     return this.#take(Cmd.MAP_LOOKUP_ELEM, key, flags)
   }
 
@@ -137,7 +146,7 @@ export class KernelMap implements BackendMap {
    * the kernel says ENOSPC and a larger count helps.
    * @throws BpfError `syscall`
    */
-  lookupBatch(cursor: Uint8Array | null, count: number, options: { remove?: boolean } = {}): MapBatch {
+  lookupBatch(cursor: Uint8Array | null, count: number, options: MapBatchOptions = {}): MapBatch {
     const cmd = options.remove === true ? Cmd.MAP_LOOKUP_AND_DELETE_BATCH : Cmd.MAP_LOOKUP_BATCH
     const keys = new Uint8Array(this.keySize * count)
     const values = new Uint8Array(this.valueBytes * count)
@@ -149,6 +158,7 @@ export class KernelMap implements BackendMap {
       keys,
       values,
       count,
+      elem_flags: options.flags ?? 0,
     })
     const result = tryBpf(cmd, attr)
     if (result < 0 && result !== -Errno.ENOENT) throw bpfError(cmd, result, this.#where)
@@ -287,6 +297,16 @@ export class KernelMap implements BackendMap {
     if (result === -Errno.ENOENT) return null
     if (result < 0) throw bpfError(cmd, result, this.#where)
     return calls.value.slice(0, this.valueBytes)
+  }
+
+  /** Whether a bloom filter may have a value, which the kernel reads where others get theirs. */
+  #ask(value: Uint8Array, flags: number): Uint8Array | null {
+    this.#checkLength('value', value, this.valueBytes)
+    const calls = this.#elementCalls()
+    calls.value.set(value)
+    const result = calls.element(Cmd.MAP_LOOKUP_ELEM, flags)
+    if (result < 0 && result !== -Errno.ENOENT) throw bpfError(Cmd.MAP_LOOKUP_ELEM, result, this.#where)
+    return result < 0 ? null : value.slice()
   }
 
   #elementCalls(): ElementCalls {

@@ -22,6 +22,8 @@ export function kconfigTypeOf(btf: Btf, typeId: number): KconfigType | null {
     return { kind: 'tristate', size: type.size }
   }
   if (type.kind !== BtfKind.ARRAY || type.length === 0) return null
+  // Broken BTF has arrays of themselves.
+  if (btf.kind(btf.skipModifiersAndTypedefs(type.elementType)) !== BtfKind.INT) return null
   const element = kconfigTypeOf(btf, type.elementType)
   return element?.kind === 'char' ? { kind: 'chars', length: type.length } : null
 }

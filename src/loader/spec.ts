@@ -17,6 +17,8 @@ export type Reference =
   | { readonly kind: 'ksym'; readonly insn: number; readonly extern: string }
   /** Call of a kernel function. */
   | { readonly kind: 'kfunc'; readonly insn: number; readonly extern: string }
+  /** ld_imm64 of the address of a table of this function's slots, for indirect jumps. */
+  | { readonly kind: 'jumpTable'; readonly insn: number; readonly targets: readonly number[] }
 
 /** One line record of .BTF.ext; `insn` is a slot in the function or program it belongs to. */
 export interface LineRecord {
@@ -236,6 +238,8 @@ export type LateReference =
       readonly module: string | null
       readonly weak: boolean
     }
+  /** Table of slots in the prepared program. */
+  | { readonly kind: 'jumpTable'; readonly insn: number; readonly targets: readonly number[] }
 
 /** Where a function starts in a flattened program. */
 export interface ProgramFunction {
@@ -258,6 +262,8 @@ export interface PreparedProgram {
   readonly lateReferences: readonly LateReference[]
   readonly lines: readonly LineRecord[]
   readonly core: readonly CoreRecord[]
+  /** Function pointer of the kernel that a struct_ops program implements; absent where no variable says or none is there. */
+  readonly structOps?: StructOpsAttach
 }
 
 /** A struct_ops variable as one kernel has its type. */

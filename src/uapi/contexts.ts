@@ -37,3 +37,23 @@ const CONTEXTS: Readonly<Record<number, string | null>> = {
 export function contextStruct(progType: number): string | null {
   return CONTEXTS[progType] ?? null
 }
+
+/** Types whose test runs take a packet. */
+const PACKET_TYPES: ReadonlySet<number> = new Set<number>([
+  ProgType.XDP,
+  ProgType.SCHED_CLS,
+  ProgType.SCHED_ACT,
+  ProgType.SOCKET_FILTER,
+  ProgType.CGROUP_SKB,
+  ProgType.LWT_IN,
+  ProgType.LWT_OUT,
+  ProgType.LWT_XMIT,
+  ProgType.LWT_SEG6LOCAL,
+  ProgType.FLOW_DISSECTOR,
+  ProgType.SK_SKB,
+  ProgType.NETFILTER,
+])
+/** Whether a program type runs on a packet: test runs of others take a context only. */
+export function takesPacket(progType: number): boolean {
+  return PACKET_TYPES.has(progType)
+}

@@ -83,6 +83,8 @@ function resolve(
       insns.imm[at] = number
       break
     }
+    case 'jumpTable':
+      throw new BpfError('unsupported', 'the vm has no jump tables (indirect jumps)', { where })
   }
   return null
 }

@@ -1,19 +1,25 @@
-import { BpfError } from '../bytes/index.ts'
 import type { Btf } from '../btf/index.ts'
-import type { ProgramSpec, RunInput, RunOutput } from '../loader/index.ts'
-import { AttachType, ProgType } from '../uapi/index.ts'
-import { NO_TAIL_ENTRY, STACK_TOP_ADDRESS, TAIL_CALLS_ADDRESS, type CompiledCode } from './engine.ts'
-import { createContext } from './runtime/context/index.ts'
-import { PROGRAM_STACK_SIZE, STACK_END } from './runtime/layout.ts'
+import type {
+  BatchOptions,
+  BatchOutput,
+  InstructionStep,
+  ProgramSpec,
+  RunInput,
+  RunnerOptions,
+  RunOutput,
+} from '../loader/index.ts'
+import { ProgType, takesPacket } from '../uapi/index.ts'
+import { runBatch } from './batch.ts'
+import { NO_TAIL_ENTRY, type CompiledCode } from './engine.ts'
+import type { ProgramInstruments } from './instruments.ts'
+import { programClosed, VmRunner, type Runnable } from './runner.ts'
 import type { VmMap } from './runtime/maps/map.ts'
-import type { Run, RunningProgram, Runtime } from './runtime/runtime.ts'
+import type { Runtime } from './runtime/runtime.ts'
 
-const RUN_ON_CPU = 1
-/** XDP programs that run behind a redirect. */
-const XDP_TARGETS: ReadonlySet<number> = new Set<number>([AttachType.XDP_DEVMAP, AttachType.XDP_CPUMAP])
+const NOTHING: Uint8Array = new Uint8Array(0)
 
 /** A program that is loaded in the vm. */
-export class VmProgram implements RunningProgram {
+export class VmProgram implements Runnable {
   readonly type: number
   readonly name: string
   readonly id: number
@@ -21,14 +27,16 @@ export class VmProgram implements RunningProgram {
   readonly log: string = ''
   readonly btf: Btf | null
   readonly #runtime: Runtime
-  readonly #code: CompiledCode
+  readonly code: CompiledCode
   /** The program in the interpreter, made when first asked for. */
   readonly #interpreted: () => CompiledCode
+  readonly #instruments: ProgramInstruments | null
   #detached: CompiledCode | null = null
   readonly attachType: number | null
   readonly #maps: readonly VmMap[]
-  #closed = false
+  closed: boolean = false
   #users = 0
+  #runner: VmRunner | null = null
 
   constructor(
     runtime: Runtime,
@@ -37,11 +45,13 @@ export class VmProgram implements RunningProgram {
     maps: readonly VmMap[],
     btf: Btf | null,
     interpreted: () => CompiledCode,
+    instruments: ProgramInstruments | null = null,
   ) {
+    this.#instruments = instruments
     this.#interpreted = interpreted
     this.btf = btf
     this.#runtime = runtime
-    this.#code = code
+    this.code = code
     this.#maps = maps
     this.attachType = spec.attachType
     this.name = spec.name
@@ -56,57 +66,58 @@ export class VmProgram implements RunningProgram {
    * @throws BpfError `syscall` with the errno of BPF_PROG_TEST_RUN, `trap` when the program was stopped
    */
   run(input: RunInput): RunOutput {
-    if (this.#closed) throw new BpfError('closed', `program ${this.name} was closed`, { where: { program: this.name } })
-    const runtime = this.#runtime
-    if (runtime.run !== null) throw new BpfError('usage', 'a program of this vm is running already')
-    const cpu = input.cpu ?? 0
-    if (cpu >= runtime.cpus) {
-      throw new BpfError('syscall', `test run: ENXIO: CPU ${cpu}, the vm has ${runtime.cpus}`, { errno: 'ENXIO' })
-    }
-    if (cpu !== 0 && ((input.flags ?? 0) & RUN_ON_CPU) === 0) {
-      throw new BpfError('syscall', `test run: EINVAL: CPU ${cpu} without the flag BPF_F_TEST_RUN_ON_CPU`, {
-        errno: 'EINVAL',
-      })
-    }
-    if (this.type === ProgType.XDP && XDP_TARGETS.has(this.attachType ?? -1)) {
-      throw new BpfError('syscall', 'test run: EINVAL: programs of devmaps and cpumaps have no test run', {
-        errno: 'EINVAL',
-      })
-    }
-    const repeat = Math.max(1, input.repeat ?? 1)
-    runtime.runDue()
-    const context = createContext(runtime.memory, this.type, input)
-    const trace = runtime.takeAsyncTrace()
-    runtime.cpu = cpu
-    let retval = 0
-    let started = 0
-    let elapsed = 0
-    try {
-      started = performance.now()
-      const newRun = (): Run => ({
-        context,
-        trace,
-        programs: [],
-        stackLimit: STACK_END - PROGRAM_STACK_SIZE,
-      })
-      if (repeat > 1 && this.#code.repeat !== undefined) {
-        this.#start(newRun()).programs.push(this)
-        this.#code.repeat(context.address, repeat)
-      } else {
-        for (let i = 0; i < repeat; i++) {
-          this.#start(newRun())
-          this.enter(context.address)
-        }
-      }
-      retval = runtime.low(0)
-      elapsed = performance.now() - started
-    } finally {
-      runtime.endRun()
-      runtime.cpu = 0
-    }
-    const { data, ctx } = context.output()
-    runtime.runDue()
-    return { retval, data, ctx, durationNs: (elapsed * 1e6) / repeat, trace }
+    const hasPacket = takesPacket(this.type)
+    const runner = this.#runnerFor(input, hasPacket)
+    runner.load((hasPacket ? input.data : input.ctx) ?? NOTHING)
+    const repeat = input.repeat ?? 1
+    const started = performance.now()
+    const retval = repeat > 1 ? runner.repeat(repeat) : runner.once()
+    const elapsed = performance.now() - started
+    const { data, ctx } = runner.output()
+    this.#runtime.runDue()
+    const durationNs = repeat > 1 ? (elapsed * 1e6) / repeat : elapsed * 1e6
+    const output = { retval, data, ctx: input.ctx === undefined ? null : ctx, durationNs, trace: runner.trace }
+    return this.hasBudget ? { ...output, instructions: runner.instructions } : output
+  }
+
+  /** @throws BpfError `syscall`, `closed` */
+  runner(options: RunnerOptions): VmRunner {
+    if (this.closed) throw programClosed(this.name)
+    return new VmRunner(this.#runtime, this, options)
+  }
+
+  /** @throws BpfError `syscall`, `trap`, `usage` */
+  runBatch(packets: readonly Uint8Array[], options: BatchOptions): BatchOutput {
+    return runBatch(this.#runtime, this, packets, options)
+  }
+
+  /** A runner with these options; the one without any is kept. */
+  #runnerFor(input: RunInput, hasPacket: boolean): VmRunner {
+    const { cpu, flags, ctx, budget } = input
+    const isPlain = cpu === undefined && flags === undefined && budget === undefined
+    if (isPlain && (ctx === undefined || !hasPacket)) return (this.#runner ??= this.runner({}))
+    return this.runner({
+      ...(cpu === undefined ? {} : { cpu }),
+      ...(flags === undefined ? {} : { flags }),
+      ...(budget === undefined ? {} : { budget }),
+      ...(ctx === undefined || !hasPacket ? {} : { ctx }),
+    })
+  }
+
+  hits(): Float64Array | null {
+    return this.#instruments?.hits() ?? null
+  }
+
+  steps(): InstructionStep[] {
+    return this.#instruments?.steps() ?? []
+  }
+
+  resetInstruments(): void {
+    this.#instruments?.reset()
+  }
+
+  get hasBudget(): boolean {
+    return this.#instruments !== null && this.#instruments.instrumentation.charges !== null
   }
 
   /** Runs on a context that lies in memory; r0 is in the register area afterwards. */
@@ -114,7 +125,7 @@ export class VmProgram implements RunningProgram {
     const programs = this.#runtime.run?.programs
     programs?.push(this)
     try {
-      this.#code.run(ctx)
+      this.code.run(ctx)
     } finally {
       programs?.pop()
     }
@@ -127,7 +138,7 @@ export class VmProgram implements RunningProgram {
       this.#detached.call(index)
       return
     }
-    this.#code.call(index)
+    this.code.call(index)
   }
 
   retain(): void {
@@ -136,34 +147,27 @@ export class VmProgram implements RunningProgram {
 
   drop(): void {
     this.#users--
-    if (this.#closed && this.#users === 0) this.#free()
+    if (this.closed && this.#users === 0) this.#free()
   }
 
   /** No more runs; slots of prog arrays keep it until they are emptied. */
   close(): void {
-    if (this.#closed) return
-    this.#closed = true
+    if (this.closed) return
+    this.closed = true
     if (this.#users === 0) this.#free()
   }
 
   #free(): void {
     for (const map of this.#maps) map.drop()
+    this.#instruments?.release()
   }
 
   retainTail(): number {
-    return this.#code.retainTail?.() ?? NO_TAIL_ENTRY
+    return this.code.retainTail?.() ?? NO_TAIL_ENTRY
   }
 
   releaseTail(): void {
-    this.#code.releaseTail?.()
-  }
-
-  #start(run: Run): Run {
-    const runtime = this.#runtime
-    runtime.run = run
-    runtime.memory.setU32(STACK_TOP_ADDRESS, STACK_END)
-    runtime.memory.setU32(TAIL_CALLS_ADDRESS, 0)
-    return run
+    this.code.releaseTail?.()
   }
 }
 

@@ -1,23 +1,34 @@
 import { BpfError, isBpfError, within } from '../bytes/index.ts'
 import type { Btf } from '../btf/index.ts'
-import type { Backend, KconfigFacts, MapRequest, ProgramRequest } from '../loader/index.ts'
-import { MapType } from '../uapi/index.ts'
+import {
+  normaliseSizes,
+  type Backend,
+  type KconfigFacts,
+  type MapRequest,
+  type ProgramRequest,
+} from '../loader/index.ts'
 import type { CompiledCode, Engine, VmCode } from './engine.ts'
 import { VM_KCONFIG } from './kconfig.ts'
+import { ProgramInstruments } from './instruments.ts'
 import { interpreterEngine } from './interpreter/index.ts'
 import { hostCompiles, jit, quickJit } from './jit/index.ts'
 import { link, type LinkHost } from './link.ts'
 import { FAULTS_READ_ZERO, VmProgram } from './program.ts'
+import type { CgroupOptions, VirtualCgroup } from './runtime/kernel/cgroup.ts'
+import type { FileOptions, VirtualFile } from './runtime/kernel/file.ts'
+import type { SocketOptions, VirtualSocket } from './runtime/kernel/socket.ts'
+import type { VirtualTask } from './runtime/kernel/task.ts'
 import { VmMachine } from './runtime/machine.ts'
 import { createVmMap } from './runtime/maps/create.ts'
-import { VmMap, type MapConfig } from './runtime/maps/map.ts'
+import { VmMap } from './runtime/maps/map.ts'
 import { Runtime, type FakeTask } from './runtime/runtime.ts'
 
 const DEFAULT_CPUS = 2
 const DEFAULT_MEMORY_LIMIT = 1 << 30
 const DEFAULT_FUEL = 1 << 27
-const DEFAULT_SEED = 0x9e3779b9
 const PAGE_SIZE = 4096
+/** Looked up once: in Node, asking for the global takes a third as long as asking it for the time. */
+const host: { now(): number } = performance
 
 /** Options of {@link createVm}. */
 export interface VmOptions {
@@ -56,6 +67,17 @@ export interface Vm extends Backend {
   readonly name: 'vm'
   /** What runs the programs. */
   readonly engine: Engine['name']
+  /** The cgroup of the current task, which is the root of the hierarchy. */
+  readonly currentCgroup: VirtualCgroup
+  /** The current task, for task storage. */
+  readonly currentTask: VirtualTask
+  /**
+   * Makes a socket: helpers find it by its addresses, maps take its descriptor.
+   * @throws BpfError `usage` for values out of range
+   */
+  socket(options: SocketOptions): VirtualSocket
+  cgroup(options?: CgroupOptions): VirtualCgroup
+  file(options: FileOptions): VirtualFile
   createMap(request: MapRequest): VmMap
   loadProgram(request: ProgramRequest): VmProgram
 }
@@ -76,7 +98,8 @@ export function createVm(options: VmOptions = {}): Vm {
     fuel: options.fuel ?? DEFAULT_FUEL,
     clock: options.clock ?? hostClock,
     clockNumber: options.clock === undefined ? hostNanoseconds : null,
-    random: options.random ?? seededRandom(options.seed ?? DEFAULT_SEED),
+    random: options.random ?? null,
+    seed: options.seed ?? 0,
     task: { pid: 4242, tgid: 4242, uid: 0, gid: 0, comm: 'elfbee', cgroupId: 1n, ...options.task },
     taskBytes: options.taskBytes ?? null,
     btf,
@@ -86,6 +109,7 @@ export function createVm(options: VmOptions = {}): Vm {
 
 class VirtualKernel implements Vm {
   readonly name: 'vm' = 'vm' as const
+  readonly instruments: true = true as const
   readonly cpus: number
   readonly reason?: string
   readonly #runtime: Runtime
@@ -112,6 +136,29 @@ class VirtualKernel implements Vm {
     return this.#engine.name
   }
 
+  get currentCgroup(): VirtualCgroup {
+    return this.#runtime.kernel.currentCgroup
+  }
+
+  get currentTask(): VirtualTask {
+    return this.#runtime.kernel.currentTask
+  }
+
+  socket(options: SocketOptions): VirtualSocket {
+    this.#open()
+    return this.#runtime.kernel.socket(options)
+  }
+
+  cgroup(options: CgroupOptions = {}): VirtualCgroup {
+    this.#open()
+    return this.#runtime.kernel.cgroup(options)
+  }
+
+  file(options: FileOptions): VirtualFile {
+    this.#open()
+    return this.#runtime.kernel.file(options)
+  }
+
   kernelBtf(): Btf | null {
     return this.#btf()
   }
@@ -128,7 +175,12 @@ class VirtualKernel implements Vm {
         where: { map: spec.name },
       })
     }
-    return createVmMap(this.#runtime, { spec: this.#normalise(spec), name: spec.name, inner, btf: request.btf })
+    return createVmMap(this.#runtime, {
+      spec: { ...spec, ...normaliseSizes(spec, { pageSize: PAGE_SIZE, cpus: this.cpus }) },
+      name: spec.name,
+      inner,
+      btf: request.btf,
+    })
   }
 
   loadProgram(request: ProgramRequest): VmProgram {
@@ -142,16 +194,25 @@ class VirtualKernel implements Vm {
       const needsTypes = program.lateReferences.some(({ kind }) => kind !== 'map' && kind !== 'mapValue')
       const types = needsTypes ? this.kernelBtf() : null
       const linked = link(program, request.maps, this.#links, types)
+      const functions = program.functions.length > 0 ? program.functions : [{ name, start: 0, btfId: 0 }]
+      const { instrument } = request
+      const instruments =
+        instrument === undefined
+          ? null
+          : new ProgramInstruments(instrument, this.#runtime.memory, linked.insns, functions)
       const code: VmCode = {
         name,
         type,
         insns: linked.insns,
-        functions: program.functions.length > 0 ? program.functions : [{ name, start: 0, btfId: 0 }],
+        functions,
         lines: program.lines,
         faultReadsZero: FAULTS_READ_ZERO.has(type),
+        instrumentation: instruments?.instrumentation ?? null,
       }
       const interpreted = (): CompiledCode => interpreterEngine.compile(code, this.#machine)
-      return new VmProgram(this.#runtime, program.spec, this.#compile(code), linked.maps, btf, interpreted)
+      // Only the interpreter sees every instruction.
+      const compiled = instrument === 'trace' ? interpreted() : this.#compile(code)
+      return new VmProgram(this.#runtime, program.spec, compiled, linked.maps, btf, interpreted, instruments)
     })
   }
 
@@ -175,31 +236,11 @@ class VirtualKernel implements Vm {
     }
   }
 
-  /** Sizes as libbpf makes them before it asks the kernel. */
-  #normalise(spec: MapConfig['spec']): MapConfig['spec'] {
-    switch (spec.type) {
-      case MapType.RINGBUF:
-      case MapType.USER_RINGBUF:
-        return { ...spec, keySize: 0, valueSize: 0, maxEntries: ringSize(spec.maxEntries) }
-      case MapType.PERF_EVENT_ARRAY:
-        return { ...spec, keySize: 4, valueSize: 4, maxEntries: spec.maxEntries === 0 ? this.cpus : spec.maxEntries }
-      default:
-        return spec
-    }
-  }
-
   #variable(name: string, size: number): number {
     let address = this.#variables.get(name)
     if (address === undefined) this.#variables.set(name, (address = this.#runtime.memory.allocate(size)))
     return address
   }
-}
-
-/** The next page size times a power of two; what is none of these is left to be refused. */
-function ringSize(entries: number): number {
-  let size = PAGE_SIZE
-  while (size < entries && size < 0x80000000) size *= 2
-  return entries === 0 || size < entries ? entries : size
 }
 
 /** Gives the BTF, opening it at the first call. */
@@ -216,16 +257,5 @@ function hostClock(): bigint {
 }
 
 function hostNanoseconds(): number {
-  return Math.round(performance.now() * 1e6)
-}
-
-/** xorshift32: small, seeded, and good enough for what BPF programs do with it. */
-function seededRandom(seed: number): () => number {
-  let state = seed >>> 0 || DEFAULT_SEED
-  return () => {
-    state ^= state << 13
-    state ^= state >>> 17
-    state ^= state << 5
-    return state >>> 0
-  }
+  return Math.round(host.now() * 1e6)
 }

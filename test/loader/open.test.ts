@@ -26,6 +26,8 @@ function references(spec: ObjectSpec, functionName: string): string[] {
       case 'ksym':
       case 'kfunc':
         return `${r.kind} ${r.extern}`
+      case 'jumpTable':
+        return `table to ${r.targets.join()}`
       default:
         return 'unknown'
     }

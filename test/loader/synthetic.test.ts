@@ -9,8 +9,9 @@ import {
   type ElfRelocation,
 } from '../../src/elf/index.ts'
 import type { Operation } from '../../src/isa/index.ts'
-import { openObject, prepare, type ObjectSpec, type PreparedProgram } from '../../src/loader/index.ts'
-import { MapType } from '../../src/uapi/index.ts'
+import { load, openObject, prepare, type ObjectSpec, type PreparedProgram } from '../../src/loader/index.ts'
+import { MapType, ProgType } from '../../src/uapi/index.ts'
+import { createVm } from '../../src/vm/index.ts'
 import { assemble, op } from '../support/program.ts'
 import { thrown } from '../support/thrown.ts'
 
@@ -152,23 +153,25 @@ describe('relocations', () => {
     ])
     expect(open(input(1000)).problems.size).toBe(1)
   })
-
-  it('says that jump tables are not loaded yet', () => {
-    const spec = open({
-      sections: [
-        { name: 'xdp', ...CODE, data: code(op.number(1, 0, 0), op.exit), relocations: [rel(0, 2)] },
-        { name: '.jumptables', ...DATA, data: words(0, 0) },
-      ],
-      symbols: [
-        { name: 'main', section: 1, size: 24, type: FUNC },
-        { name: 'table', section: 2, size: 8, type: OBJECT },
-      ],
-    })
-    expect(spec.problems.get(0)?.code).toBe('unsupported')
-  })
 })
 
 describe('functions', () => {
+  it('keeps a program of an unknown section, which loads once it has a type', async () => {
+    const spec = open({
+      sections: [{ name: 'nonsense', ...CODE, data: code(op.mov(0, 2), op.exit) }],
+      symbols: [{ name: 'main', section: 1, size: 16, type: FUNC }],
+    })
+    // Without a section for it the license is none, which is not GPL-compatible.
+    expect(spec.license).toBe('')
+    const { report } = await load(spec, createVm())
+    expect(report.programs[0]?.error).toMatchObject({ code: 'unsupported' })
+    expect(report.programs[0]?.error?.message).toContain("section 'nonsense' says no program type")
+    const program = spec.programs['main']
+    if (program !== undefined) program.type = ProgType.XDP
+    await using live = await load(spec, createVm())
+    expect(live.programs['main']?.run({ data: new Uint8Array(64) }).verdict).toBe('XDP_PASS')
+  })
+
   it('takes a section without symbols as one program', () => {
     const spec = open({ sections: [{ name: 'socket', ...CODE, data: code(op.mov(0, 0), op.exit) }] })
     expect(Object.keys(spec.programs)).toEqual(['socket'])

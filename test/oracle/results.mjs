@@ -1,6 +1,6 @@
 // Shared by the oracle scripts: where the oracle's material is, and how results are written.
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { release } from 'node:os'
 import { fileURLToPath } from 'node:url'
 
@@ -45,4 +45,10 @@ export function writeResult(name, result) {
   writeFileSync(`${dir}/${name}.json`, JSON.stringify(record, null, 2) + '\n')
   if (result.ratio !== undefined) console.log(`${name}: ratio ${result.ratio}`)
   else console.log(`${name}: ${result.equal} of ${result.total}`)
+}
+
+/** Processors that this machine may have: the kernel's verifier knows bounds of their numbers. */
+export function possibleCpus() {
+  const last = /(\d+)\s*$/.exec(readFileSync('/sys/devices/system/cpu/possible', 'utf8'))
+  return last === null ? 8192 : Number(last[1]) + 1
 }

@@ -10,7 +10,7 @@ import { Btf } from '../../dist/btf/index.js'
 import { openObject, prepare } from '../../dist/loader/index.js'
 import { verify } from '../../dist/vm/verifier/index.js'
 import { gunzipSync } from 'node:zlib'
-import { oracleDir, writeResult } from './results.mjs'
+import { oracleDir, possibleCpus, writeResult } from './results.mjs'
 
 const args = process.argv.slice(2)
 const only = args.includes('--only') ? args[args.indexOf('--only') + 1] : null
@@ -114,6 +114,7 @@ for (const file of readdirSync(`${dir}/objs`).sort()) {
           kernelBtf,
           license: spec.license,
           missingHelpers: MISSING,
+          cpus: possibleCpus(),
         })
         const took = performance.now() - started
         timeMs += took

@@ -78,7 +78,7 @@ export function preparedListings(spec: ObjectSpec, program: PreparedProgram, syn
 
 function lateText(spec: ObjectSpec, reference: LateReference): string {
   if (reference.kind === 'map') return `map ${reference.map}`
-  if (reference.kind === 'mapValue') return referenceText(spec, reference)
+  if (reference.kind === 'mapValue' || reference.kind === 'jumpTable') return referenceText(spec, reference)
   return `${reference.kind} ${reference.name}`
 }
 
@@ -130,6 +130,8 @@ function referenceText(spec: ObjectSpec, reference: Reference): string {
       return `function ${spec.functions[reference.functionIndex]?.name ?? ''}`
     case 'functionAddress':
       return `address of function ${spec.functions[reference.functionIndex]?.name ?? ''}`
+    case 'jumpTable':
+      return `jump table to ${reference.targets.join(', ')}`
     case 'kconfig':
     case 'ksym':
     case 'kfunc':

@@ -1,24 +1,9 @@
 import { existsSync, statSync } from 'node:fs'
 import { BpfError, decodeUtf8, fromHex, isBpfError } from '../../bytes/index.ts'
-import { ProgType } from '../../uapi/index.ts'
+import { ProgType, takesPacket } from '../../uapi/index.ts'
 import { isCapture, parseCapture } from '../../testing/index.ts'
 import { readInput } from '../frame/input.ts'
 
-/** Types that run on a packet. */
-const PACKET_TYPES: ReadonlySet<number> = new Set<number>([
-  ProgType.XDP,
-  ProgType.SCHED_CLS,
-  ProgType.SCHED_ACT,
-  ProgType.SOCKET_FILTER,
-  ProgType.CGROUP_SKB,
-  ProgType.LWT_IN,
-  ProgType.LWT_OUT,
-  ProgType.LWT_XMIT,
-  ProgType.LWT_SEG6LOCAL,
-  ProgType.FLOW_DISSECTOR,
-  ProgType.SK_SKB,
-  ProgType.NETFILTER,
-])
 /** Types whose context is an array of 64-bit arguments, at most 12 of them (MAX_BPF_FUNC_ARGS). */
 const ARGUMENT_TYPES: ReadonlySet<number> = new Set<number>([
   ProgType.RAW_TRACEPOINT,
@@ -31,10 +16,6 @@ const ARGUMENTS_SIZE = 12 * 8
 const OTHER_CONTEXT_SIZE = 512
 /** What a program gets when no packet is named: the shortest Ethernet frame, all zeros. */
 const EMPTY_PACKET_SIZE = 60
-
-export function takesPacket(type: number): boolean {
-  return PACKET_TYPES.has(type)
-}
 
 /** Zeros for a program whose input was not given; null where none is needed. */
 export function defaultPacket(type: number): Uint8Array | null {

@@ -1,5 +1,12 @@
 import { BpfError } from '../../bytes/index.ts'
-import { relocationsIn, SectionIndex, SymbolType, type ElfRelocation } from '../../elf/index.ts'
+import {
+  relocationsIn,
+  SectionIndex,
+  SymbolType,
+  type ElfFile,
+  type ElfRelocation,
+  type ElfSymbol,
+} from '../../elf/index.ts'
 import type { InsnBuffer } from '../../isa/index.ts'
 import type { Reference } from '../spec.ts'
 import type { Externs } from './externs.ts'
@@ -189,16 +196,41 @@ function resolve(
       return targets.arena === null
         ? fail(`refers to '${name}' in an arena, but there is no arena map`)
         : { kind: 'mapValue', insn, map: targets.arena, offset }
-    case 'jumpTables':
-      return new BpfError('unsupported', `'${fn.name}' uses a jump table, which elfbee does not load yet`, {
-        where: { section: fn.section.name, insn: fn.start + insn },
-      })
+    case 'jumpTables': {
+      const targets = jumpTargets(elf, fn, symbol)
+      return typeof targets === 'string'
+        ? fail(`uses jump table '${name}', ${targets}`)
+        : { kind: 'jumpTable', insn, targets }
+    }
     case 'structOps':
     case 'other':
     case undefined:
     default:
       return fail(`refers to '${name}' in section '${elf.sections[symbol.section]?.name}', which is not loaded`)
   }
+}
+
+const TABLE_ENTRY = 8
+
+/** Slots of the function that a jump table names, which holds byte offsets in the section; or what is wrong with it. */
+function jumpTargets(elf: ElfFile, fn: LocatedFunction, symbol: ElfSymbol): readonly number[] | string {
+  const { value, size } = symbol
+  const data = elf.sections[symbol.section]?.data ?? new Uint8Array(0)
+  if (value % TABLE_ENTRY !== 0 || size % TABLE_ENTRY !== 0 || size === 0 || value + size > data.length) {
+    return `which has bytes ${value} to ${value + size} of its section of ${data.length}: entries have 8 bytes`
+  }
+  const view = new DataView(data.buffer, data.byteOffset, data.length)
+  const targets: number[] = []
+  for (let at = value; at < value + size; at += TABLE_ENTRY) {
+    const low = view.getUint32(at + (elf.littleEndian ? 0 : 4), elf.littleEndian)
+    const high = view.getUint32(at + (elf.littleEndian ? 4 : 0), elf.littleEndian)
+    const slot = low / 8 - fn.start
+    if (high !== 0 || low % 8 !== 0 || slot < 0 || slot >= fn.length) {
+      return `whose entry at byte ${at} leads to byte ${high * 2 ** 32 + low}, outside of the function`
+    }
+    targets.push(slot)
+  }
+  return targets
 }
 
 /** Whether an instruction takes two slots. */

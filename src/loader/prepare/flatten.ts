@@ -206,6 +206,12 @@ function link(
       return
     case 'kfunc':
       linkKfunc(context, insns, insn, reference.extern, late)
+      return
+    case 'jumpTable':
+      insns.src[insn] = PSEUDO_MAP_VALUE
+      insns.imm[insn] = 0
+      insns.imm[insn + 1] = 0
+      late.push({ kind: 'jumpTable', insn, targets: reference.targets.map((slot) => start + slot) })
   }
 }
 

@@ -1,6 +1,7 @@
 import { BpfError } from '../../bytes/index.ts'
-import { HelperId, helperName } from '../../uapi/index.ts'
+import { HelperId, helperName, ProgType } from '../../uapi/index.ts'
 import {
+  budgetOf,
   FRAME_SIZE,
   JIT_ADDRESS,
   MAX_FRAMES,
@@ -12,6 +13,7 @@ import {
   type Engine,
   type Machine,
   type VmCode,
+  type XdpBatch,
 } from '../engine.ts'
 import { Trap, trapError } from '../trap.ts'
 import { buildModule, helperImport, type JitExports, type JitImports } from './module.ts'
@@ -93,6 +95,7 @@ class JitCode implements CompiledCode {
   readonly #program: ProgramCode
   readonly #machine: Machine
   readonly #exports: JitExports
+  readonly batch?: (batch: XdpBatch) => void
   #words: Uint32Array
   /** Place in the table of tail calls, 0 for none, and how often it is in use. */
   #tail = 0
@@ -107,9 +110,12 @@ class JitCode implements CompiledCode {
       trap: (place, low, high) => {
         const at = placeSlot(place)
         const op = at === null ? null : (program.operations[at] ?? null)
-        throw trapError(program.code, at, makeTrap(place, op, low, high, machine.fuel))
+        const budget = program.code.instrumentation?.charges ? budgetOf(machine) : null
+        throw trapError(program.code, at, makeTrap(place, op, low, high, machine.fuel, budget))
       },
       clock: machine.clock ?? Date.now,
+      endGracePeriod: () => machine.endGracePeriod?.(),
+      moved: () => machine.packetMoved?.(),
       callKfunc: (id) => machine.callKfunc(id),
       tailCall: () => (machine.tailCall() ? 1 : 0),
       loadPacket: (offset, size) => (machine.loadPacket(offset, size) ? 1 : 0),
@@ -120,6 +126,7 @@ class JitCode implements CompiledCode {
     }
     this.#exports = new WebAssembly.Instance(module, { env: { ...env } as WebAssembly.ModuleImports })
       .exports as unknown as JitExports
+    if (program.code.type === ProgType.XDP) this.batch = (batch) => this.#batch(batch)
   }
 
   run(ctx: number): void {
@@ -135,6 +142,14 @@ class JitCode implements CompiledCode {
     if (tail !== 0) this.#setWord(TAIL_PROGRAM_ADDRESS, tail)
   }
 
+  start(ctx: number, top: number, limit: number): number {
+    try {
+      return this.#exports.start(ctx, top, limit) >>> 0
+    } catch (cause) {
+      throw this.#stopped(cause, top)
+    }
+  }
+
   repeat(ctx: number, times: number): void {
     const top = this.#word(STACK_TOP_ADDRESS)
     try {
@@ -146,8 +161,8 @@ class JitCode implements CompiledCode {
 
   retainTail(): number {
     const { tails } = this.#machine
-    // Helpers would call a callback of the program that began the run.
-    if (!tails || this.#program.hasCallbacks) return NO_TAIL_ENTRY
+    // Helpers would call a callback of the program that began the run; a budget is handed over by run().
+    if (!tails || this.#program.hasCallbacks || this.#program.code.instrumentation?.charges) return NO_TAIL_ENTRY
     if (this.#tailUses++ === 0) {
       this.#tail = tails.add(this.#exports.tail)
       targetsOf(this.#machine).set(this.#tail, this.#program)
@@ -168,6 +183,14 @@ class JitCode implements CompiledCode {
     }
     try {
       this.#exports.call(index, top)
+    } catch (cause) {
+      throw this.#stopped(cause, top)
+    }
+  }
+
+  #batch({ ctx, top, limit, table, tableEnd, first, times, out }: XdpBatch): void {
+    try {
+      this.#exports.batch(ctx, top, limit, table, tableEnd, first, times, out)
     } catch (cause) {
       throw this.#stopped(cause, top)
     }

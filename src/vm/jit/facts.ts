@@ -121,6 +121,13 @@ interface Exit {
   readonly values: readonly (Value | null)[]
 }
 
+/** A register that has the same value at a block's start, however it is reached. */
+interface Assumption {
+  readonly block: number
+  readonly register: number
+  readonly value: Value
+}
+
 class Analysis implements FunctionFacts {
   readonly checks: Uint8Array
   readonly groups: Map<number, Group> = new Map()
@@ -136,6 +143,8 @@ class Analysis implements FunctionFacts {
   readonly #exits: (Exit | null)[]
   readonly #registers: Registers = new Registers()
   readonly #values: BlockValues = new BlockValues()
+  /** Lookups that are taken to be the same each time round a loop: checked in the end. */
+  #assumed: Assumption[] = []
   readonly #slotFinder: SlotFinder
   #ids = 1
   /** The group that is being collected. */
@@ -158,11 +167,32 @@ class Analysis implements FunctionFacts {
     this.unused = new Uint8Array(cfg.end - cfg.start)
     this.#slotFinder = new SlotFinder(program, cfg)
     this.#live = cfg.reducible ? liveAtEnd(program, cfg) : new Uint16Array(0)
-    if (cfg.reducible) {
-      const changed = this.#changedInLoops()
-      for (const block of cfg.reversePostorder) this.#block(block, changed)
-    }
+    if (cfg.reducible) this.#analyse()
     this.slots = this.#slotFinder.finish()
+  }
+
+  #analyse(): void {
+    const { cfg } = this.#func
+    const changed = this.#changedInLoops()
+    for (const assume of [true, false]) {
+      this.#assumed = []
+      this.groups.clear()
+      this.checks.fill(Check.OWN)
+      this.unused.fill(0)
+      this.wideLoads.clear()
+      this.wideResults.clear()
+      this.#exits.fill(null)
+      for (const block of cfg.reversePostorder) this.#block(block, changed, assume)
+      if (this.#assumed.every((assumption) => this.#holds(assumption))) return
+    }
+  }
+
+  #holds({ block, register, value }: Assumption): boolean {
+    const { blocks } = this.#func.cfg
+    return (blocks[block] as Block).preds.every((p) => {
+      const exit = this.#exits[p]
+      return !exit || sameValue(exit.values[register] ?? null, value)
+    })
   }
 
   enter(block: number, values: BlockValues): void {
@@ -193,17 +223,18 @@ class Analysis implements FunctionFacts {
     return changed
   }
 
-  #block(block: number, changed: Uint16Array): void {
+  #block(block: number, changed: Uint16Array, assume: boolean): void {
     const { cfg } = this.#func
     const { start, end } = cfg.blocks[block] as Block
     const { insns } = this.#program.code
-    this.#enterBlock(block, changed)
-    this.#slotFinder.enter(block)
+    this.#enterBlock(block, changed, assume)
     this.#pieces.reset()
+    // What is assumed of lookups says nothing of the frame: once is enough.
+    if (assume) this.#slotFinder.enter(block)
     for (let at = start; at < end; at += slotsAt(insns, at)) {
       const op = this.#program.operations[at] as Operation
       this.#access(op, at)
-      this.#slotFinder.step(op, block, this.#values)
+      if (assume) this.#slotFinder.step(op, block, this.#values)
       this.#bytes(op, at)
       this.#step(op)
       this.#values.step(op, at)
@@ -216,7 +247,7 @@ class Analysis implements FunctionFacts {
   }
 
   /** Joins what comes in; what a loop changes is unknown at its header. */
-  #enterBlock(block: number, changed: Uint16Array): void {
+  #enterBlock(block: number, changed: Uint16Array, assume: boolean): void {
     const { cfg } = this.#func
     const registers = this.#registers
     const { preds } = cfg.blocks[block] as Block
@@ -239,7 +270,9 @@ class Analysis implements FunctionFacts {
       for (let r = 0; r < REGISTERS; r++) {
         if (((loop >> r) & 1) === 0) continue
         registers.set(r, this.#ids++)
-        values[r] = null
+        const value = values[r] ?? null
+        if (assume && value?.kind === 'lookup') this.#assumed.push({ block, register: r, value })
+        else values[r] = null
       }
     }
     this.#entries[block] = values
@@ -393,6 +426,7 @@ function sameValue(a: Value | null, b: Value | null): boolean {
   if (a === b) return true
   if (a?.kind === 'constant' && b?.kind === 'constant') return a.low === b.low && a.high === b.high
   if (a?.kind === 'frame' && b?.kind === 'frame') return a.offset === b.offset
+  if (a?.kind === 'lookup' && b?.kind === 'lookup') return a.map === b.map
   return a?.kind === 'function' && b?.kind === 'function' && a.slot === b.slot
 }
 

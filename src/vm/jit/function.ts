@@ -14,6 +14,7 @@ import {
 import { analyseFunction, nothingKnown } from './facts.ts'
 import { buildFlow, type Flow } from './flow.ts'
 import { emitAtomic, emitLoad, emitStore, emitWideResult, refreshSpan } from './memory.ts'
+import { emitEntryCharge, emitLoopCharge, emitProbe } from './probes.ts'
 import type { FunctionCode, ProgramCode } from './program.ts'
 import { StructuredWalk } from './structure.ts'
 import { emitTrapExit, setPlace, trapIf } from './trap.ts'
@@ -73,10 +74,16 @@ export function translateFunction(
   return code
 }
 
+function hasCharges(program: ProgramCode): boolean {
+  return (program.code.instrumentation?.charges ?? null) !== null
+}
+
 function emitPrologue(ctx: FunctionContext, func: FunctionCode): void {
   const { code, locals, module } = ctx
+  const counts = hasCharges(ctx.program)
+  if (counts) emitEntryCharge(ctx, func.cfg.start)
   // Calls use fuel up, also by callbacks; the entry's first call is free.
-  if (func.index !== 0 || ctx.program.isEntryCalled) {
+  else if (func.index !== 0 || ctx.program.isEntryCalled) {
     code.getGlobal(module.fuelGlobal)
     code.i64(1)
     code.op(Op.i64_sub)
@@ -104,8 +111,11 @@ function emitBlocks(ctx: FunctionContext, func: FunctionCode, flow: Flow): void 
   new StructuredWalk(ctx, func.cfg, flow, {
     emitBody(start, end) {
       ctx.facts.enter(func.cfg.blockOf[start - func.cfg.start] as number, values)
+      emitLoopCharge(ctx, start)
+      emitProbe(ctx, start)
       for (let at = start; at < end; at += slotsAt(insns, at)) {
         const op = ctx.program.operations[at] as Operation
+        if (at !== start) emitProbe(ctx, at)
         const wide = facts.wideResults.get(at)
         if (wide !== undefined && op.kind === 'alu') emitWideResult(ctx, wide, op.dst, at)
         else if (facts.unused[at - func.cfg.start] === 0 || op.kind === 'load') emitOperation(ctx, op, at)
@@ -113,6 +123,7 @@ function emitBlocks(ctx: FunctionContext, func: FunctionCode, flow: Flow): void 
       }
     },
     emitLoopHeader(at) {
+      if (hasCharges(ctx.program)) return
       setPlace(ctx, at, 'fuel')
       code.get(locals.fuel)
       code.i64(1)

@@ -8,8 +8,8 @@ import {
   setRegister,
   type FunctionContext,
 } from './context.ts'
-import { INLINE_MEMORY_HELPERS } from './maps.ts'
 import { Check, type Group, type Wide } from './facts.ts'
+import { INLINE_MEMORY_HELPERS } from './inline.ts'
 import { placeOf, type Place } from './places.ts'
 import { loadSlot, storeSlot } from './slot-code.ts'
 import type { FrameSlot } from './slots.ts'

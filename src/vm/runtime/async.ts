@@ -37,7 +37,8 @@ export class AsyncQueue {
   readonly #all: Map<number, Async> = new Map()
   #nextNumber = 1
   #order = 0
-  #armed = 0
+  /** How many are armed. */
+  armed: number = 0
   #running: Async | null = null
 
   constructor(host: AsyncHost) {
@@ -69,7 +70,7 @@ export class AsyncQueue {
   start(address: number, due: bigint): number {
     const async = this.#at(address)
     if (async === null || async.program === null) return -Errno.EINVAL
-    if (async.due === null) this.#armed++
+    if (async.due === null) this.armed++
     async.due = due
     async.order = this.#order++
     return 0
@@ -101,12 +102,12 @@ export class AsyncQueue {
 
   /** Runs what is due, the earliest first. */
   runDue(): void {
-    if (this.#armed === 0 || this.#running !== null) return
+    if (this.armed === 0 || this.#running !== null) return
     for (let i = 0; i < MAX_CALLBACKS; i++) {
       const next = this.#earliest(this.#host.now())
       if (next?.program == null) return
       next.due = null
-      this.#armed--
+      this.armed--
       this.#running = next
       const { program } = next
       // The callback may delete the element, and with it the last reference to the program.
@@ -137,7 +138,7 @@ export class AsyncQueue {
   }
 
   #disarm(async: Async): void {
-    if (async.due !== null) this.#armed--
+    if (async.due !== null) this.armed--
     async.due = null
     async.program?.drop()
     async.program = null

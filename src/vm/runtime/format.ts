@@ -38,6 +38,24 @@ export function formatKernel(memory: LinearMemory, format: Uint8Array, args: rea
   return Uint8Array.from(out)
 }
 
+/** Whether a format (without its terminating zero) is one that the kernel takes for a number of arguments. */
+export function isKernelFormat(format: Uint8Array, args: number): boolean {
+  let used = 0
+  for (let i = 0; i < format.length; i++) {
+    const c = format[i] as number
+    if (!isAllowed(c)) return false
+    if (c !== PERCENT) continue
+    if (format[i + 1] === PERCENT) {
+      i++
+      continue
+    }
+    const spec = conversion(format, i + 1)
+    if (spec === null || used++ >= args) return false
+    i = spec.end - 1
+  }
+  return true
+}
+
 interface Conversion {
   readonly left: boolean
   readonly zero: boolean
@@ -91,7 +109,7 @@ function conversion(format: Uint8Array, start: number): Conversion | null {
     const code = format[i + 1] ?? 0
     return code === 0 || !/[0-9A-Za-z]/.test(next) ? make('p', 64, i + 1) : null
   }
-  if (at(i) === 's') return make('s', 0, i + 1)
+  if (at(i) === 's') return /[0-9A-Za-z]/.test(at(i + 1)) ? null : make('s', 0, i + 1)
   if (at(i) === 'c') return make('c', 0, i + 1)
   let bits = 32
   if (at(i) === 'l') {

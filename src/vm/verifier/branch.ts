@@ -20,13 +20,16 @@ const MAX_LINKED = 6
 
 /** A conditional jump: goes the way that is certain, or both, each with what the condition says of its operands. */
 export function stepBranch(walk: Walk, op: Branch): void {
-  const src = op.src === null ? null : readReg(walk, op.src)
   const dst = readReg(walk, op.dst)
+  const src = op.src === null ? null : readReg(walk, op.src)
   const right = src ?? scalarReg(constant(op.imm))
+  const stackPointers = (src?.kind === 'fp' ? 1 : 0) | (dst.kind === 'fp' ? 2 : 0)
+  if (stackPointers !== 0) walk.recordStackPointers(stackPointers)
   const taken = outcome(op, dst, right)
   if (taken !== null) {
     if (dst.kind === 'scalar') markPrecise(walk, op.dst)
     if (op.src !== null && right.kind === 'scalar') markPrecise(walk, op.src)
+    walk.trace?.touched(walk.state, walk.insn)
     walk.insn = taken ? op.target : walk.insn + 1
     return
   }
@@ -48,6 +51,7 @@ export function stepBranch(walk: Walk, op: Branch): void {
     markNull(here, dst, op.op === 'ne', walk.facts.btf)
     markNull(other, dst, op.op === 'eq', walk.facts.btf)
   } else if (op.wide && op.src !== null) matchPacket(op, here, other)
+  walk.trace?.touched(here, walk.insn)
   walk.insn++
 }
 

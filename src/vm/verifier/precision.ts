@@ -2,6 +2,9 @@ import type { Operation } from '../../isa/index.ts'
 import { isSyncCallbackCall } from './calls/kinds.ts'
 import type { Reg } from './state/register.ts'
 import { Slot } from './state/slot.ts'
+import { frameText } from './log/frame.ts'
+import type { Trace } from './log/trace.ts'
+import { slotList } from './liveness.ts'
 import type { Frame, HistoryEntry, State } from './state/state.ts'
 import type { Walk } from './walk.ts'
 
@@ -51,6 +54,18 @@ class Wanted {
     half[frame] = (half[frame] as number) & ~(1 << (slot & 31))
   }
 
+  /** `r1,r6`: wanted registers of a frame. */
+  regList(frame: number): string {
+    const names: string[] = []
+    for (let i = 0; i < 11; i++) if (((this.regs[frame] as number) & (1 << i)) !== 0) names.push(`r${i}`)
+    return names.join(',')
+  }
+
+  /** `-8,-16`: offsets of the wanted slots of a frame. */
+  slotList(frame: number): string {
+    return slotList(this.#low[frame] as number, this.#high[frame] as number)
+  }
+
   hasSlots(frame: number): boolean {
     return ((this.#low[frame] as number) | (this.#high[frame] as number)) !== 0
   }
@@ -72,10 +87,30 @@ function preciseCopy(reg: Reg): Reg {
   return to
 }
 
-/** Every scalar of a state and of its ancestors counts: the way back got lost. */
-function allPrecise(from: State): void {
-  for (let state: State | null = from; state !== null; state = state.parent) {
-    state.mapRegs((reg) => (reg.kind === 'scalar' && !reg.precise ? preciseCopy(reg) : reg))
+/** The trace when precision is to be shown. */
+function traceOf(walk: Walk): Trace | null {
+  return walk.trace !== null && walk.trace.log.all ? walk.trace : null
+}
+
+/** Every scalar of a state's ancestors counts: the way back got lost. */
+export function allPrecise(walk: Walk, from: State): void {
+  const trace = traceOf(walk)
+  trace?.log.write(`mark_precise: frame${from.frames.length - 1}: falling back to forcing all scalars precise\n`)
+  for (let state = from.parent; state !== null; state = state.parent) {
+    for (const frame of state.frames) {
+      for (let i = 0; i < 10; i++) {
+        const reg = frame.regs[i] as Reg
+        if (reg.kind !== 'scalar' || reg.precise) continue
+        frame.regs[i] = preciseCopy(reg)
+        trace?.log.write(`force_precise: frame${frame.index}: forcing r${i} to be precise\n`)
+      }
+      for (let i = 0; i < frame.stack.length; i++) {
+        const slot = frame.stack[i] as Slot
+        if (!slot.spilled || slot.reg?.kind !== 'scalar' || slot.reg.precise) continue
+        frame.stack[i] = new Slot(slot.bytes, preciseCopy(slot.reg))
+        trace?.log.write(`force_precise: frame${frame.index}: forcing fp${-(i + 1) * 8} to be precise\n`)
+      }
+    }
   }
 }
 
@@ -106,46 +141,60 @@ export function markSlotPrecise(walk: Walk, frame: number, slot: number): void {
   traceBack(walk, state, wanted)
 }
 
-/** `now` goes on as `old` did, so what mattered for the old state matters for the new one. */
-export function propagatePrecision(walk: Walk, old: State, now: State): void {
+/**
+ * `now` goes on as `old` did, so what mattered for the old state matters for the new one.
+ * @returns whether any mark was new
+ */
+export function propagatePrecision(walk: Walk, old: State, now: State): boolean {
+  const trace = traceOf(walk)
   const wanted = shared.reset(now.frames.length - 1)
   for (let f = old.frames.length - 1; f >= 0; f--) {
     const frame = old.frames[f] as Frame
-    const inner = old.frames[f + 1]
-    const live = walk.facts.live[inner === undefined ? old.insn : inner.callsite] as number
+    let names = ''
     for (let i = 0; i < 10; i++) {
       const reg = frame.regs[i] as Reg
-      if (reg.kind === 'scalar' && reg.precise && (live & (1 << i)) !== 0) wanted.add(i, f)
+      if (reg.kind !== 'scalar' || !reg.precise) continue
+      wanted.add(i, f)
+      if (trace !== null) names += `${names === '' ? '' : ','}r${i}`
     }
     for (let i = 0; i < frame.stack.length; i++) {
       const slot = frame.stack[i] as Slot
-      if (slot.spilled && slot.reg?.kind === 'scalar' && slot.reg.precise) wanted.addSlot(i, f)
+      if (!slot.spilled || slot.reg?.kind !== 'scalar' || !slot.reg.precise) continue
+      wanted.addSlot(i, f)
+      if (trace !== null) names += `${names === '' ? '' : ','}fp${-(i + 1) * 8}`
     }
+    if (names !== '') trace?.log.write(`frame ${f}: propagating ${names}\n`)
   }
-  if (!wanted.empty) traceBack(walk, now, wanted)
+  return !wanted.empty && traceBack(walk, now, wanted)
 }
 
-function traceBack(walk: Walk, from: State, wanted: Wanted): void {
+/** Goes the recorded way back from a state until all that is wanted was found; whether any mark was new. */
+function traceBack(walk: Walk, from: State, wanted: Wanted): boolean {
+  const trace = traceOf(walk)
+  let changed = false
   let state: State = from
-  let last = walk.insn
+  let first = from.firstInsn
+  let last = from.insn
   let following = -1
   let skip = true
   for (;;) {
     let left = state.history.length
+    trace?.log.write(
+      `mark_precise: frame${wanted.frame}: last_idx ${last} first_idx ${first} subseq_idx ${following} \n`,
+    )
     if (last < 0) {
       // Entry of a global function: its arguments are what the values came from.
       if (state.frames.length === 1 && ((wanted.regs[0] as number) & ~ARGS) === 0 && !wanted.hasSlots(0)) {
-        markIn(state, wanted)
-        return
+        return markIn(state, wanted) || changed
       }
-      return allPrecise(from)
+      return lost(walk, from, changed)
     }
     for (let at = last; ;) {
       const entry = left > 0 ? (state.history[left - 1] as HistoryEntry) : null
       const here = entry !== null && entry.insn === at ? entry : null
       if (skip) skip = false
-      else if (!stepBack(walk, at, following, here, wanted)) return allPrecise(from)
-      if (wanted.empty) return
+      else if (!stepBack(walk, at, following, here, wanted)) return lost(walk, from, changed)
+      if (wanted.empty) return changed
       following = at
       if (at === state.firstInsn && (left === 0 || (left === 1 && (state.history[0] as HistoryEntry).insn === at)))
         break
@@ -153,28 +202,46 @@ function traceBack(walk: Walk, from: State, wanted: Wanted): void {
         at = here.prev
         left--
       } else at--
-      if (at < 0 || at >= walk.facts.ops.length) return allPrecise(from)
+      if (at < 0 || at >= walk.facts.ops.length) return lost(walk, from, changed)
     }
     const { parent } = state
-    if (parent === null) return allPrecise(from)
-    const first = state.firstInsn
+    if (parent === null) return lost(walk, from, changed)
     state = parent
-    markIn(state, wanted)
-    if (wanted.empty) return
+    changed = markIn(state, wanted) || changed
+    if (trace !== null) {
+      for (let f = wanted.frame; f >= 0; f--) {
+        const what = `regs=${wanted.regList(f)} stack=${wanted.slotList(f)}`
+        trace.log.write(`mark_precise: frame${f}: parent state ${what}: ${frameText(state, f, trace.names)}\n`)
+      }
+    }
+    if (wanted.empty) return changed
     following = first
+    first = state.firstInsn
     last = state.lastInsn
   }
 }
 
-/** Marks in a checkpoint what is wanted; what was marked before, or is no scalar, needs no more tracing. */
-function markIn(state: State, wanted: Wanted): void {
+function lost(walk: Walk, from: State, changed: boolean): boolean {
+  allPrecise(walk, from)
+  return changed
+}
+
+/**
+ * Marks in a checkpoint what is wanted; what was marked before, or is no scalar, needs no more tracing.
+ * @returns whether any mark was new
+ */
+function markIn(state: State, wanted: Wanted): boolean {
+  let changed = false
   for (let f = 0; f <= wanted.frame; f++) {
     const frame = state.frames[f]
     for (let i = 0; i < 10; i++) {
       if (((wanted.regs[f] as number) & (1 << i)) === 0) continue
       const reg = frame?.regs[i]
       if (reg === undefined || reg.kind !== 'scalar' || reg.precise) wanted.drop(i, f)
-      else (frame as Frame).regs[i] = preciseCopy(reg)
+      else {
+        ;(frame as Frame).regs[i] = preciseCopy(reg)
+        changed = true
+      }
     }
     if (!wanted.hasSlots(f)) continue
     for (let i = 0; i < 64; i++) {
@@ -182,9 +249,13 @@ function markIn(state: State, wanted: Wanted): void {
       const slot = frame?.stack[i]
       if (slot === undefined || !slot.spilled || slot.reg === null || slot.reg.kind !== 'scalar' || slot.reg.precise) {
         wanted.dropSlot(i, f)
-      } else (frame as Frame).stack[i] = new Slot(slot.bytes, preciseCopy(slot.reg))
+      } else {
+        ;(frame as Frame).stack[i] = new Slot(slot.bytes, preciseCopy(slot.reg))
+        changed = true
+      }
     }
   }
+  return changed
 }
 
 function followLinks(entry: HistoryEntry | null, wanted: Wanted): void {
@@ -204,6 +275,10 @@ function followLinks(entry: HistoryEntry | null, wanted: Wanted): void {
 function stepBack(walk: Walk, at: number, following: number, entry: HistoryEntry | null, wanted: Wanted): boolean {
   const op = walk.facts.ops[at]
   if (op === null || op === undefined) return true
+  traceOf(walk)?.log.write(
+    `mark_precise: frame${wanted.frame}: regs=${wanted.regList(wanted.frame)} ` +
+      `stack=${wanted.slotList(wanted.frame)} before ${at}: ${walk.trace?.insnText(at)}\n`,
+  )
   followLinks(entry, wanted)
   const done = undo(walk, op, at, following, entry, wanted)
   followLinks(entry, wanted)
@@ -236,9 +311,14 @@ function undo(
       wanted.drop(op.dst)
       if (entry !== null && entry.slot >= 0) wanted.addSlot(entry.slot, entry.frame)
       return true
-    case 'atomic':
-      if (op.fetch && (wanted.has(op.src) || (op.op === 'cmpxchg' && wanted.has(0)))) return false
-      return undoStore(op.dst, op.src, entry, wanted)
+    case 'atomic': {
+      if (!op.fetch) return undoStore(op.dst, op.src, entry, wanted)
+      const loaded = op.op === 'cmpxchg' ? 0 : op.src
+      if (!wanted.has(loaded)) return true
+      wanted.drop(loaded)
+      if (entry !== null && entry.slot >= 0) wanted.addSlot(entry.slot, entry.frame)
+      return true
+    }
     case 'store':
     case 'storeRelease':
       return undoStore(op.dst, op.src, entry, wanted)
@@ -250,8 +330,10 @@ function undo(
       return !wanted.has(0)
     case 'branch':
       if (op.src !== null && (wanted.has(op.dst) || wanted.has(op.src))) {
-        wanted.add(op.dst)
-        wanted.add(op.src)
+        // Pointers to the stack are compared as well, but they have no bounds to be exact.
+        const pointers = entry?.stackPointers ?? 0
+        if ((pointers & 1) === 0) wanted.add(op.src)
+        if ((pointers & 2) === 0) wanted.add(op.dst)
       }
       return true
     case 'call':

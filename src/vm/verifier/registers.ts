@@ -5,12 +5,14 @@ import type { Walk } from './walk.ts'
 /** A register that an instruction reads. */
 export function readReg(walk: Walk, i: number): Reg {
   const reg = walk.reg(i)
+  walk.trace?.touch(i)
   if (reg.kind === '?') deny(`R${i} !read_ok`)
   return reg
 }
 
 /** The register that an instruction writes. */
 export function writeReg(walk: Walk, i: number, reg: Reg): void {
+  walk.trace?.touch(i)
   if (i === 10) deny('frame pointer is read only')
   walk.set(i, reg)
 }

@@ -8,26 +8,37 @@ export type RejectErrno =
   | 'EOPNOTSUPP'
   | 'EFAULT'
   | 'ENOENT'
+  | 'ESRCH'
   | 'ERANGE'
   | 'ENOMEM'
   | 'UNSUPPORTED'
 
-/** Thrown by a check to refuse the program; the message is the kernel's. Caught in verify(). */
+/**
+ * Thrown by a check to refuse the program; the words are the kernel's. The last line is the message, lines before it are
+ * only in the log. Caught in verify().
+ */
 export class Reject extends Error {
   readonly errno: RejectErrno
+  /** The log has the message already, with more lines after it. */
+  readonly logged: boolean
 
-  constructor(errno: RejectErrno, message: string) {
-    super(message)
+  /** All lines. */
+  readonly text: string
+
+  constructor(errno: RejectErrno, text: string, logged: boolean = false) {
+    super(text.slice(text.lastIndexOf('\n') + 1))
     this.errno = errno
+    this.text = text
+    this.logged = logged
   }
 }
 
-export function deny(message: string): never {
-  throw new Reject('EACCES', message)
+export function deny(text: string): never {
+  throw new Reject('EACCES', text)
 }
 
-export function invalid(message: string): never {
-  throw new Reject('EINVAL', message)
+export function invalid(text: string, logged: boolean = false): never {
+  throw new Reject('EINVAL', text, logged)
 }
 
 /** The program uses something whose rules are not implemented: it must not be accepted. */

@@ -4,8 +4,9 @@ import { MapType } from '../../uapi/index.ts'
 import { stepAddrSpaceCast, stepAlu } from './alu.ts'
 import { stepBranch } from './branch.ts'
 import { stepCall } from './calls/call.ts'
-import { stepExit } from './calls/exit.ts'
+import { returnToCaller, stepExit } from './calls/exit.ts'
 import { Bounds, constant } from './domain/bounds.ts'
+import { checkUnmodified } from './context/access.ts'
 import { access } from './memory/access.ts'
 import { clobberArguments, readReg, writeReg } from './registers.ts'
 import { deny, invalid, unsupported } from './reject.ts'
@@ -55,7 +56,7 @@ export function step(walk: Walk): 'next' | 'exit' {
       break
     case 'loadAbs':
     case 'loadInd':
-      stepLegacyLoad(walk, op)
+      if (stepLegacyLoad(walk, op)) return 'next'
       break
     case 'jump':
       walk.jumpsProcessed++
@@ -210,7 +211,7 @@ function stepLoad(walk: Walk, op: Extract<Operation, { kind: 'load' | 'loadAcqui
     atomic,
   })
   checkKind(walk, src, true)
-  walk.set(op.dst, value)
+  writeReg(walk, op.dst, value)
 }
 
 function stepStore(walk: Walk, op: Extract<Operation, { kind: 'store' | 'storeRelease' }>): void {
@@ -250,7 +251,7 @@ function stepAtomic(walk: Walk, op: Extract<Operation, { kind: 'atomic' }>): voi
   if (op.fetch) writeReg(walk, target, old)
 }
 
-/** A failed load leaves the function at once with 0, so that it must return a number; the way out is not modelled. */
+/** A failed load leaves the function at once with 0, so that it must return a number. */
 function checkLegacyInSubprogram(walk: Walk): void {
   const sub = walk.facts.subprograms[walk.state.frame.subprog]
   const { btf } = walk.facts
@@ -259,19 +260,26 @@ function checkLegacyInSubprogram(walk: Walk): void {
   const proto = func.kind === BtfKind.FUNC ? btf.type(func.type) : func
   const returned = proto.kind === BtfKind.FUNC_PROTO ? btf.kind(btf.skipModifiersAndTypedefs(proto.returnType)) : 0
   if (returned !== BtfKind.INT) invalid("LD_ABS is only allowed in functions that return 'int'.")
-  unsupported('legacy packet loads in subprograms')
 }
 
-function stepLegacyLoad(walk: Walk, op: Extract<Operation, { kind: 'loadAbs' | 'loadInd' }>): void {
+/** A load from the packet; true when the walk goes on in the caller, as after a failed load. */
+function stepLegacyLoad(walk: Walk, op: Extract<Operation, { kind: 'loadAbs' | 'loadInd' }>): boolean {
   const { type } = walk.facts
   if (type !== 1 && type !== 3 && type !== 4 && type !== 8) {
     invalid('BPF_LD_[ABS|IND] instructions not allowed for this program type')
   }
   if (walk.state.frames.length > 1) checkLegacyInSubprogram(walk)
+  if (walk.state.frames.some((frame) => frame.inCallback)) invalid('cannot use BPF_LD_[ABS|IND] within callback')
   readReg(walk, 6)
-  checkNoResources(walk, 'BPF_LD_[ABS|IND]')
+  checkNoResources(walk, 'BPF_LD_[ABS|IND]', false)
   if (walk.reg(6).kind !== 'ctx') invalid('at the time of BPF_LD_ABS|IND R6 != pointer to skb')
   if (op.kind === 'loadInd') readReg(walk, op.src)
+  checkUnmodified(walk.reg(6), 6)
   writeReg(walk, 0, unknownReg())
   clobberArguments(walk)
+  if (walk.state.frames.length === 1) return false
+  walk.push(walk.insn + 1, walk.insn)
+  walk.set(0, scalarReg(constant(0)))
+  returnToCaller(walk)
+  return true
 }

@@ -1,21 +1,24 @@
 import type { Btf } from '../../btf/index.ts'
 import { BtfKind } from '../../btf/index.ts'
 import type { MapSpec, PreparedProgram } from '../../loader/index.ts'
-import { HELPERS, HelperId, ProgType } from '../../uapi/index.ts'
+import { HELPERS, ProgType } from '../../uapi/index.ts'
 import { helperOf, isAsyncCallbackCall, isIterNextCall, isSyncCallbackCall, isThrowCall } from './calls/kinds.ts'
 import { CHANGES_PACKET } from './calls/helper.ts'
-import { entryRegisters } from './calls/local.ts'
 import { type MapFacts, mapFacts } from './facts/maps.ts'
 import { checkMapForProgram } from './program/map-rules.ts'
-import { analyzeFlow, type CallMarks } from './program/flow.ts'
+import { analyzeFlow, type CallMarks, postorder, successors } from './program/flow.ts'
 import { checkJumps, decodeAll, functionStarts, type Subprogram } from './program/layout.ts'
 import { liveRegisters } from './program/live.ts'
-import { checkStackDepth } from './program/stack-depth.ts'
+import { checkStackDepth, stackDepths } from './program/stack-depth.ts'
+import { resolveTarget, type TargetFunction } from './program/target.ts'
 import { Reject, type RejectErrno, unsupported } from './reject.ts'
-import { Frame, State } from './state/state.ts'
-import { pointerReg } from './state/register.ts'
-import { step } from './step.ts'
-import { alreadyVisited } from './visited.ts'
+import { State } from './state/state.ts'
+import { Log, LogLevel } from './log/log.ts'
+import { logProgram, statsText } from './log/program.ts'
+import { Trace } from './log/trace.ts'
+import { StackLiveness } from './liveness.ts'
+import { walkProgram } from './run.ts'
+import { describeTarget } from './target-program.ts'
 import { type ImmediateTarget, type ProgramFacts, Walk } from './walk.ts'
 
 /** What the verifier must know besides the program. */
@@ -28,10 +31,31 @@ export interface VerifyOptions {
   readonly kernelBtf: Btf | null
   /** Licence text; decides on GPL-only helpers. */
   readonly license: string
+  /** The program whose function the program attaches to (freplace, or tracing of a program). */
+  readonly target?: VerifyTarget
+  /** Whether the kernel has CONFIG_FUNCTION_ERROR_INJECTION (default), so that fmod_ret reaches more functions. */
+  readonly errorInjection?: boolean
   /** Helpers (ids) that this kernel's configuration or lockdown does not offer. */
   readonly missingHelpers?: readonly number[]
+  /** Processors that the machine may have, for bounds of their numbers (default 8192, the most that Linux knows). */
+  readonly cpus?: number
   /** Load flags beyond the program's own (BPF_F_*). */
   readonly flags?: number
+  /** Name of the object, which the kernel makes part of the names of data maps; only the log shows it. */
+  readonly objectName?: string
+  /** What to log: the sum of 1 (the failing path) or 2 (all paths) and 4 (statistics), as BPF_PROG_LOAD has it. */
+  readonly logLevel?: number
+  /** Characters of the log to keep, the last ones (default 16 Mi). */
+  readonly logSize?: number
+}
+
+/** A loaded program and one of its functions. */
+export interface VerifyTarget {
+  readonly program: PreparedProgram
+  /** Name of the function. */
+  readonly function: string
+  /** What the program was loaded with. */
+  readonly options: VerifyOptions
 }
 
 /** Cost of a verification, as the kernel's last log line has it. */
@@ -52,6 +76,8 @@ export interface VerifyResult {
   /** Instruction at which the walk was refused, absent for load-time checks. */
   readonly insn?: number
   readonly stats: VerifyStats
+  /** The log in the kernel's format, empty without `logLevel`. Addresses of maps and variables are 0 in it. */
+  readonly log: string
 }
 
 const GPL: ReadonlySet<string> = new Set([
@@ -67,40 +93,79 @@ const STRICT_ALIGNMENT = 1
 const TEST_STATE_FREQ = 8
 const TEST_REG_INVARIANTS = 128
 
-const NO_STATS: VerifyStats = { insnsProcessed: 0, totalStates: 0, peakStates: 0, maxStatesPerInsn: 0 }
-
 /** Decides whether Linux 6.18 would load a program, by walking all its paths. Bounded by the kernel's own limits. */
 export function verify(program: PreparedProgram, options: VerifyOptions): VerifyResult {
-  const walks: Walk[] = []
-  try {
-    const facts = collectFacts(program, options)
-    for (const sub of facts.subprograms) {
-      if (sub.index === 0 || sub.global) walkFunction(facts, sub, walks)
+  const level = options.logLevel ?? 0
+  const log = level === 0 ? null : new Log(level, options.logSize)
+  const started = performance.now()
+  let walk: Walk | null = null
+  const finish = (facts: ProgramFacts | null): { stats: VerifyStats; log: string } => {
+    const stats = statsOf(walk)
+    if (log === null) return { stats, log: '' }
+    if ((level & LogLevel.STATS) !== 0) {
+      log.write(`verification time ${Math.round((performance.now() - started) * 1000)} usec\n`)
+      log.write(`stack depth ${facts === null ? 0 : stackDepths(facts)}\n`)
     }
+    log.write(statsText(stats))
+    return { stats, log: log.toString() }
+  }
+  let facts: ProgramFacts | null = null
+  try {
+    facts = collectFacts(program, options, log)
+    walk = makeWalk(facts, program, log)
+    walkProgram(walk)
     checkStackDepth(facts)
-    return { ok: true, stats: statsOf(walks) }
+    return { ok: true, ...finish(facts) }
   } catch (error) {
     if (!(error instanceof Reject)) throw error
-    const last = walks[walks.length - 1]
-    const stats = statsOf(walks)
-    const at = last === undefined ? {} : { insn: last.insn }
-    return { ok: false, errno: error.errno, message: error.message, ...at, stats }
+    if (!error.logged) log?.write(`${error.text}\n`)
+    const at = walk === null ? {} : { insn: walk.insn }
+    return { ok: false, errno: error.errno, message: error.message, ...at, ...finish(facts) }
   }
 }
 
-function statsOf(walks: readonly Walk[]): VerifyStats {
-  return walks.reduce<VerifyStats>(
-    (sum, w) => ({
-      insnsProcessed: sum.insnsProcessed + w.insnsProcessed,
-      totalStates: sum.totalStates + w.totalStates,
-      peakStates: sum.peakStates + w.peakStates,
-      maxStatesPerInsn: Math.max(sum.maxStatesPerInsn, w.maxStatesPerInsn),
-    }),
-    NO_STATS,
-  )
+function statsOf(walk: Walk | null): VerifyStats {
+  return {
+    insnsProcessed: walk?.insnsProcessed ?? 0,
+    totalStates: walk?.totalStates ?? 0,
+    peakStates: walk?.peakStates ?? 0,
+    maxStatesPerInsn: walk?.maxStatesPerInsn ?? 0,
+  }
 }
 
-function collectFacts(program: PreparedProgram, options: VerifyOptions): ProgramFacts {
+function makeWalk(facts: ProgramFacts, program: PreparedProgram, log: Log | null): Walk {
+  const trace = log === null ? null : new Trace(log, program, facts)
+  if (trace !== null) logProgram(trace, facts)
+  const orders = new Map<number, readonly number[]>()
+  const liveness = new StackLiveness(
+    {
+      subprograms: facts.subprograms,
+      flow: facts.flow,
+      successors: (at) => facts.successors[at] as readonly number[],
+      postorder: (sub) => {
+        let order = orders.get(sub.index)
+        if (order === undefined) orders.set(sub.index, (order = postorder(facts.successors, sub.start)))
+        return order
+      },
+    },
+    log,
+  )
+  return new Walk(facts, new State(), liveness, trace)
+}
+
+function targetOf(target: VerifyTarget): TargetFunction {
+  const { program, options } = target
+  const walk = makeWalk(collectFacts(program, options, null, true), program, null)
+  walkProgram(walk)
+  return describeTarget(target, walk)
+}
+
+function collectFacts(
+  program: PreparedProgram,
+  options: VerifyOptions,
+  log: Log | null,
+  isTarget: boolean = false,
+): ProgramFacts {
   const { spec, insns } = program
   checkKnown(program, options.btf)
   if (insns.length === 0) throw new Reject('EINVAL', 'invalid instruction count')
@@ -114,7 +179,7 @@ function collectFacts(program: PreparedProgram, options: VerifyOptions): Program
       case 'mapValue': {
         const map = options.maps[ref.map]
         if (map === undefined) throw new Reject('UNSUPPORTED', `the map ${ref.map} is not known`)
-        const facts = mapFacts(map, options.btf, cache)
+        const facts = mapFacts(map, options.btf, cache, options.objectName ?? '')
         const target: ImmediateTarget =
           ref.kind === 'map' ? { kind: 'map', map: facts } : { kind: 'mapValue', map: facts, offset: ref.offset }
         immediates.set(ref.insn, target)
@@ -130,9 +195,12 @@ function collectFacts(program: PreparedProgram, options: VerifyOptions): Program
         // The object may call it by another name (bpf_task_acquire___one): the id decides.
         kfuncs.set(ref.insn, { name: kernelName(options.kernelBtf, ref), btfId: ref.btfId })
         break
+      case 'jumpTable':
+        throw new Reject('UNSUPPORTED', 'jump tables')
     }
   }
   const subprograms = functionsOf(program, ops, options.btf)
+  if (log?.all === true) for (const sub of subprograms) log.write(`func#${sub.index} @${sub.start}\n`)
   checkJumps(ops, subprograms)
   const partial = { ops, kfuncs }
   const calls: CallMarks = {
@@ -148,19 +216,42 @@ function collectFacts(program: PreparedProgram, options: VerifyOptions): Program
     if (target.kind === 'map' || target.kind === 'mapValue') checkMapForProgram(target.map, spec.type, sleepable)
   }
   const flow = analyzeFlow(ops, [0], calls)
+  const changers = packetChangers(ops, subprograms)
+  const gpl = GPL.has(options.license)
+  const replaced = options.target === undefined ? null : targetOf(options.target)
+  const target = resolveTarget({
+    program,
+    attachType: spec.attachType ?? 0,
+    btf: options.btf,
+    kernelBtf: options.kernelBtf,
+    gpl,
+    sleepable,
+    changesPacket: changers.has(0),
+    errorInjection: options.errorInjection ?? true,
+    target: replaced,
+  })
+  const isExtension = spec.type === ProgType.EXT && replaced !== null
+  const next = ops.map((op, at) => (op === null ? [] : successors(ops, at, calls).filter((to) => to < ops.length)))
   const params = (at: number): number => {
     const id = helperOf(partial, at)
-    return id > 0 ? (HELPERS[id - 1]?.args.length ?? 5) + (VARIADIC.has(id) ? 3 : 0) : 5
+    const kfunc = kfuncs.get(at)
+    if (kfunc !== undefined) return kfuncParameters(options.kernelBtf, kfunc.btfId)
+    const row = HELPERS[id - 1]
+    return row !== undefined && row.progTypes.includes(spec.type) ? row.args.length : 5
   }
   return {
-    type: spec.type,
-    attachType: spec.attachType ?? 0,
+    type: isExtension ? replaced.program.type : spec.type,
+    attachType: isExtension ? replaced.program.attachType : (spec.attachType ?? 0),
     attachTarget: spec.attachTarget,
+    target,
+    isExtension,
+    isTarget,
     sleepable,
-    gpl: GPL.has(options.license),
+    gpl,
     ops,
     subprograms,
     flow,
+    successors: next,
     live: liveRegisters(ops, calls, (at) => Math.min(5, params(at))),
     immediates,
     kfuncs,
@@ -169,12 +260,19 @@ function collectFacts(program: PreparedProgram, options: VerifyOptions): Program
     strictAlignment: (flags & STRICT_ALIGNMENT) !== 0,
     testStateFreq: (flags & TEST_STATE_FREQ) !== 0,
     testRegInvariants: (flags & TEST_REG_INVARIANTS) !== 0,
-    packetChangers: packetChangers(ops, subprograms),
+    packetChangers: changers,
+    cpus: options.cpus ?? 8192,
     missingHelpers: new Set(options.missingHelpers ?? []),
   }
 }
 
-const VARIADIC: ReadonlySet<number> = new Set([HelperId.trace_printk])
+/** Number of arguments of a kernel function, 5 when its type is not known. */
+function kfuncParameters(btf: Btf | null, id: number): number {
+  if (btf === null || id === 0 || id >= btf.typeCount) return 5
+  const func = btf.type(id)
+  const proto = func.kind === BtfKind.FUNC ? btf.type(func.type) : func
+  return proto.kind === BtfKind.FUNC_PROTO ? proto.params.length : 5
+}
 
 function kernelName(
   btf: Btf | null,
@@ -186,9 +284,6 @@ function kernelName(
 
 /** Program features that change the rules as a whole and are not implemented. */
 function checkKnown(program: PreparedProgram, btf: Btf | null): void {
-  if (program.spec.type === ProgType.STRUCT_OPS) unsupported('struct_ops programs')
-  if (program.spec.type === ProgType.EXT) unsupported('extension programs')
-  if (program.spec.type === ProgType.LSM) unsupported('LSM programs')
   const main = program.functions[0]?.btfId ?? 0
   if (btf === null || main === 0) return
   for (const type of btf.types()) {
@@ -212,6 +307,7 @@ function functionsOf(program: PreparedProgram, ops: ProgramFacts['ops'], btf: Bt
       name: known?.name ?? '',
       btfId,
       global: index > 0 && type !== null && type.kind === BtfKind.FUNC && type.linkage === 1,
+      reliable: true,
       isCallback: false,
       isAsyncCallback: false,
       isExceptionCallback: false,
@@ -243,47 +339,4 @@ function packetChangers(ops: ProgramFacts['ops'], subs: readonly Subprogram[]): 
     }
   }
   return changers
-}
-
-function walkFunction(facts: ProgramFacts, sub: Subprogram, walks: Walk[]): void {
-  const state = new State()
-  state.sleepable = facts.sleepable
-  const frame = new Frame(-1, 0, sub.index)
-  state.frames.push(frame)
-  const walk = new Walk(facts, state)
-  walks.push(walk)
-  walk.insn = sub.start
-  frame.regs[10] = pointerReg('fp')
-  if (sub.index === 0) frame.regs[1] = pointerReg('ctx')
-  else entryRegisters(walk, sub)
-  state.firstInsn = sub.start
-  run(walk)
-}
-
-/** The main loop: one instruction after the other, path after path. */
-function run(walk: Walk): void {
-  const { flow } = walk.facts
-  for (;;) {
-    walk.begin()
-    walk.state.lastInsn = walk.prevInsn
-    walk.state.insn = walk.insn
-    let ended = false
-    if (flow.prune[walk.insn] === 1 && alreadyVisited(walk)) ended = true
-    else {
-      if (flow.jump[walk.insn] === 1) walk.record()
-      const at = walk.insn
-      ended = step(walk) === 'exit'
-      walk.prevInsn = at
-    }
-    if (!ended) continue
-    finish(walk.state)
-    if (!walk.pop()) return
-  }
-}
-
-/** A path has ended: checkpoints all of whose paths have ended are complete. */
-function finish(from: State): void {
-  for (let state: State | null = from; state !== null; state = state.parent) {
-    if (--state.branches > 0) return
-  }
 }

@@ -1,9 +1,8 @@
-import { invalid } from './reject.ts'
+import { cleanCheckpoints, forgetEvicted } from './checkpoints.ts'
+import { isIterNextCall, isSyncCallbackCall } from './calls/kinds.ts'
 import { allImprecise, propagatePrecision } from './precision.ts'
-import { isSyncCallbackCall } from './calls/kinds.ts'
-import { isIterNextCall } from './calls/kinds.ts'
-import { statesEqual, type Likeness } from './state/equal.ts'
-import { regSafe } from './state/equal.ts'
+import { invalid } from './reject.ts'
+import { regSafe, statesEqual, type Likeness } from './state/equal.ts'
 import type { Reg } from './state/register.ts'
 import type { Frame, State } from './state/state.ts'
 import type { Explored, Walk } from './walk.ts'
@@ -20,35 +19,37 @@ export function alreadyVisited(walk: Walk): boolean {
   const jumps = walk.jumpsProcessed - walk.jumpsAtState
   const insns = walk.insnsProcessed - walk.insnsAtState
   let add = force || (jumps >= 2 && insns >= 8)
-  const list = walk.explored.get(insn) ?? []
+  const list = walk.exploredAt(insn)
   const count = list.length
+  cleanCheckpoints(walk, list)
+  // Whether the last finished checkpoint that was looked at is in an unfinished loop: it counts for callbacks as well.
+  let looping = false
   for (let i = 0; i < list.length; i++) {
     const candidate = list[i] as Explored
     const old = candidate.state
+    if (old.insn !== insn) continue
     if (old.branches > 0) {
       const outcome = compareWithAncestor(walk, old)
-      if (outcome === 'hit') {
-        candidate.hits++
-        return covered(walk, old, true)
-      }
-      if (outcome === 'loop') invalid(`infinite loop detected at insn ${insn}`)
+      if (outcome === 'loop end') return covered(walk, candidate, true)
+      if (outcome === 'callback end') return covered(walk, candidate, looping)
+      if (outcome === 'loop') refuseLoop(walk, old)
       if (!force && jumps < 20 && insns < 100) add = false
     } else {
-      const looping = walk.convergent.has(facts.flow.scc[insn] as number)
-      if (equal(walk, old, looping ? 'range' : 'pruning')) {
-        candidate.hits++
-        return covered(walk, old, looping)
-      }
+      looping = walk.loops.isIncomplete(old)
+      if (equal(walk, old, looping ? 'range' : 'pruning')) return covered(walk, candidate, looping)
     }
     if (add) candidate.misses++
     const patience = isCheckpoint && old.branches > 0 ? 64 : 3
     if (candidate.misses > candidate.hits * patience + patience) {
       list.splice(i, 1)
       i--
-      walk.peakStates--
+      old.evicted = true
+      walk.exploredCount--
+      walk.evictedCount++
+      forgetEvicted(walk, old)
     }
   }
-  walk.maxStatesPerInsn = Math.max(walk.maxStatesPerInsn, count)
+  if (walk.maxStatesPerInsn < count) walk.maxStatesPerInsn = count
   if (add) keep(walk, list)
   return false
 }
@@ -58,24 +59,45 @@ function equal(walk: Walk, old: State, how: Likeness): boolean {
   return statesEqual(old, walk.state, walk.ids, walk.facts.live, how)
 }
 
-function covered(walk: Walk, old: State, looping: boolean): true {
+function covered(walk: Walk, candidate: Explored, looping: boolean): true {
+  const { state } = walk
+  candidate.hits++
   if (walk.facts.flow.jump[walk.insn] === 1) walk.record()
-  propagatePrecision(walk, old, walk.state)
-  if (looping) walk.convergent.add(walk.facts.flow.scc[walk.insn] as number)
+  propagatePrecision(walk, candidate.state, state)
+  if (looping) {
+    const copy = state.copy()
+    copy.insn = walk.insn
+    walk.loops.add(copy, candidate.state)
+    walk.countPeak()
+  }
   return true
 }
 
+function refuseLoop(walk: Walk, old: State): never {
+  const { trace, state, insn } = walk
+  const text = `infinite loop detected at insn ${insn}`
+  if (trace !== null) {
+    trace.source(insn)
+    walk.say(text)
+    trace.frame('cur state:', state, state.frames.length - 1)
+    trace.frame('old state:', old, state.frames.length - 1)
+  }
+  return invalid(text, trace !== null)
+}
+
 /** `old` is still being explored, so it may be an ancestor of the current state: a loop. */
-function compareWithAncestor(walk: Walk, old: State): 'hit' | 'loop' | 'miss' {
+function compareWithAncestor(walk: Walk, old: State): 'loop end' | 'callback end' | 'loop' | 'miss' {
   const { facts, insn, state } = walk
   const top = old.frame
   if (top.inAsync && top.asyncEntry !== state.frame.asyncEntry) return 'miss'
   if (isIterNextCall(facts, insn)) {
-    return equal(walk, old, 'range') && iterIsActive(state) ? 'hit' : 'miss'
+    return equal(walk, old, 'range') && iterIsActive(state) ? 'loop end' : 'miss'
   }
   const op = walk.op(insn)
-  if (op.kind === 'mayGoto' && old.mayGotoDepth !== state.mayGotoDepth && equal(walk, old, 'range')) return 'hit'
-  if (isSyncCallbackCall(facts, insn)) return equal(walk, old, 'range') ? 'hit' : 'miss'
+  if (op.kind === 'mayGoto' && old.mayGotoDepth !== state.mayGotoDepth && equal(walk, old, 'range')) {
+    return 'loop end'
+  }
+  if (isSyncCallbackCall(facts, insn)) return equal(walk, old, 'range') ? 'callback end' : 'miss'
   if (
     mightLoop(walk, old, state) &&
     equal(walk, old, 'exact') &&
@@ -122,15 +144,15 @@ function iterDepthsDiffer(old: State, now: State): boolean {
 function keep(walk: Walk, list: Explored[]): void {
   const { state } = walk
   walk.totalStates++
-  walk.peakStates++
+  walk.exploredCount++
+  walk.countPeak()
   walk.jumpsAtState = walk.jumpsProcessed
   walk.insnsAtState = walk.insnsProcessed
   allImprecise(state)
   const checkpoint = state.copy()
   checkpoint.insn = walk.insn
-  checkpoint.branches = state.branches
+  walk.loops.enter(checkpoint)
   list.unshift({ state: checkpoint, hits: 0, misses: 0 })
-  walk.explored.set(walk.insn, list)
   state.parent = checkpoint
   state.firstInsn = walk.insn
   state.history = []

@@ -1,8 +1,12 @@
 import type { Btf } from '../../btf/index.ts'
 import type { Operation } from '../../isa/index.ts'
 import type { MapFacts } from './facts/maps.ts'
+import type { Trace } from './log/trace.ts'
+import type { StackLiveness } from './liveness.ts'
+import { Loops } from './loops.ts'
 import type { Flow } from './program/flow.ts'
 import type { Operations, Subprogram } from './program/layout.ts'
+import type { AttachTarget } from './program/target.ts'
 import { Reject } from './reject.ts'
 import { IdMap } from './state/ids.ts'
 import type { Reg } from './state/register.ts'
@@ -22,14 +26,23 @@ export type ImmediateTarget =
 
 /** Facts of the program under verification that do not change during the walk. */
 export interface ProgramFacts {
+  /** Type whose rules hold: of an extension, that of the program it extends. */
   readonly type: number
   readonly attachType: number
   readonly attachTarget: string | null
+  /** Function that the program is attached to, for types whose context is its arguments. */
+  readonly target: AttachTarget | null
+  /** The program replaces a function of another program, with that function's arguments. */
+  readonly isExtension: boolean
+  /** Others attach to the program, so that it matters whether its functions' BTF is true. */
+  readonly isTarget: boolean
   readonly sleepable: boolean
   readonly gpl: boolean
   readonly ops: Operations
   readonly subprograms: readonly Subprogram[]
   readonly flow: Flow
+  /** Slots that each slot leads to within its function. */
+  readonly successors: readonly (readonly number[])[]
   readonly live: Uint16Array
   readonly immediates: ReadonlyMap<number, ImmediateTarget>
   /** Kernel functions called, by slot. */
@@ -44,6 +57,8 @@ export interface ProgramFacts {
   readonly testRegInvariants: boolean
   /** Functions that may move the packet. */
   readonly packetChangers: ReadonlySet<number>
+  /** Processors that the machine may have. */
+  readonly cpus: number
   /** Helpers that the kernel's configuration does not offer. */
   readonly missingHelpers: ReadonlySet<number>
 }
@@ -52,6 +67,8 @@ interface Pending {
   readonly state: State
   readonly insn: number
   readonly prev: number
+  /** Length of the log when the branch was left. */
+  readonly logEnd: number
 }
 
 /** A checkpoint with its record of usefulness. */
@@ -61,19 +78,22 @@ export interface Explored {
   misses: number
 }
 
-/** The walk over all paths of one function: the current state, what is pending, what was explored. */
+/** The walk over all paths of a program: the current state, what is pending, what was explored. */
 export class Walk {
   readonly facts: ProgramFacts
+  readonly trace: Trace | null
+  readonly liveness: StackLiveness
+  readonly loops: Loops
   state: State
   insn = 0
   prevInsn = -1
-  readonly explored: Map<number, Explored[]> = new Map()
   readonly ids: IdMap = new IdMap(0)
-  /** Components with a loop that was closed by convergence; states in them are compared by range. */
-  readonly convergent: Set<number> = new Set()
   /** Kinds of pointers that each load or store used: one instruction serves one kind that is rewritten. */
   readonly accessKinds: Map<number, string> = new Map()
-  /** Maps that a call site used, to tell sites that always use the same one. */
+  /** References that come with arguments of a struct_ops function, by the argument's number. */
+  readonly argumentRefs: Map<number, number> = new Map()
+  /** Global functions that were called, to be walked on their own. */
+  readonly called: Set<number> = new Set()
   insnsProcessed = 0
   jumpsProcessed = 0
   insnsAtState = 0
@@ -82,13 +102,40 @@ export class Walk {
   peakStates = 0
   maxStatesPerInsn = 0
   asyncCount = 0
+  /** Checkpoints that new states are compared with, and those that only wait for their paths to end. */
+  exploredCount = 0
+  evictedCount = 0
+  #explored: (Explored[] | undefined)[] = []
   #history: HistoryEntry | null = null
   #id = 0
-  readonly #pending: Pending[] = []
+  #pending: Pending[] = []
 
-  constructor(facts: ProgramFacts, state: State) {
+  constructor(facts: ProgramFacts, state: State, liveness: StackLiveness, trace: Trace | null) {
     this.facts = facts
     this.state = state
+    this.liveness = liveness
+    this.trace = trace
+    this.loops = new Loops(facts.flow.scc, trace)
+  }
+
+  /** Goes on with another function; counters and identities go on. */
+  restart(state: State, insn: number): void {
+    this.state = state
+    this.insn = insn
+    this.prevInsn = -1
+    this.#pending = []
+    this.#explored = []
+    this.loops.clear()
+  }
+
+  /** Checkpoints near a slot: as in the kernel, slots share lists by a hash that includes the innermost call. */
+  exploredAt(insn: number): Explored[] {
+    const n = this.facts.ops.length
+    return (this.#explored[((insn ^ this.state.frame.callsite) >>> 0) % n] ??= [])
+  }
+
+  countPeak(): void {
+    this.peakStates = Math.max(this.peakStates, this.exploredCount + this.evictedCount + this.loops.count)
   }
 
   op(at: number): Operation {
@@ -106,7 +153,7 @@ export class Walk {
   /** Copies the current state to be continued at `insn` later. */
   push(insn: number, prev: number, copy: State = this.state.copy()): State {
     copy.branches = 1
-    this.#pending.push({ state: copy, insn, prev })
+    this.#pending.push({ state: copy, insn, prev, logEnd: this.trace?.log.end ?? 0 })
     if (this.#pending.length > MAX_PENDING) {
       throw new Reject('E2BIG', `The sequence of ${this.#pending.length} jumps is too complex.`)
     }
@@ -121,6 +168,7 @@ export class Walk {
     this.state = next.state
     this.insn = next.insn
     this.prevInsn = next.prev
+    if (this.trace !== null && !this.trace.log.all) this.trace.log.reset(next.logEnd)
     return true
   }
 
@@ -142,13 +190,35 @@ export class Walk {
       if (linked !== null) this.#history.linked = linked
       return
     }
-    const entry: HistoryEntry = { insn: this.insn, prev: this.prevInsn, slot, frame, linked }
+    const entry: HistoryEntry = { insn: this.insn, prev: this.prevInsn, slot, frame, stackPointers: 0, linked }
     this.state.history.push(entry)
     this.#history = entry
   }
 
+  /** Records which operands of the current branch point to the stack. */
+  recordStackPointers(bits: number): void {
+    this.record()
+    if (this.#history !== null) this.#history.stackPointers = bits
+  }
+
   reg(i: number): Reg {
     return this.state.reg(i)
+  }
+
+  /** The instruction may read a slot of the stack. */
+  readsSlot(frame: number, slot: number): void {
+    this.liveness.read(this.state, frame, slot)
+  }
+
+  /** The instruction changes a slot of the stack; `whole` when nothing of what was there can be read afterwards. */
+  writesSlot(frame: number, slot: number, whole: boolean): void {
+    this.trace?.touchSlot(slot)
+    if (whole) this.liveness.write(frame, slot)
+  }
+
+  /** A line of the log that comes before the message of a refusal, or stands alone. */
+  say(line: string): void {
+    if (this.trace !== null) this.trace.log.write(`${line}\n`)
   }
 
   set(i: number, reg: Reg): void {

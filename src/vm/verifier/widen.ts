@@ -4,12 +4,13 @@ import { type Reg, unknownReg } from './state/register.ts'
 import { Slot } from './state/slot.ts'
 import type { Frame, State } from './state/state.ts'
 import type { Walk } from './walk.ts'
+import { sameCallsites } from './checkpoints.ts'
 
-/** Last checkpoint on the way here at the current instruction, in the same chain of calls. */
-export function previousEntry(from: State, insn: number): State | null {
-  for (let state = from.parent; state !== null; state = state.parent) {
-    if (state.insn !== insn || state.frames.length !== from.frames.length) continue
-    if (state.frames.every((frame, i) => frame.callsite === from.frames[i]?.callsite)) return state
+/** Latest checkpoint at an instruction that is still being explored and lies above a state, in the same chain of calls. */
+export function previousEntry(walk: Walk, from: State, insn: number): State | null {
+  for (const { state } of walk.exploredAt(insn)) {
+    if (state.insn === insn && state.branches > 0 && sameCallsites(state, from) && state.depth < from.depth)
+      return state
   }
   return null
 }
@@ -20,7 +21,7 @@ export function previousEntry(from: State, insn: number): State | null {
  */
 export function widenFrom(walk: Walk, state: State): void {
   // The checkpoint at this very instruction was made just now; the round before is further up.
-  const old = state.parent === null ? null : previousEntry(state.parent, walk.insn)
+  const old = state.parent === null ? null : previousEntry(walk, state.parent, walk.insn)
   if (old !== null) widen(old, state, walk.lastId)
 }
 

@@ -3,7 +3,7 @@
 #
 #   test/oracle/prepare/prepare.sh [STEP...]
 #
-# STEP is any of: packages sources libbpf bpftool vmlinux objects harness core load (default: all, in this order).
+# STEP is any of: packages sources libbpf bpftool vmlinux objects harness core load logs (default: all, in this order).
 # Every step can be repeated; finished work is not done again.
 #
 # Environment:
@@ -20,6 +20,7 @@
 #   objs/compile.json    { clang, kernelSource, flags, ok: [name], failed: { name: reason } }
 #   core-dump            harness (core-dump.c) and its answers for all objects, core-dump.jsonl
 #   load-dump            harness (load-dump.c) and its answers for all objects, load-dump.jsonl
+#   logs/LEVEL/OBJECT/   the verifier's logs of all programs with statistics: failing paths (1), everything (2)
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -254,8 +255,24 @@ step_load() {
     "$dir/load-dump.jsonl")"
 }
 
+# Logs of the verifier at a level of detail, with statistics.
+step_logs() {
+  local level
+  for level in 1 2; do
+    if [[ $dir/logs/$level.done -nt $dir/load-dump.jsonl ]]; then
+      say "logs: level $level is there"
+      continue
+    fi
+    say "logs: level $level, running over all objects"
+    mkdir -p "$dir/logs/$level"
+    (cd "$dir/objs" && find . -name '*.bpf.o' -printf '%P\n' | LC_ALL=C sort |
+      nice "$dir/load-dump" --log $((level + 4)) "$dir/logs/$level" -) >"$dir/logs/$level.done.new"
+    mv "$dir/logs/$level.done.new" "$dir/logs/$level.done"
+  done
+}
+
 steps=("$@")
-((${#steps[@]})) || steps=(packages sources libbpf bpftool vmlinux objects harness core load)
+((${#steps[@]})) || steps=(packages sources libbpf bpftool vmlinux objects harness core load logs)
 for step in "${steps[@]}"; do
   declare -F "step_$step" >/dev/null || die "unknown step '$step'"
   "step_$step"

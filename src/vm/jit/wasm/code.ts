@@ -100,6 +100,11 @@ export class CodeSink {
     for (const byte of [0xfc, 10, 0, 0]) this.#sink.byte(byte)
   }
 
+  /** Sets bytes in the memory: address, value and size are on the stack. */
+  memoryFill(): void {
+    for (const byte of [0xfc, 11, 0]) this.#sink.byte(byte)
+  }
+
   /** A tail call of a function. */
   returnCall(functionIndex: number): void {
     this.#indexed(Op.return_call, functionIndex)

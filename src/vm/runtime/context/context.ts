@@ -20,6 +20,16 @@ export interface RunContext {
   /** LD_ABS and LD_IND: big-endian, or null when the packet has no such bytes. */
   loadPacket(offset: number, size: number): number | null
   output(): ContextOutput
+  /**
+   * Starts anew with another packet (or, where there is none, context bytes), as a new context with the same other
+   * input would. When another context has used the memory in between, claim() comes before.
+   * @throws BpfError as the constructor
+   */
+  reset(input: Uint8Array): void
+  /** Another context has used the memory. */
+  claim(): void
+  /** The packet after the run, as a view of the memory where it lies there in one piece; null when there is none. */
+  packetView(): Uint8Array | null
 }
 
 /** What a test run fails with, as BPF_PROG_TEST_RUN does. */

@@ -13,5 +13,10 @@ export function createContext(memory: LinearMemory, type: number, input: RunInpu
   return new RawContext(memory, input.ctx, RETURNS_CONTEXT.has(type))
 }
 
+/** Whether a context of this program type has the packet of the input. */
+export function showsPacket(type: number): boolean {
+  return type === ProgType.XDP || SKB_PROGRAMS.has(type)
+}
+
 /** Types whose test run gives the context back. */
 const RETURNS_CONTEXT: ReadonlySet<number> = new Set<number>([ProgType.SYSCALL, ProgType.SK_LOOKUP])

@@ -114,40 +114,59 @@ export class SkbContext implements RunContext {
   readonly #writable: boolean
   readonly #given: Uint8Array | null
   /** Addresses: first byte, byte after the last, and headers. */
-  data: number
-  tail: number
-  mac: number
-  net: number
+  data: number = 0
+  tail: number = 0
+  mac: number = 0
+  net: number = 0
+  /** The tail as it was given. */
+  #tail: number = -1
   encapsulated = false
   /** A tunnel key was set for sending. */
   tunnel = false
 
   constructor(memory: LinearMemory, input: RunInput, type: number) {
-    const packet = input.data ?? new Uint8Array(0)
+    this.memory = memory
+    this.#linkLayer = LINK_LAYER.has(type)
+    this.#direct = DIRECT.has(type)
+    this.#writable = WRITABLE.has(type)
+    this.#given = contextBytes(input.ctx, SKB_SIZE)
+    this.reset(input.data ?? new Uint8Array(0))
+  }
+
+  reset(packet: Uint8Array): void {
     if (packet.length < ETH_HLEN) {
       throw testRunError('EINVAL', `the packet has ${packet.length} bytes, at least ${ETH_HLEN} are needed`)
     }
     if (packet.length > PAGE_SIZE - HEADROOM - TAILROOM) {
       throw testRunError('EINVAL', `the packet has ${packet.length} bytes, at most 3712 are possible`)
     }
-    this.memory = memory
-    this.#linkLayer = LINK_LAYER.has(type)
-    this.#direct = DIRECT.has(type)
-    this.#writable = WRITABLE.has(type)
-    this.#given = contextBytes(input.ctx, SKB_SIZE)
-    memory.fill(PACKET_DATA - HEADROOM, 0, PAGE_SIZE)
-    memory.write(PACKET_DATA, packet)
+    const { memory } = this
+    // Helpers move headers and the end about; programs by themselves write to packet bytes only.
+    const start = PACKET_DATA + (this.#linkLayer ? 0 : ETH_HLEN)
+    if (this.data !== start || this.tail !== this.#tail) memory.fill(PACKET_DATA - HEADROOM, 0, PAGE_SIZE)
+    else if (this.tail > PACKET_DATA + packet.length) memory.fill(PACKET_DATA, 0, this.tail - PACKET_DATA)
+    memory.u8.set(packet, PACKET_DATA)
     this.mac = PACKET_DATA
     this.net = PACKET_DATA + ETH_HLEN
-    this.data = this.#linkLayer ? this.mac : this.net
-    this.tail = PACKET_DATA + packet.length
-    memory.fill(CONTEXT_ADDRESS, 0, SKB_SIZE)
+    this.data = start
+    this.tail = this.#tail = PACKET_DATA + packet.length
+    this.encapsulated = this.tunnel = false
+    memory.u8.fill(0, CONTEXT_ADDRESS, CONTEXT_ADDRESS + SKB_SIZE)
     const ifindex = this.#given === null ? 0 : new DataView(this.#given.buffer).getUint32(SkbField.IFINDEX, true)
     if (ifindex > 1) throw testRunError('ENODEV', `there is no device ${ifindex}; the vm has the loopback device 1`)
     this.#classify()
     this.#take()
     this.setField(SkbField.SK, publishSocket(memory, this.protocol, this.net, this.tail))
     this.publish()
+  }
+
+  claim(): void {
+    this.#tail = -1
+  }
+
+  packetView(): Uint8Array | null {
+    // The link layer header that others than tc programs get back is zeros; it need not lie in the memory.
+    return this.#linkLayer ? this.memory.u8.subarray(this.data, this.tail) : this.output().data
   }
 
   get length(): number {
@@ -259,12 +278,12 @@ export class SkbContext implements RunContext {
   #classify(): void {
     const { memory, mac } = this
     this.protocol = this.protocolAt(mac + 12)
-    const address = memory.read(mac, 6)
+    const { view } = memory
     let kind: number = PACKET_HOST
-    if (((address[0] as number) & 1) !== 0) {
+    if ((view.getUint8(mac) & 1) !== 0) {
       // The loopback device has no broadcast address, so that broadcasts are multicasts to it.
       kind = PACKET_MULTICAST
-    } else if (address.some((byte) => byte !== 0)) {
+    } else if ((view.getUint32(mac, true) | view.getUint16(mac + 4, true)) !== 0) {
       // The loopback device has address 0.
       kind = PACKET_OTHERHOST
     }

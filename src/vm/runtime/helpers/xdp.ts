@@ -1,7 +1,13 @@
-import { Errno, HelperId, XdpAction } from '../../../uapi/index.ts'
-import { RedirectArrayMap, RedirectHashMap } from '../maps/redirect-map.ts'
+import { Errno, HelperId, MapType, XdpAction } from '../../../uapi/index.ts'
+import { Trap } from '../../trap.ts'
+import { RedirectMap } from '../maps/redirect-map.ts'
 import { xdpOf, type HelperGroup } from './helper.ts'
 
+/** Flags of bpf_redirect_map; broadcasts go to all targets of a devmap. */
+const VERDICT = 3
+const BROADCAST = 8
+const EXCLUDE_INGRESS = 16
+const DEVICES: ReadonlySet<number> = new Set<number>([MapType.DEVMAP, MapType.DEVMAP_HASH])
 /** Longest XDP packet in fragments. */
 const MAX_OFFSET = 0xffff
 
@@ -24,19 +30,13 @@ export const XDP_HELPERS: HelperGroup = {
     if (offset > MAX_OFFSET || size > MAX_OFFSET) return -Errno.EFAULT
     return xdpOf(rt).write(offset, rt.memory.read(buffer, size)) ? 0 : -Errno.EINVAL
   },
-  [HelperId.redirect_map]: (rt) => {
+  /** The two low bits of the flags are the verdict when there is no target. */
+  [HelperId.redirect_map]: (rt, _map, index) => {
     const map = rt.map(1)
     const flags = rt.flags(3)
-    const devmap = map instanceof RedirectHashMap || map.type === 14
-    // BPF_F_BROADCAST and BPF_F_EXCLUDE_INGRESS go to every target of a devmap.
-    const broadcast = devmap ? 8 | 16 : 0
-    if ((flags & ~(3 | broadcast)) !== 0) return XdpAction.ABORTED
-    if (!(map instanceof RedirectArrayMap || map instanceof RedirectHashMap)) return XdpAction.ABORTED
-    if ((flags & 8) !== 0 && devmap) return XdpAction.REDIRECT
-    const key = rt.memory.allocate(4)
-    rt.memory.setU32(key, rt.low(2))
-    const found = map.hasTarget(key)
-    rt.memory.free(key, 4)
-    return found ? XdpAction.REDIRECT : flags & 3
+    if (!(map instanceof RedirectMap)) throw new Trap('call', `map ${map.name} is none to redirect by`)
+    const everywhere = DEVICES.has(map.type) ? BROADCAST | EXCLUDE_INGRESS : 0
+    if ((flags & ~(VERDICT | everywhere)) !== 0) return XdpAction.ABORTED
+    return map.hasTarget(index) || (flags & BROADCAST) !== 0 ? XdpAction.REDIRECT : flags & VERDICT
   },
 }

@@ -1,9 +1,7 @@
-import { Errno, MapFlag } from '../../../uapi/index.ts'
-import { VmMap, onlyFlags, requireAttributes, type MapConfig, type MapHost } from './map.ts'
+import { Errno } from '../../../uapi/index.ts'
+import { VmMap, type MapConfig, type MapHost } from './map.ts'
 
 const PAGE_SIZE = 4096
-/** BPF_F_SEGV_ON_FAULT and BPF_F_NO_USER_CONV. */
-const ARENA_FLAGS: number = MapFlag.MMAPABLE | (1 << 17) | (1 << 18)
 
 /**
  * BPF_MAP_TYPE_ARENA: pages that programs share by plain pointers. They lie side by side in the vm's memory, so that a
@@ -18,15 +16,6 @@ export class ArenaMap extends VmMap {
 
   constructor(host: MapHost, config: MapConfig) {
     const { spec } = config
-    requireAttributes(
-      config,
-      spec.keySize === 0 &&
-        spec.valueSize === 0 &&
-        spec.maxEntries > 0 &&
-        (spec.flags & MapFlag.MMAPABLE) !== 0 &&
-        onlyFlags(spec.flags, ARENA_FLAGS),
-      'no key, no value, pages, and BPF_F_MMAPABLE',
-    )
     super(host, config)
     this.#start = this.memory.allocate((spec.maxEntries + 1) * PAGE_SIZE)
     this.base = Math.ceil(this.#start / PAGE_SIZE) * PAGE_SIZE
@@ -49,6 +38,11 @@ export class ArenaMap extends VmMap {
     const end = Math.min(this.maxEntries, page + count)
     this.#used.fill(0, page, end)
     this.memory.fill(this.base + page * PAGE_SIZE, 0, (end - page) * PAGE_SIZE)
+  }
+
+  /** As in the kernel while the arena is mapped, which it always is here. */
+  override freeze(): void {
+    this.fail('freeze', -Errno.EBUSY)
   }
 
   override updateAt(_key: number, _value: number, _flags: number): number {

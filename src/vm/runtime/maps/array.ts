@@ -1,8 +1,6 @@
-import { Errno, MapFlag, UpdateFlag } from '../../../uapi/index.ts'
+import { Errno, UpdateFlag } from '../../../uapi/index.ts'
 import { Descriptor } from './descriptor.ts'
-import { VmMap, onlyFlags, requireAttributes, type MapConfig, type MapHost } from './map.ts'
-
-const ARRAY_FLAGS: number = MapFlag.MMAPABLE | MapFlag.PRESERVE_ELEMS | MapFlag.INNER_MAP
+import { VmMap, type MapConfig, type MapHost } from './map.ts'
 
 /** BPF_MAP_TYPE_ARRAY and the maps of global data: values side by side, all there from the start. */
 export class ArrayMap extends VmMap {
@@ -12,12 +10,6 @@ export class ArrayMap extends VmMap {
   protected readonly stride: number
 
   constructor(host: MapHost, config: MapConfig, perCpu: boolean = false) {
-    const { spec } = config
-    requireAttributes(
-      config,
-      spec.keySize === 4 && spec.valueSize > 0 && spec.maxEntries > 0 && onlyFlags(spec.flags, ARRAY_FLAGS),
-      'a key of 4 bytes, a value and entries',
-    )
     super(host, config, perCpu)
     this.stride = this.valueStride * this.valueCount
     this.base = this.memory.allocate(this.stride * this.maxEntries)
@@ -61,10 +53,7 @@ export class ArrayMap extends VmMap {
   }
 
   protected override userNextKey(key: number, next: number): number {
-    const index = key === 0 ? this.maxEntries : this.memory.u32(key)
-    if (index === this.maxEntries - 1) return -Errno.ENOENT
-    this.memory.setU32(next, index >= this.maxEntries ? 0 : index + 1)
-    return 0
+    return this.nextIndex(key, next)
   }
 
   /** What the kernel checks before an update, in its order. */

@@ -1,5 +1,5 @@
 import { Errno, UpdateFlag } from '../../../uapi/index.ts'
-import { VmMap, onlyFlags, requireAttributes, type MapConfig, type MapHost } from './map.ts'
+import { VmMap, type MapConfig, type MapHost } from './map.ts'
 
 /**
  * BPF_MAP_TYPE_CGROUP_STORAGE and PERCPU_CGROUP_STORAGE: a value for each cgroup that a program is attached to. Test
@@ -10,15 +10,6 @@ export class CgroupStorageMap extends VmMap {
   #owner: object | null = null
 
   constructor(host: MapHost, config: MapConfig) {
-    const { spec } = config
-    requireAttributes(
-      config,
-      (spec.keySize === 8 || spec.keySize === 16) &&
-        spec.valueSize > 0 &&
-        spec.maxEntries === 0 &&
-        onlyFlags(spec.flags, 0),
-      'a key of 8 or 16 bytes, a value and 0 entries',
-    )
     super(host, config)
     this.#value = this.memory.allocate(this.valueStride)
   }

@@ -2,7 +2,9 @@ import { BpfError, isBpfError } from '../../../bytes/index.ts'
 import { MapType, mapTypeName } from '../../../uapi/index.ts'
 import { ArenaMap } from './arena.ts'
 import { ArrayMap } from './array.ts'
+import { checkAttributes } from './attributes.ts'
 import { BloomFilterMap } from './bloom-filter.ts'
+import { CgroupArrayMap } from './cgroup-array.ts'
 import { CgroupStorageMap } from './cgroup-storage.ts'
 import { HashMap } from './hash.ts'
 import { LocalStorageMap } from './local-storage.ts'
@@ -18,6 +20,7 @@ import { ProgArrayMap } from './prog-array.ts'
 import { QueueStackMap } from './queue-stack.ts'
 import { createRedirectMap } from './redirect-map.ts'
 import { RingBufMap } from './ringbuf.ts'
+import { ReuseportArray, SockHash, SockMap } from './socket-maps.ts'
 import { StackTraceMap } from './stack-trace.ts'
 import { UserRingBufMap } from './user-ringbuf.ts'
 
@@ -53,7 +56,10 @@ const CONSTRUCTORS: ReadonlyMap<number, (host: MapHost, config: MapConfig) => Vm
   [MapType.SK_STORAGE, createStorage],
   [MapType.INODE_STORAGE, createStorage],
   [MapType.CGRP_STORAGE, createStorage],
-  [MapType.CGROUP_ARRAY, (host, config) => new ArrayMap(host, config)],
+  [MapType.CGROUP_ARRAY, (host, config) => new CgroupArrayMap(host, config)],
+  [MapType.SOCKMAP, (host, config) => new SockMap(host, config)],
+  [MapType.SOCKHASH, (host, config) => new SockHash(host, config)],
+  [MapType.REUSEPORT_SOCKARRAY, (host, config) => new ReuseportArray(host, config)],
 ])
 
 function createStorage(host: MapHost, config: MapConfig): VmMap {
@@ -78,6 +84,7 @@ export function createVmMap(host: MapHost, config: MapConfig): VmMap {
       where: { map: config.name },
     })
   }
+  checkAttributes(config)
   try {
     return construct(host, config)
   } catch (error) {

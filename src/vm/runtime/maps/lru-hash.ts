@@ -1,5 +1,4 @@
-import { BpfError } from '../../../bytes/index.ts'
-import { Errno, MapFlag, UpdateFlag } from '../../../uapi/index.ts'
+import { Errno, UpdateFlag } from '../../../uapi/index.ts'
 import { HashMap, checkFlags } from './hash.ts'
 import { LruOrder } from './lru-order.ts'
 import type { MapConfig, MapHost } from './map.ts'
@@ -9,9 +8,8 @@ export class LruHashMap extends HashMap {
   readonly #order: LruOrder
 
   constructor(host: MapHost, config: MapConfig) {
-    requirePreallocation(config)
-    super(host, config)
-    this.#order = new LruOrder(this.memory)
+    super(host, config, false, true)
+    this.#order = new LruOrder(this.memory, this.handle, this.table)
   }
 
   override lookupAt(key: number): number {
@@ -26,11 +24,7 @@ export class LruHashMap extends HashMap {
     const old = this.table.find(key)
     const error = checkFlags(old, flags)
     if (error !== 0) return error
-    if (old === 0 && this.table.count >= this.maxEntries) {
-      const victim = this.#order.evict()
-      if (victim === 0) return -Errno.ENOMEM
-      super.removeElement(victim)
-    }
+    if (old === 0 && this.table.count >= this.maxEntries) this.removeElement(this.#order.victim())
     const element = this.table.take()
     this.clearFields(element + this.table.valueOffset)
     this.copyValue(element + this.table.valueOffset, value)
@@ -47,18 +41,4 @@ export class LruHashMap extends HashMap {
     this.memory.copy(value, element + this.table.valueOffset, this.valueSize)
     return 0
   }
-
-  protected override removeElement(element: number): void {
-    this.#order.remove(element)
-    super.removeElement(element)
-  }
-}
-
-/** LRU maps have all their elements from the start (ENOTSUPP in the kernel). */
-export function requirePreallocation(config: MapConfig): void {
-  if ((config.spec.flags & MapFlag.NO_PREALLOC) === 0) return
-  throw new BpfError('syscall', `create map ${config.name}: ENOTSUPP: an LRU map cannot have BPF_F_NO_PREALLOC`, {
-    errno: 'ENOTSUPP',
-    where: { map: config.name },
-  })
 }

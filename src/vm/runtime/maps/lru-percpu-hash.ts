@@ -1,6 +1,5 @@
 import { Errno, UpdateFlag } from '../../../uapi/index.ts'
 import { checkFlags } from './hash.ts'
-import { requirePreallocation } from './lru-hash.ts'
 import { LruOrder } from './lru-order.ts'
 import type { MapConfig, MapHost } from './map.ts'
 import { PerCpuHashMap } from './percpu-hash.ts'
@@ -10,9 +9,8 @@ export class LruPerCpuHashMap extends PerCpuHashMap {
   readonly #order: LruOrder
 
   constructor(host: MapHost, config: MapConfig) {
-    requirePreallocation(config)
-    super(host, config)
-    this.#order = new LruOrder(this.memory)
+    super(host, config, true)
+    this.#order = new LruOrder(this.memory, this.handle, this.table)
   }
 
   override lookupAt(key: number): number {
@@ -31,18 +29,9 @@ export class LruPerCpuHashMap extends PerCpuHashMap {
       this.#order.touch(old)
       return old
     }
-    if (this.table.count >= this.maxEntries) {
-      const victim = this.#order.evict()
-      if (victim === 0) return -Errno.ENOMEM
-      super.removeElement(victim)
-    }
+    if (this.table.count >= this.maxEntries) this.removeElement(this.#order.victim())
     const element = super.elementFor(key, flags)
     if (element > 0) this.#order.add(element, false)
     return element
-  }
-
-  protected override removeElement(element: number): void {
-    this.#order.remove(element)
-    super.removeElement(element)
   }
 }

@@ -1,8 +1,11 @@
 import { BpfError, isBpfError } from '../../../bytes/index.ts'
 import type { Btf } from '../../../btf/index.ts'
-import type { BackendMap, BackendProgram, MapSpec } from '../../../loader/index.ts'
+import type { BackendMap, BackendProgram, MapBatchOptions, MapBatch, MapSpec } from '../../../loader/index.ts'
 import { Errno, MapFlag, UpdateFlag, errnoName, mapTypeName } from '../../../uapi/index.ts'
+import type { MapLayout } from '../../engine.ts'
+import type { KernelObjects } from '../kernel/objects.ts'
 import type { LinearMemory } from '../memory.ts'
+import { deleteBatch, hasBatch, lookupBatch, updateBatch, type BatchKind, type BatchTarget } from './batch.ts'
 import { DESCRIPTOR_SIZE, Descriptor } from './descriptor.ts'
 import { specialFields, type FieldKind, type SpecialField } from './fields.ts'
 
@@ -10,12 +13,16 @@ import { specialFields, type FieldKind, type SpecialField } from './fields.ts'
 export interface MapHost {
   readonly memory: LinearMemory
   readonly cpus: number
+  /** Sockets, cgroups and the like, which values of some maps name by descriptors. */
+  readonly kernel: KernelObjects
   /** CPU that the running program is on. */
   currentCpu(): number
   /** Calls `work` when no program runs that could still hold a pointer (the end of an RCU grace period). */
   afterGracePeriod(work: () => void): void
   /** The map with this handle address; undefined when there is none. */
   mapAt(handle: number): VmMap | undefined
+  /** reclaim() of the map for the entry, see Deferred in descriptor.ts, at the end of the grace period. */
+  reclaimLater(map: VmMap, entry: number): void
   /** Takes a new map into the registry and gives it an id. */
   register(map: VmMap): number
   unregister(map: VmMap): void
@@ -36,8 +43,8 @@ export interface MapConfig {
   readonly btf?: Btf | null
 }
 
-const ACCESS_FLAGS: number =
-  MapFlag.RDONLY | MapFlag.WRONLY | MapFlag.RDONLY_PROG | MapFlag.WRONLY_PROG | MapFlag.NUMA_NODE
+/** Flags as a number that no operation knows. */
+const UNKNOWN_FLAGS = 0x7fffffff
 
 /**
  * A map. Programs see it through `handle` and addresses in linear memory (`lookupAt`, `updateAt`, `deleteAt`, which
@@ -84,7 +91,8 @@ export abstract class VmMap implements BackendMap {
     this.valueCount = perCpu ? host.cpus : 1
     this.valueStride = roundUp8(spec.valueSize)
     this.handle = this.memory.allocate(DESCRIPTOR_SIZE)
-    this.#scratchSize = roundUp8(spec.keySize) + this.valueStride * this.valueCount
+    // A bloom filter is asked by value, which takes the place of the key.
+    this.#scratchSize = roundUp8(Math.max(spec.keySize, this.lookupKeySize)) + this.valueStride * this.valueCount
     this.#scratch = this.memory.allocate(this.#scratchSize)
     this.memory.setU32(this.handle + Descriptor.TYPE, spec.type)
     this.memory.setU32(this.handle + Descriptor.KEY_SIZE, spec.keySize)
@@ -100,6 +108,11 @@ export abstract class VmMap implements BackendMap {
   /** Records that a producer could not store. */
   get lost(): number {
     return 0
+  }
+
+  /** Maps of maps: what engines may know of the inner maps. */
+  get innerLayout(): MapLayout | null {
+    return null
   }
 
   // What programs do.
@@ -179,11 +192,10 @@ export abstract class VmMap implements BackendMap {
 
   lookup(key: Uint8Array, flags: number = 0): Uint8Array | null {
     this.#open('lookup')
-    if ((this.flags & MapFlag.WRONLY) !== 0) this.#fail('lookup', -Errno.EPERM)
-    if ((flags & ~UpdateFlag.LOCK) !== 0 || this.#lacksLock(flags)) this.#fail('lookup', -Errno.EINVAL)
+    this.#checkLookup('lookup', flags)
     this.host.runDue()
-    const at = this.#key(key, 'lookup')
-    const value = at + roundUp8(this.keySize)
+    const at = this.#key(key, 'lookup', this.lookupKeySize)
+    const value = at + roundUp8(this.lookupKeySize)
     const error = this.userLookup(at, value)
     if (error === -Errno.ENOENT) return null
     if (error !== 0) this.#fail('lookup', error)
@@ -197,7 +209,9 @@ export abstract class VmMap implements BackendMap {
     if (this.#lacksLock(flags)) this.#fail('update', -Errno.EINVAL)
     const at = this.#key(key, 'update')
     const to = this.#value(at, value, 'update')
-    const error = orNoMemory(() => this.userUpdate(at, to, flags))
+    // No map knows flags above bit 30.
+    const known = flags < 0 || flags > UNKNOWN_FLAGS ? UNKNOWN_FLAGS : flags
+    const error = orNoMemory(() => this.userUpdate(at, to, known))
     if (error !== 0) this.#fail('update', error)
   }
 
@@ -228,10 +242,9 @@ export abstract class VmMap implements BackendMap {
 
   lookupAndDelete(key: Uint8Array, flags: number = 0): Uint8Array | null {
     this.#open('lookup and delete')
+    if ((flags & ~UpdateFlag.LOCK) !== 0) this.#fail('lookup and delete', -Errno.EINVAL)
     this.#writable('lookup and delete')
-    if ((flags & ~UpdateFlag.LOCK) !== 0 || this.#lacksLock(flags)) {
-      this.#fail('lookup and delete', -Errno.EINVAL)
-    }
+    this.#checkLookup('lookup and delete', flags)
     const at = this.#key(key, 'lookup and delete')
     const value = at + roundUp8(this.keySize)
     const error = this.userLookupAndDelete(at, value)
@@ -241,12 +254,74 @@ export abstract class VmMap implements BackendMap {
     return this.memory.read(value, this.userValueSize)
   }
 
+  lookupBatch(cursor: Uint8Array | null, count: number, options: MapBatchOptions = {}): MapBatch {
+    const kind = options.remove === true ? 'take' : 'lookup'
+    const target = this.#batch(kind, options.flags ?? 0)
+    this.host.runDue()
+    const batch = lookupBatch(target, cursor, count, kind === 'take')
+    return typeof batch === 'number' ? this.#fail(`${kind} batch`, batch) : batch
+  }
+
+  updateBatch(keys: Uint8Array, values: Uint8Array, flags: number = 0): number {
+    const count = keys.length / Math.max(1, this.keySize)
+    if (values.length !== count * this.userValueSize) {
+      throw new BpfError('usage', `update batch: ${keys.length} bytes of keys and ${values.length} of values`, {
+        where: { map: this.name },
+      })
+    }
+    const target = this.#batch('update', flags)
+    const done = orNoMemory(() => updateBatch(target, keys, values, flags))
+    return done < 0 ? this.#fail('update batch', done) : done
+  }
+
+  deleteBatch(keys: Uint8Array): number {
+    const done = deleteBatch(this.#batch('delete', 0), keys)
+    return done < 0 ? this.#fail('delete batch', done) : done
+  }
+
+  /** Checks what the system call checks before a batch. */
+  #batch(kind: BatchKind, flags: number): BatchTarget {
+    const operation = `${kind} batch`
+    this.#open(operation)
+    if (kind !== 'lookup') this.#writable(operation)
+    if ((kind === 'lookup' || kind === 'take') && (this.flags & MapFlag.WRONLY) !== 0) {
+      this.#fail(operation, -Errno.EPERM)
+    }
+    if (!hasBatch(kind, this.type)) this.#fail(operation, -Errno.ENOTSUPP)
+    if ((flags & ~UpdateFlag.LOCK) !== 0 || this.#lacksLock(flags)) this.#fail(operation, -Errno.EINVAL)
+    const { memory } = this
+    const key = this.#scratch
+    const value = key + roundUp8(this.keySize)
+    const target: BatchTarget = {
+      type: this.type,
+      keySize: this.keySize,
+      valueSize: this.userValueSize,
+      key,
+      value,
+      lookup: () => {
+        const error = this.userLookup(key, value)
+        if (error === 0) this.clearFields(value)
+        return error
+      },
+      update: (updateFlags) => this.userUpdate(key, value, updateFlags),
+      remove: () => this.userDelete(key),
+      next: (after) => this.userNextKey(after, key),
+      read: (address, size) => memory.read(address, size),
+      write: (address, bytes) => {
+        memory.write(address, bytes)
+      },
+    }
+    return target
+  }
+
   setSlot(_key: Uint8Array, _target: BackendMap | BackendProgram): void {
     this.#fail('set slot', -Errno.EINVAL)
   }
 
   freeze(): void {
     this.#open('freeze')
+    // Values that the kernel writes to are never constant.
+    if (this.fields.length > 0) this.#fail('freeze', -Errno.ENOTSUPP)
     this.#writable('freeze')
     this.#frozen = true
   }
@@ -288,12 +363,20 @@ export abstract class VmMap implements BackendMap {
     return this.#closed
   }
 
+  /** Takes back what reclaimLater() was asked for. */
+  reclaim(_entry: number): void {}
+
   /** Gives the map's memory back. */
   protected abstract release(): void
 
   /** Bytes of a value as user space sees it. */
   protected get userValueSize(): number {
     return this.valueCount > 1 || this.perCpu ? this.valueStride * this.valueCount : this.valueSize
+  }
+
+  /** Bytes that user space looks a value up by. */
+  protected get lookupKeySize(): number {
+    return this.keySize
   }
 
   /** Whether user space sees one value a CPU. */
@@ -337,6 +420,21 @@ export abstract class VmMap implements BackendMap {
     return this.fields.some(({ kind }) => kind === 'lock')
   }
 
+  /** Flags and permission of reading. */
+  #checkLookup(operation: string, flags: number): void {
+    if ((flags & ~UpdateFlag.LOCK) !== 0) this.#fail(operation, -Errno.EINVAL)
+    if ((this.flags & MapFlag.WRONLY) !== 0) this.#fail(operation, -Errno.EPERM)
+    if (this.#lacksLock(flags)) this.#fail(operation, -Errno.EINVAL)
+  }
+
+  /** Writes the index after the one at `key` (0 for none) to `next`: 0 or -ENOENT. */
+  protected nextIndex(key: number, next: number): number {
+    const index = key === 0 ? this.maxEntries : this.memory.u32(key)
+    if (index === this.maxEntries - 1) return -Errno.ENOENT
+    this.memory.setU32(next, index >= this.maxEntries ? 0 : index + 1)
+    return 0
+  }
+
   /** BPF_F_LOCK for values without a lock. */
   #lacksLock(flags: number): boolean {
     return (flags & UpdateFlag.LOCK) !== 0 && !this.hasLock
@@ -368,13 +466,11 @@ export abstract class VmMap implements BackendMap {
     if (this.#frozen || (this.flags & MapFlag.RDONLY) !== 0) this.#fail(operation, -Errno.EPERM)
   }
 
-  #key(key: Uint8Array, operation: string): number {
-    if (key.length !== this.keySize) {
-      throw new BpfError(
-        'usage',
-        `${operation}: the key has ${key.length} bytes, map ${this.name} wants ${this.keySize}`,
-        { where: { map: this.name } },
-      )
+  #key(key: Uint8Array, operation: string, size: number = this.keySize): number {
+    if (key.length !== size) {
+      throw new BpfError('usage', `${operation}: the key has ${key.length} bytes, map ${this.name} wants ${size}`, {
+        where: { map: this.name },
+      })
     }
     this.memory.write(this.#scratch, key)
     return this.#scratch
@@ -408,24 +504,6 @@ export function orNoMemory(work: () => number): number {
 export function mapError(operation: string, name: string, errno: number): BpfError {
   const word = errnoName(errno) ?? String(errno)
   return new BpfError('syscall', `${operation} in map ${name}: ${word}`, { errno: word, where: { map: name } })
-}
-
-/** Checks the attributes of a new map as the kernel does (-EINVAL), by the rule `valid`. */
-export function requireAttributes(config: MapConfig, valid: boolean, expected: string): void {
-  if (valid) return
-  const { spec, name } = config
-  throw new BpfError(
-    'syscall',
-    `create map ${name} (${mapTypeName(spec.type) ?? spec.type}): EINVAL: key size ${spec.keySize}, value size ` +
-      `${spec.valueSize}, ${spec.maxEntries} entries, flags 0x${spec.flags.toString(16)}; expected ${expected}`,
-    { errno: 'EINVAL', where: { map: name } },
-  )
-}
-
-/** Whether no other map flags are set than these and those that every type takes. */
-export function onlyFlags(flags: number, allowed: number): boolean {
-  const both = MapFlag.RDONLY_PROG | MapFlag.WRONLY_PROG
-  return (flags & ~(allowed | ACCESS_FLAGS)) === 0 && (flags & both) !== both
 }
 
 export function roundUp8(size: number): number {

@@ -1,5 +1,5 @@
 import { Errno } from '../../../uapi/index.ts'
-import { VmMap, onlyFlags, requireAttributes, type MapConfig, type MapHost } from './map.ts'
+import { FdArrayMap } from './fd-array.ts'
 
 /** Records that are kept for user space on each CPU before the oldest reader loses new ones. */
 const MAX_RECORDS = 65536
@@ -9,19 +9,9 @@ const INDEX_MASK = 0xffffffff
  * BPF_MAP_TYPE_PERF_EVENT_ARRAY, as if user space had opened a perf buffer for every CPU. Records are handed out as
  * the kernel stores raw samples: padded with zeros so that they and their u32 length fill multiples of 8 bytes.
  */
-export class PerfEventArrayMap extends VmMap {
+export class PerfEventArrayMap extends FdArrayMap {
   #records: { readonly cpu: number; readonly data: Uint8Array }[] = []
   #lost = 0
-
-  constructor(host: MapHost, config: MapConfig) {
-    const { spec } = config
-    requireAttributes(
-      config,
-      spec.keySize === 4 && spec.valueSize === 4 && spec.maxEntries > 0 && onlyFlags(spec.flags, 0x800),
-      'a key and a value of 4 bytes and entries',
-    )
-    super(host, config)
-  }
 
   override get lost(): number {
     return this.#lost
@@ -57,22 +47,11 @@ export class PerfEventArrayMap extends VmMap {
   }
 
   protected override userLookup(_key: number, _value: number): number {
-    return -Errno.EOPNOTSUPP
+    return -Errno.ENOTSUPP
   }
 
-  protected override userUpdate(key: number, _value: number, _flags: number): number {
-    return this.memory.u32(key) >= this.maxEntries ? -Errno.E2BIG : -Errno.EBADF
-  }
-
-  protected override userDelete(key: number): number {
-    return this.memory.u32(key) >= this.maxEntries ? -Errno.E2BIG : -Errno.ENOENT
-  }
-
-  protected override userNextKey(key: number, next: number): number {
-    const index = key === 0 ? this.maxEntries : this.memory.u32(key)
-    if (index === this.maxEntries - 1) return -Errno.ENOENT
-    this.memory.setU32(next, index >= this.maxEntries ? 0 : index + 1)
-    return 0
+  protected override clear(_index: number): number {
+    return -Errno.ENOENT
   }
 
   protected override release(): void {

@@ -1,7 +1,8 @@
 import type { BackendMap, BackendProgram } from '../../../loader/index.ts'
 import { Errno } from '../../../uapi/index.ts'
 import { Descriptor } from './descriptor.ts'
-import { VmMap, onlyFlags, requireAttributes, type MapConfig, type MapHost } from './map.ts'
+import { FdArrayMap } from './fd-array.ts'
+import type { MapConfig, MapHost } from './map.ts'
 
 /** A program of this vm, as far as a slot is concerned. */
 export interface SlotProgram extends BackendProgram {
@@ -17,18 +18,14 @@ export interface SlotProgram extends BackendProgram {
 }
 
 /** BPF_MAP_TYPE_PROG_ARRAY: targets of tail calls. User space reads program ids. */
-export class ProgArrayMap extends VmMap {
+export class ProgArrayMap extends FdArrayMap {
   readonly #slots: Map<number, SlotProgram> = new Map()
+  /** Type of its programs, once it had one. */
+  #programType: number | null = null
   /** Address of one u32 an index: place in the table of tail calls, 0 for an empty slot. */
   readonly #places: number
 
   constructor(host: MapHost, config: MapConfig) {
-    const { spec } = config
-    requireAttributes(
-      config,
-      spec.keySize === 4 && spec.valueSize === 4 && spec.maxEntries > 0 && onlyFlags(spec.flags, 0),
-      'a key and a value of 4 bytes and entries',
-    )
     super(host, config)
     this.#places = this.memory.allocate(this.maxEntries * 4)
     this.memory.setU32(this.handle + Descriptor.BASE, this.#places)
@@ -44,10 +41,9 @@ export class ProgArrayMap extends VmMap {
     if (index >= this.maxEntries) this.fail('update', -Errno.E2BIG)
     if (!('enter' in target)) this.fail('update', -Errno.EINVAL)
     const program = target as SlotProgram
-    // All programs of an array must be of one type, because they share the context.
-    for (const other of this.#slots.values()) {
-      if (other.type !== program.type) this.fail('update', -Errno.EINVAL)
-    }
+    // All programs that an array ever had must be of one type, because they share the context.
+    this.#programType ??= program.type
+    if (this.#programType !== program.type) this.fail('update', -Errno.EINVAL)
     program.retain()
     const old = this.#slots.get(index)
     old?.releaseTail()
@@ -64,27 +60,13 @@ export class ProgArrayMap extends VmMap {
     return 0
   }
 
-  /** A program cannot be named by number here; use setSlot. */
-  protected override userUpdate(key: number, _value: number, _flags: number): number {
-    return this.memory.u32(key) >= this.maxEntries ? -Errno.E2BIG : -Errno.EBADF
-  }
-
-  protected override userDelete(key: number): number {
-    const index = this.memory.u32(key)
-    if (index >= this.maxEntries) return -Errno.E2BIG
+  protected override clear(index: number): number {
     const program = this.#slots.get(index)
     if (program === undefined) return -Errno.ENOENT
     this.#slots.delete(index)
     this.memory.setU32(this.#places + index * 4, 0)
     program.releaseTail()
     program.drop()
-    return 0
-  }
-
-  protected override userNextKey(key: number, next: number): number {
-    const index = key === 0 ? this.maxEntries : this.memory.u32(key)
-    if (index === this.maxEntries - 1) return -Errno.ENOENT
-    this.memory.setU32(next, index >= this.maxEntries ? 0 : index + 1)
     return 0
   }
 

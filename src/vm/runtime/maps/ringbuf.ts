@@ -1,12 +1,11 @@
 import { Errno } from '../../../uapi/index.ts'
 import { Descriptor, RING_CONTROL_SIZE, RingControl } from './descriptor.ts'
-import { VmMap, onlyFlags, requireAttributes, type MapConfig, type MapHost } from './map.ts'
+import { VmMap, type MapConfig, type MapHost } from './map.ts'
 
 /** A record starts with its length (with two flag bits) and a page offset that only the kernel uses. */
 const HEADER_SIZE = 8
 const BUSY = 0x80000000
 const DISCARDED = 0x40000000
-const PAGE_SIZE = 4096
 /** Largest record (RINGBUF_MAX_RECORD_SZ, UINT_MAX / 4). */
 const MAX_RECORD = 0x3fffffff
 
@@ -23,15 +22,6 @@ export class RingBufMap extends VmMap {
   constructor(host: MapHost, config: MapConfig) {
     const { spec } = config
     const size = spec.maxEntries
-    requireAttributes(
-      config,
-      spec.keySize === 0 &&
-        spec.valueSize === 0 &&
-        size >= PAGE_SIZE &&
-        (size & (size - 1)) === 0 &&
-        onlyFlags(spec.flags, 0),
-      'no key, no value and a size that is a power of 2 and a multiple of 4096',
-    )
     super(host, config)
     this.#mask = size - 1
     this.#data = this.memory.allocate(size * 2)
@@ -94,18 +84,18 @@ export class RingBufMap extends VmMap {
   }
 
   /** bpf_ringbuf_query. */
-  query(what: number): number {
+  query(what: number): bigint {
     switch (what) {
       case 0:
-        return this.#producer - this.#consumer
+        return BigInt(this.#producer - this.#consumer)
       case 1:
-        return this.#mask + 1
+        return BigInt(this.#mask + 1)
       case 2:
-        return this.#consumer
+        return BigInt(this.#consumer)
       case 3:
-        return this.#producer
+        return BigInt(this.#producer)
       default:
-        return 0
+        return 0n
     }
   }
 

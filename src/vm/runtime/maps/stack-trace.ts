@@ -1,22 +1,13 @@
-import { Errno, MapFlag } from '../../../uapi/index.ts'
-import { VmMap, onlyFlags, requireAttributes, type MapConfig, type MapHost } from './map.ts'
+import { Errno } from '../../../uapi/index.ts'
+import { VmMap } from './map.ts'
 
 /** BPF_MAP_TYPE_STACK_TRACE: call stacks that bpf_get_stackid has seen, by the id that it gave. */
 export class StackTraceMap extends VmMap {
   readonly #stacks: Map<number, BigUint64Array> = new Map()
 
-  constructor(host: MapHost, config: MapConfig) {
-    const { spec } = config
-    requireAttributes(
-      config,
-      spec.keySize === 4 &&
-        spec.valueSize >= 8 &&
-        spec.valueSize % 8 === 0 &&
-        spec.maxEntries > 0 &&
-        onlyFlags(spec.flags, MapFlag.STACK_BUILD_ID),
-      'a key of 4 bytes, a value of a multiple of 8 bytes and entries',
-    )
-    super(host, config)
+  /** Ids are below this. */
+  get buckets(): number {
+    return 2 ** Math.ceil(Math.log2(this.maxEntries))
   }
 
   /** Stores a stack under its id; an id that another stack has is EEXIST, unless `replace`. */
@@ -36,6 +27,7 @@ export class StackTraceMap extends VmMap {
   }
 
   override deleteAt(key: number): number {
+    if (this.memory.u32(key) >= this.buckets) return -Errno.E2BIG
     return this.#stacks.delete(this.memory.u32(key)) ? 0 : -Errno.ENOENT
   }
 
@@ -45,6 +37,12 @@ export class StackTraceMap extends VmMap {
     this.memory.fill(value, 0, this.valueSize)
     frames.forEach((frame, i) => this.memory.setU64(value + i * 8, frame))
     return 0
+  }
+
+  protected override userLookupAndDelete(key: number, value: number): number {
+    const error = this.userLookup(key, value)
+    if (error === 0) this.#stacks.delete(this.memory.u32(key))
+    return error
   }
 
   protected override userNextKey(key: number, next: number): number {

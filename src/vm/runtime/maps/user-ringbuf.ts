@@ -1,9 +1,8 @@
 import { BpfError } from '../../../bytes/index.ts'
 import { Errno } from '../../../uapi/index.ts'
-import { VmMap, onlyFlags, requireAttributes, roundUp8, type MapConfig, type MapHost } from './map.ts'
+import { VmMap, roundUp8, type MapConfig, type MapHost } from './map.ts'
 
 const HEADER_SIZE = 8
-const PAGE_SIZE = 4096
 
 /** BPF_MAP_TYPE_USER_RINGBUF: records from user space for programs (bpf_user_ringbuf_drain). */
 export class UserRingBufMap extends VmMap {
@@ -17,15 +16,6 @@ export class UserRingBufMap extends VmMap {
   constructor(host: MapHost, config: MapConfig) {
     const { spec } = config
     const size = spec.maxEntries
-    requireAttributes(
-      config,
-      spec.keySize === 0 &&
-        spec.valueSize === 0 &&
-        size >= PAGE_SIZE &&
-        (size & (size - 1)) === 0 &&
-        onlyFlags(spec.flags, 0),
-      'no key, no value and a size that is a power of 2 and a multiple of 4096',
-    )
     super(host, config)
     this.#mask = size - 1
     this.#data = this.memory.allocate(size * 2)

@@ -6,7 +6,7 @@ import type { MapFacts } from '../facts/maps.ts'
 import type { SpecialField } from '../facts/fields.ts'
 import { matchKptr, xchgField } from '../memory/kptr.ts'
 import { markPrecise, markSlotPrecise } from '../precision.ts'
-import { deny, invalid, unsupported } from '../reject.ts'
+import { deny, invalid, Reject, unsupported } from '../reject.ts'
 import { Flag, isPacketPointer, isSocketKind, kindName, type Reg, regName } from '../state/register.ts'
 import { Byte } from '../state/slot.ts'
 import type { Walk } from '../walk.ts'
@@ -129,10 +129,13 @@ function checkKind(walk: Walk, reg: Reg, regno: number, arg: HelperArg, facts: C
     }
     return
   }
-  if (isMoved && facts.field !== null) return matchKptr(walk, facts.field, reg, regno)
   if (reg.mayBeNull && (!has(arg, 'MAYBE_NULL') || has(arg, 'OBJ_RELEASE'))) {
+    if (reg.flags & Flag.ALLOC) {
+      throw new Reject('EFAULT', 'verifier bug: invalid PTR_TO_BTF_ID register for type match')
+    }
     deny(`Possibly NULL pointer passed to helper arg${regno}`)
   }
+  if (isMoved && facts.field !== null) return matchKptr(walk, facts.field, reg, regno)
   if (arg.type !== 'KPTR_XCHG_DEST') checkBtfType(walk, reg, regno, { ...arg, type })
 }
 

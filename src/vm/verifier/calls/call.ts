@@ -12,11 +12,22 @@ export function stepCall(walk: Walk, op: Extract<Operation, { kind: 'call' }>): 
     case 'local':
       stepLocalCall(walk, op)
       return true
-    case 'helper':
-      return stepHelperCall(walk, op.imm)
-    case 'kfunc':
-      return stepKfuncCall(walk) === 'exit' ? 'exit' : false
+    case 'helper': {
+      const moved = stepHelperCall(walk, op.imm)
+      touchArguments(walk)
+      return moved
+    }
+    case 'kfunc': {
+      const outcome = stepKfuncCall(walk)
+      touchArguments(walk)
+      return outcome === 'exit' ? 'exit' : false
+    }
     default:
       return unsupported('calls through registers')
   }
+}
+
+/** A call changes its result and clobbers its arguments. */
+function touchArguments(walk: Walk): void {
+  if (walk.trace !== null) walk.trace.regs |= 0b111111
 }

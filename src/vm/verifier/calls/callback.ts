@@ -1,6 +1,6 @@
 import { BtfKind } from '../../../btf/index.ts'
 import { HelperId as H } from '../../../uapi/index.ts'
-import { umaxOf } from '../domain/bounds.ts'
+import { isConst, isZero, umaxOf } from '../domain/bounds.ts'
 import type { GraphRoot } from '../facts/fields.ts'
 import type { MapFacts } from '../facts/maps.ts'
 import { markPrecise } from '../precision.ts'
@@ -80,7 +80,9 @@ export function callCallback(walk: Walk, id: number, index: number, map: MapFact
   const arg = (i: number): Reg => walk.reg(i)
   switch (id) {
     case H.loop: {
-      // The count decides when the loop ends.
+      // Without flags, and with one callback, the loop is compiled in line. The count decides when it ends.
+      const flags = arg(4)
+      if (flags.kind === 'scalar' && isConst(flags.value) && isZero(flags.value)) markPrecise(walk, 4)
       markPrecise(walk, 1)
       const { frame } = walk.state
       if (umaxOf(arg(1).value) > frame.callbackDepth) return pushSync(walk, index, [unknownReg(), arg(3)], [0, 1])

@@ -40,7 +40,9 @@ export function newDynptr(walk: Walk, regno: number, type: DynptrType, cloneOf: 
     state.kind = 'dynptr_ptr'
     state.refId = refId
     state.dynptr = { type, id, first }
-    frame.stack[first ? slot : slot - 1] = new Slot(fill(Byte.DYNPTR), state)
+    const index = first ? slot : slot - 1
+    walk.writesSlot(frame.index, index, true)
+    frame.stack[index] = new Slot(fill(Byte.DYNPTR), state)
   }
 }
 
@@ -70,6 +72,10 @@ export function initializedDynptr(walk: Walk, regno: number, wanted: DynptrType 
   const whole = frame.slot(slot).bytes === fill(Byte.DYNPTR) && frame.slot(slot - 1).bytes === fill(Byte.DYNPTR)
   if (!whole || state === null || state.dynptr?.first !== true) {
     return invalid(`Expected an initialized dynptr as arg #${regno - 1}`)
+  }
+  for (const index of [slot, slot - 1]) {
+    walk.trace?.touchSlot(index)
+    walk.readsSlot(frame.index, index)
   }
   return ofType(state, regno, wanted)
 }

@@ -1,5 +1,7 @@
-import { HELPERS, HelperId as H, type HelperRow, MapType, ProgType } from '../../../uapi/index.ts'
-import { Bounds, type Scalar } from '../domain/bounds.ts'
+import { AttachType, HELPERS, HelperId as H, type HelperRow, MapType, ProgType } from '../../../uapi/index.ts'
+import { isKernelFormat } from '../../runtime/format.ts'
+import { Bounds, isConst, type Scalar, umaxOf, valueOf } from '../domain/bounds.ts'
+import { markPrecise } from '../precision.ts'
 import { BtfKind } from '../../../btf/index.ts'
 import { access } from '../memory/access.ts'
 import { xchgResult } from '../memory/kptr.ts'
@@ -8,6 +10,7 @@ import { Flag, type Kind, NOT_INIT, pointerReg, type Reg, regName, scalarReg, un
 import type { Walk } from '../walk.ts'
 import { checkArgument, noFacts, type CallFacts } from './arguments.ts'
 import { objectReg } from './objects.ts'
+import { returnToCaller } from './exit.ts'
 import { releaseDynptr, sliceOf } from './dynptr.ts'
 import { callCallback } from './callback.ts'
 import { hasField } from '../facts/query.ts'
@@ -15,6 +18,7 @@ import { inLess } from './kinds.ts'
 import { stepLock } from './lock.ts'
 import { mapAllows, mayChangeSockmap } from './map-compat.ts'
 import { argumentsFor, hasRetval, offeredByIterator } from './variants.ts'
+import { allowedByTarget, hasTrampoline, offeredByTarget } from './target-helpers.ts'
 import {
   acquire,
   checkNoResources,
@@ -73,9 +77,6 @@ const CASTS: ReadonlySet<number> = new Set([
   H.skc_to_tcp_request_sock,
 ])
 
-/** Helpers whose rules go beyond their prototype and are not implemented yet. */
-const UNKNOWN: ReadonlySet<number> = new Set([H.snprintf, H.get_func_arg])
-
 /** A helper call: checks what it demands of the registers, then what it does to them. */
 export function stepHelperCall(walk: Walk, id: number): boolean {
   const row = HELPERS[id - 1]
@@ -86,18 +87,26 @@ export function stepHelperCall(walk: Walk, id: number): boolean {
   if (!offered || facts.missingHelpers.has(id)) invalid(`program of this type cannot use helper ${name}#${id}`)
   checkAvailable(walk, row)
   if (!facts.gpl && row.gplOnly) invalid('cannot call GPL-restricted function from non-GPL compatible program')
+  if (!allowedByTarget(facts, row)) invalid('helper call is not allowed in probe')
   if (row.mightSleep && !walk.state.sleepable) {
     if (!facts.sleepable) invalid('helper call might sleep in a non-sleepable prog')
   }
-  if (UNKNOWN.has(id)) unsupported(`the helper ${name}`)
   checkRegions(walk, row, name)
   const call = noFacts(id, name, row.packetAccess)
   const args = argumentsFor(row, facts.type)
   args.forEach((_, i) => checkArgument(walk, i, args, call))
+  if (id === H.tail_call) markTailCallIndex(walk, call)
   if (call.map !== null && (!mapAllows(call.map.type, id) || !mayChangeSockmap(facts, call.map.type, id))) {
     invalid(`cannot pass map_type ${call.map.type} into func ${name}#${id}`)
   }
   return perform(walk, row, name, call)
+}
+
+/** A tail call with a constant index is compiled for this very index. */
+function markTailCallIndex(walk: Walk, call: CallFacts): void {
+  const index = walk.reg(3)
+  if (index.kind !== 'scalar' || !isConst(index.value)) return
+  if (umaxOf(index.value) < (call.map?.maxEntries ?? 0)) markPrecise(walk, 3)
 }
 
 function checkRegions(walk: Walk, row: HelperRow, name: string): void {
@@ -114,13 +123,17 @@ function checkAvailable(walk: Walk, row: HelperRow): void {
   const { type, attachType } = walk.facts
   const refuse = (): never => invalid(`program of this type cannot use helper bpf_${row.name}#${row.id}`)
   if ((row.id === H.get_retval || row.id === H.set_retval) && !hasRetval(attachType)) refuse()
+  if (!offeredByTarget(walk.facts, row)) refuse()
   if (
     row.id === H.get_attach_cookie &&
     type !== ProgType.KPROBE &&
     type !== ProgType.TRACEPOINT &&
-    type !== ProgType.PERF_EVENT
+    type !== ProgType.PERF_EVENT &&
+    type !== ProgType.RAW_TRACEPOINT &&
+    !(type === ProgType.TRACING && attachType === AttachType.TRACE_RAW_TP) &&
+    !hasTrampoline(walk.facts)
   ) {
-    unsupported('where bpf_get_attach_cookie may be called')
+    refuse()
   }
 }
 
@@ -136,7 +149,7 @@ function perform(walk: Walk, row: HelperRow, name: string, call: CallFacts): boo
   }
   switch (row.id) {
     case H.tail_call:
-      checkNoResources(walk, 'tail_call')
+      checkNoResources(walk, 'tail_call', false)
       break
     case H.get_local_storage: {
       const flags = walk.reg(2)
@@ -145,6 +158,9 @@ function perform(walk: Walk, row: HelperRow, name: string, call: CallFacts): boo
       }
       break
     }
+    case H.snprintf:
+      checkFormat(walk)
+      break
     case H.dynptr_from_mem:
       if (walk.reg(1).kind !== 'map_value') {
         deny(`Unsupported reg type ${regName(walk.reg(1))} for bpf_dynptr_from_mem data`)
@@ -158,9 +174,31 @@ function perform(walk: Walk, row: HelperRow, name: string, call: CallFacts): boo
   if (call.callback >= 0) callCallback(walk, row.id, call.callback, call.map, call.mapUid)
   clobberCallerSaved(walk)
   walk.set(0, result(walk, row, call))
+  if (row.id === H.tail_call) return stepTailCall(walk)
   const writesSkb = row.id === H.dynptr_write && call.dynptr?.dynptr?.type === 'skb'
   if (writesSkb || CHANGES_PACKET.has(row.id)) forgetPacketPointers(walk)
   return false
+}
+
+/** A tail call ends the program, or the function that makes it: its caller goes on with what the other program left. */
+function stepTailCall(walk: Walk): boolean {
+  if (walk.state.frames.length === 1) return false
+  walk.push(walk.insn + 1, walk.insn)
+  forgetPacketPointers(walk)
+  walk.set(0, unknownReg())
+  returnToCaller(walk)
+  return true
+}
+
+/** The format of bpf_snprintf, a constant string, with as many 64-bit arguments as its last argument has bytes for. */
+function checkFormat(walk: Walk): void {
+  const format = walk.reg(3)
+  const bytes = valueOf(walk.reg(5).value)
+  if (bytes % 8 !== 0) throw new Reject('EINVAL', '')
+  const at = format.off + valueOf(format.value)
+  const text = format.map?.constant?.subarray(at) ?? new Uint8Array(0)
+  const end = text.indexOf(0)
+  if (!isKernelFormat(text.subarray(0, end < 0 ? text.length : end), bytes / 8)) invalid('Invalid format string')
 }
 
 /** The helper fills stack that was not initialised. */
@@ -186,7 +224,7 @@ function result(walk: Walk, row: HelperRow, call: CallFacts): Reg {
   let to: Reg
   switch (type) {
     case 'INTEGER':
-      return scalarReg(range(row, call))
+      return scalarReg(range(walk, row, call))
     case 'VOID':
       return NOT_INIT
     case 'PTR_TO_MAP_VALUE': {
@@ -256,7 +294,7 @@ function perCpuResult(walk: Walk, call: CallFacts, bits: number): Reg {
 const MAX_ERRNO = 4095
 
 /** Numbers that a helper may return, where the kernel tells the verifier. */
-function range(row: HelperRow, call: CallFacts): Scalar {
+function range(walk: Walk, row: HelperRow, call: CallFacts): Scalar {
   switch (row.id) {
     case H.get_stack:
     case H.get_task_stack:
@@ -274,7 +312,7 @@ function range(row: HelperRow, call: CallFacts): Scalar {
       const to = new Bounds()
       to.umaxH = to.smaxH = to.sminH = 0
       to.sminL = 0
-      to.umaxL = to.smaxL = to.u32max = to.s32max = 8191
+      to.umaxL = to.smaxL = to.u32max = to.s32max = walk.facts.cpus - 1
       to.s32min = 0
       return to.sync()
     }

@@ -46,6 +46,7 @@ export function newIterator(walk: Walk, regno: number, type: string, slots: numb
     state.refId = i === 0 ? id : 0
     state.iter = { type, state: 'active', depth: 0 }
     if (rcuProtected) state.flags = inRcuSection(walk) ? Flag.RCU : Flag.UNTRUSTED
+    walk.writesSlot(place.frame, place.slot - i, true)
     frame.stack[place.slot - i] = new Slot(fill(Byte.ITER), state)
   }
 }
@@ -63,6 +64,8 @@ export function initializedIterator(walk: Walk, regno: number, type: string, slo
       return invalid(`expected an initialized iter_${type} as arg #${regno - 1}`)
     }
     if (state.flags & Flag.UNTRUSTED) invalid(`expected an RCU CS when using ${name}`)
+    walk.trace?.touchSlot(place.slot - i)
+    walk.readsSlot(place.frame, place.slot - i)
   }
   return place
 }
@@ -71,7 +74,10 @@ export function destroyIterator(walk: Walk, place: IterPlace): void {
   const frame = walk.state.frames[place.frame]
   if (frame === undefined) return
   const id = frame.slot(place.slot).reg?.refId ?? 0
-  for (let i = 0; i < place.slots; i++) frame.stack[place.slot - i] = new Slot(0, null)
+  for (let i = 0; i < place.slots; i++) {
+    walk.writesSlot(place.frame, place.slot - i, true)
+    frame.stack[place.slot - i] = new Slot(0, null)
+  }
   release(walk, id)
 }
 
@@ -90,12 +96,12 @@ export function forkNext(walk: Walk, place: IterPlace): void {
   const iter = state.frames[place.frame]?.slot(place.slot).reg?.iter
   if (iter?.state === 'active') {
     const { parent } = state
-    const old = parent === null ? null : previousEntry(parent, walk.insn)
+    const old = parent === null ? null : previousEntry(walk, parent, walk.insn)
     const more = walk.push(walk.insn + 1, walk.insn)
     setState(more, place, 'active', 1)
     if (old !== null) widen(old, more, walk.lastId)
     more.set(0, becomeNotNull(more.reg(0)))
   }
   setState(state, place, 'drained', 0)
-  walk.set(0, scalarReg(constant(0), true))
+  walk.set(0, scalarReg(constant(0)))
 }

@@ -24,16 +24,18 @@ export function dropReference(walk: Walk, refId: number): boolean {
 /** Gives a reference back: everything derived from it becomes useless. False when it is not held. */
 export function release(walk: Walk, refId: number): boolean {
   if (!dropReference(walk, refId)) return false
-  forgetReference(walk.state, refId)
+  forgetReference(walk, walk.state, refId)
   return true
 }
 
-function forgetReference(state: State, refId: number): void {
+function forgetReference(walk: Walk, state: State, refId: number): void {
   state.mapRegs((reg) => (reg.refId === refId ? unknownReg() : reg))
   for (const frame of state.frames) {
     frame.stack.forEach((slot, i) => {
       const top = slot.byte(7)
-      if ((top === Byte.DYNPTR || top === Byte.ITER) && slot.reg?.refId === refId) frame.stack[i] = EMPTY_SLOT
+      if ((top !== Byte.DYNPTR && top !== Byte.ITER) || slot.reg?.refId !== refId) return
+      walk.writesSlot(frame.index, i, true)
+      frame.stack[i] = EMPTY_SLOT
     })
   }
 }
@@ -94,13 +96,25 @@ export function clobberCallerSaved(walk: Walk): void {
   for (let i = 0; i <= 5; i++) walk.set(i, NOT_INIT)
 }
 
-/** Nothing may be held where the program (or a callback) ends, or where control leaves it. */
-export function checkNoResources(walk: Walk, prefix: string, inFunctions: boolean = true): void {
+/**
+ * Nothing may be held where the program (or a callback) ends, or where control leaves it, but for the reference that is
+ * handed back to the caller.
+ */
+export function checkNoResources(
+  walk: Walk,
+  prefix: string,
+  inFunctions: boolean = true,
+  handedBack: number = 0,
+): void {
   const { state } = walk
   if (state.locks > 0) invalid(`${prefix} cannot be used inside bpf_spin_lock-ed region`)
   // A function of the program may leave a reference to its caller: checked where the path ends.
   const isHere = inFunctions || state.frames.length === 1
-  if (isHere && state.refs.some((r) => r.kind === 'ptr')) invalid(`${prefix} would lead to reference leak`)
+  const leaked = isHere ? state.refs.filter((r) => r.kind === 'ptr' && r.id !== handedBack) : []
+  if (leaked.length > 0) {
+    const lines = leaked.map((r) => `Unreleased reference id=${r.id} alloc_insn=${r.insn}\n`)
+    invalid(`${lines.join('')}${prefix} would lead to reference leak`)
+  }
   if (state.irqId !== 0) invalid(`${prefix} cannot be used inside bpf_local_irq_save-ed region`)
   if (state.rcu > 0) invalid(`${prefix} cannot be used inside bpf_rcu_read_lock-ed region`)
   if (state.preempt > 0) invalid(`${prefix} cannot be used inside bpf_preempt_disable-ed region`)

@@ -1,4 +1,4 @@
-import { BtfKind, type Btf, type BtfType } from '../../../btf/index.ts'
+import { BtfKind, type Btf, type BtfArray, type BtfType } from '../../../btf/index.ts'
 
 /** Kind of a field that plain loads and stores must not touch. */
 export type FieldKind =
@@ -62,9 +62,27 @@ const MAX_FIELDS = 11
 /** Special fields of a type and of the structures and small arrays inside of it. */
 export function findFields(btf: Btf, typeId: number): readonly SpecialField[] {
   const found: SpecialField[] = []
-  collect(btf, typeId, 0, found, 0, null)
-  if (found.length > MAX_FIELDS) return []
+  if (!collect(btf, typeId, 0, found, 0, null) || !isComplete(found)) return []
   return found.sort((a, b) => a.offset - b.offset)
+}
+
+/** Fields that can be in a value only once. */
+const UNIQUE: ReadonlySet<FieldKind> = new Set<FieldKind>([
+  'bpf_spin_lock',
+  'bpf_res_spin_lock',
+  'bpf_timer',
+  'bpf_wq',
+  'bpf_task_work',
+  'bpf_refcount',
+])
+
+/** Whether the kernel takes the fields together: otherwise it behaves as if there were none. */
+function isComplete(fields: readonly SpecialField[]): boolean {
+  const has = (...kinds: FieldKind[]): boolean => fields.some((f) => kinds.includes(f.kind))
+  if (fields.length > MAX_FIELDS || (has('bpf_spin_lock') && has('bpf_res_spin_lock'))) return false
+  if (has('bpf_list_head', 'bpf_rb_root') && !has('bpf_spin_lock', 'bpf_res_spin_lock')) return false
+  if (has('bpf_list_node') && has('bpf_rb_node') && !has('bpf_refcount')) return false
+  return [...UNIQUE].every((kind) => fields.filter((f) => f.kind === kind).length <= 1)
 }
 
 /** Where a tag of a field would be: on the variable, or on a member of a structure. */
@@ -73,59 +91,82 @@ interface Tagged {
   readonly index: number
 }
 
-function collect(btf: Btf, id: number, at: number, found: SpecialField[], depth: number, tagged: Tagged | null): void {
-  if (depth > 8 || found.length > MAX_FIELDS) return
+/** Adds the fields of a type; false when one of them is malformed. */
+function collect(
+  btf: Btf,
+  id: number,
+  at: number,
+  found: SpecialField[],
+  depth: number,
+  tagged: Tagged | null,
+): boolean {
+  if (depth > 8 || found.length > MAX_FIELDS) return true
   const type = resolve(btf, id)
-  if (type === null) return
+  if (type === null) return true
   // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
   switch (type.kind) {
     case BtfKind.STRUCT: {
       const kind = STRUCTS[type.name]
-      if (kind !== undefined) {
-        const isRoot = kind === 'bpf_list_head' || kind === 'bpf_rb_root'
-        const root = isRoot && tagged !== null ? graphRoot(btf, tagged, kind) : null
-        if (isRoot && root === null) return
-        found.push({ kind, offset: at, size: type.size, ...(root === null ? {} : { root }) })
-        return
+      if (kind === undefined) {
+        return type.members.every((member, index) =>
+          collect(btf, member.type, at + (member.bitOffset >> 3), found, depth + 1, { id: type.id, index }),
+        )
       }
-      type.members.forEach((member, index) => {
-        collect(btf, member.type, at + (member.bitOffset >> 3), found, depth + 1, { id: type.id, index })
-      })
-      return
+      const isRoot = kind === 'bpf_list_head' || kind === 'bpf_rb_root'
+      const root = isRoot && tagged !== null ? graphRoot(btf, tagged, kind) : null
+      if (isRoot && root === null) return false
+      found.push({ kind, offset: at, size: type.size, ...(root === null ? {} : { root }) })
+      return true
     }
     case BtfKind.DATASEC:
-      for (const v of type.vars) {
+      return type.vars.every((v) => {
         const variable = btf.type(v.type)
-        if (variable.kind === BtfKind.VAR) {
-          collect(btf, variable.type, at + v.offset, found, depth + 1, { id: v.type, index: -1 })
-        }
-      }
-      return
-    case BtfKind.ARRAY: {
-      const size = btf.sizeOf(type.elementType)
-      const before = found.length
-      collect(btf, type.elementType, at, found, depth + 1, tagged)
-      const each = found.slice(before)
-      if (each.length === 0) return
-      for (let i = 1; i < type.length && found.length <= MAX_FIELDS; i++) {
-        for (const field of each) found.push({ ...field, offset: field.offset + i * size })
-      }
-      return
-    }
-    case BtfKind.PTR: {
-      const target = btf.type(type.type)
-      if (target.kind === BtfKind.TYPE_TAG && POINTER_TAGS.has(target.name)) {
-        found.push({
-          kind: target.name === 'uptr' ? 'uptr' : 'kptr',
-          offset: at,
-          size: 8,
-          tag: target.name,
-          target: btf.name(btf.skipModifiersAndTypedefs(target.type)),
-          targetId: btf.skipModifiersAndTypedefs(target.type),
-        })
-      }
-    }
+        if (variable.kind !== BtfKind.VAR) return true
+        return collect(btf, variable.type, at + v.offset, found, depth + 1, { id: v.type, index: -1 })
+      })
+    case BtfKind.ARRAY:
+      return collectArray(btf, type, at, found, depth, tagged)
+    case BtfKind.PTR:
+      return collectPointer(btf, type.type, at, found)
+    default:
+      return true
   }
+}
+
+function collectArray(
+  btf: Btf,
+  type: BtfArray,
+  at: number,
+  found: SpecialField[],
+  depth: number,
+  tagged: Tagged | null,
+): boolean {
+  if (type.length === 0) return true
+  const size = btf.sizeOf(type.elementType)
+  const before = found.length
+  if (!collect(btf, type.elementType, at, found, depth + 1, tagged)) return false
+  const each = found.slice(before)
+  if (each.length === 0) return true
+  for (let i = 1; i < type.length && found.length <= MAX_FIELDS; i++) {
+    for (const field of each) found.push({ ...field, offset: field.offset + i * size })
+  }
+  return true
+}
+
+/** Pointers with a tag are kernel pointers, and must point to a structure. */
+function collectPointer(btf: Btf, to: number, at: number, found: SpecialField[]): boolean {
+  const target = btf.type(to)
+  if (target.kind !== BtfKind.TYPE_TAG || !POINTER_TAGS.has(target.name)) return true
+  const targetId = btf.skipModifiersAndTypedefs(target.type)
+  found.push({
+    kind: target.name === 'uptr' ? 'uptr' : 'kptr',
+    offset: at,
+    size: 8,
+    tag: target.name,
+    target: btf.name(targetId),
+    targetId,
+  })
+  return true
 }
 
 function resolve(btf: Btf, id: number): BtfType | null {

@@ -1,11 +1,13 @@
 import type { Btf } from '../../../btf/index.ts'
-import type { MapSpec } from '../../../loader/index.ts'
+import { kernelMapName, type MapSpec } from '../../../loader/index.ts'
 import { MapType } from '../../../uapi/index.ts'
 import { findFields, type SpecialField } from './fields.ts'
 
 /** What the verifier needs to know of a map. */
 export interface MapFacts {
   readonly name: string
+  /** Name in the kernel, as the log has it. */
+  readonly kernelName: string
   readonly type: number
   readonly keySize: number
   readonly valueSize: number
@@ -21,18 +23,22 @@ export interface MapFacts {
   readonly constant: Uint8Array | null
 }
 
-/** Facts of a map as its description is now; `cache` lives as long as one verification, since descriptions may change. */
-export function mapFacts(spec: MapSpec, btf: Btf | null, cache: Map<MapSpec, MapFacts>): MapFacts {
+/**
+ * Facts of a map as its description is now; `cache` lives as long as one verification, since descriptions may change.
+ * @param object name of the object, which is part of the names of data maps
+ */
+export function mapFacts(spec: MapSpec, btf: Btf | null, cache: Map<MapSpec, MapFacts>, object: string): MapFacts {
   const known = cache.get(spec)
   if (known !== undefined) return known
   const made: MapFacts = {
     name: spec.name,
+    kernelName: kernelMapName(object, spec),
     type: spec.type,
     keySize: spec.type === MapType.RINGBUF || spec.type === MapType.ARENA ? 0 : spec.keySize,
     valueSize: spec.valueSize,
     maxEntries: spec.maxEntries,
     flags: spec.flags,
-    inner: spec.inner === null ? null : mapFacts(spec.inner, btf, cache),
+    inner: spec.inner === null ? null : mapFacts(spec.inner, btf, cache, object),
     btf,
     keyTypeId: spec.keyTypeId,
     valueTypeId: spec.valueTypeId,

@@ -4,13 +4,13 @@ import { Bounds, constant64, isConst, valueOf } from '../domain/bounds.ts'
 import { signExtend64, truncate } from '../domain/resize.ts'
 import { umaxOf, sminOf } from '../domain/bounds.ts'
 import { tnumAdd, tnumAligned } from '../domain/tnum.ts'
-import { deny, unsupported } from '../reject.ts'
+import { deny } from '../reject.ts'
 import { Flag, isPacketPointer, type Reg, regName, scalarReg, unknownReg } from '../state/register.ts'
 import type { MapFacts } from '../facts/maps.ts'
 import { tnumText } from '../text.ts'
 import type { Walk } from '../walk.ts'
 import type { SpecialField } from '../facts/fields.ts'
-import { accessBtf } from './btf.ts'
+import { accessBtf, loadMapStruct } from './btf.ts'
 import { accessKptr } from './kptr.ts'
 import { checkPacket, checkRegion } from './region.ts'
 import { checkStackBounds, readStack, writeStack } from './stack.ts'
@@ -110,7 +110,8 @@ function perform(walk: Walk, reg: Reg, a: Access, off: number): Reg {
       if (nullable) break
       return accessBtf(walk, reg, regno, off, size, write)
     case 'map_ptr':
-      return unsupported('loads from struct bpf_map')
+      if (nullable) break
+      return loadMapStruct(walk, reg, regno, off, size, write)
     case 'buf': {
       if (nullable) break
       const isReadOnly = (reg.flags & Flag.RDONLY) !== 0

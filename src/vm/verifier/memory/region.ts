@@ -1,5 +1,5 @@
 import { type Scalar, sminOf, umaxOf } from '../domain/bounds.ts'
-import { deny } from '../reject.ts'
+import { deny, Reject } from '../reject.ts'
 import type { Reg } from '../state/register.ts'
 import { isPacketPointer } from '../state/register.ts'
 
@@ -12,15 +12,15 @@ export function inside(off: number, size: number, limit: number, zeroAllowed: bo
 }
 
 /** The words with which the kernel says that a fixed-offset access is outside of its object. */
-function outside(reg: Reg, regno: number, off: number, size: number): string {
-  if (reg.kind === 'map_key') return `invalid access to map key, key_size=${reg.map?.keySize} off=${off} size=${size}`
-  if (reg.kind === 'map_value') {
-    return `invalid access to map value, value_size=${reg.map?.valueSize} off=${off} size=${size}`
+function outside(reg: Reg, regno: number, off: number, size: number, limit: number): string {
+  if (!reg.mayBeNull) {
+    if (reg.kind === 'map_key') return `invalid access to map key, key_size=${limit} off=${off} size=${size}`
+    if (reg.kind === 'map_value') return `invalid access to map value, value_size=${limit} off=${off} size=${size}`
   }
   if (isPacketPointer(reg.kind) || reg.kind === 'pkt_end') {
     return `invalid access to packet, off=${off} size=${size}, R${regno}(id=${reg.id},off=${off},r=${reg.range})`
   }
-  return `invalid access to memory, mem_size=${reg.memSize} off=${off} size=${size}`
+  return `invalid access to memory, mem_size=${limit} off=${off} size=${size}`
 }
 
 function s32(x: number): boolean {
@@ -42,15 +42,14 @@ export function checkRegion(
     deny(`R${regno} min value is negative, either use unsigned index or do a if (index >=0) check.`)
   }
   if (!inside(min + off, size, limit, zeroAllowed)) {
-    if (zeroAllowed || size > 0) outside(reg, regno, min + off, size)
-    deny(`R${regno} min value is outside of the allowed memory range`)
+    deny(`${outside(reg, regno, min + off, size, limit)}\nR${regno} min value is outside of the allowed memory range`)
   }
   const max = umaxOf(value)
   if (max >= MAX_OFFSET) {
     deny(`R${regno} unbounded memory access, make sure to bounds check any such access`)
   }
   if (!inside(max + off, size, limit, zeroAllowed)) {
-    deny(`R${regno} max value is outside of the allowed memory range`)
+    deny(`${outside(reg, regno, max + off, size, limit)}\nR${regno} max value is outside of the allowed memory range`)
   }
 }
 
@@ -59,7 +58,7 @@ export function checkPacket(reg: Reg, regno: number, off: number, size: number, 
   if (sminOf(reg.value) < 0) {
     deny(`R${regno} min value is negative, either use unsigned index or do a if (index >=0) check.`)
   }
-  if (reg.range < 0 || !inside(off, size, reg.range, zeroAllowed)) {
-    deny(`R${regno} offset is outside of the packet`)
-  }
+  const message = `R${regno} offset is outside of the packet`
+  if (reg.range < 0) throw new Reject('EINVAL', message)
+  if (!inside(off, size, reg.range, zeroAllowed)) deny(`${outside(reg, regno, off, size, reg.range)}\n${message}`)
 }

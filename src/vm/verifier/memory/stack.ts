@@ -54,10 +54,17 @@ function width(value: Scalar): number {
 
 /** The scalar gets an identity, so that copies of it are refined together. */
 export function withScalarId(walk: Walk, reg: Reg): Reg {
-  if (reg.kind !== 'scalar' || isConst(reg.value)) return reg
-  if (reg.id !== 0 && reg.delta === null) return reg
+  if (reg.kind !== 'scalar' || (reg.id !== 0 && reg.delta === null)) return reg
+  if (isConst(reg.value)) return reg.id === 0 ? reg : withoutScalarId(reg)
   const to = reg.clone()
   to.id = walk.newId()
+  to.delta = null
+  return to
+}
+
+function withoutScalarId(reg: Reg): Reg {
+  const to = reg.clone()
+  to.id = 0
   to.delta = null
   return to
 }
@@ -97,6 +104,8 @@ export function destroyDynptr(walk: Walk, frame: Frame, index: number): void {
   const { dynptr, refId } = slot.reg
   if (refId !== 0) throw new Reject('EINVAL', 'cannot overwrite referenced dynptr')
   const other = dynptr?.first === true ? index - 1 : index + 1
+  walk.writesSlot(frame.index, index, true)
+  walk.writesSlot(frame.index, other, true)
   frame.stack[index] = EMPTY_SLOT
   if (frame.slot(other).byte(7) === Byte.DYNPTR) frame.stack[other] = EMPTY_SLOT
   walk.state.mapRegs((reg) =>
@@ -115,6 +124,7 @@ function writeFixed(walk: Walk, pointer: Reg, off: number, size: number, source:
   const at = -off - 1
   const index = at >> 3
   destroyDynptr(walk, frame, index)
+  walk.writesSlot(frame.index, index, size === 8)
   const value = source >= 0 ? walk.reg(source) : null
   const whole = (off & 7) === 0
   if (value !== null && whole && value.kind === 'scalar') {
@@ -182,6 +192,7 @@ function writeVariable(walk: Walk, pointer: Reg, off: number, size: number, sour
   for (let i = min; i < max; i++) {
     const at = -i - 1
     const index = at >> 3
+    walk.writesSlot(frame.index, index, false)
     const slot = frame.slot(index)
     const byte = slot.byte(at & 7)
     if (zero && byte === Byte.SPILL && slot.reg !== null && slot.reg.kind === 'scalar' && isZero(slot.reg.value)) {
@@ -202,15 +213,16 @@ export function readStack(walk: Walk, reg: Reg, regno: number, off: number, size
   checkStackRange(walk, reg, regno, off, size, false, false, false)
   const min = sminOf(reg.value) + off
   const max = smaxOf(reg.value) + off + size
-  return bytesRead(frameOf(walk, reg), min, max)
+  return bytesRead(walk, frameOf(walk, reg), min, max)
 }
 
-function bytesRead(frame: Frame, min: number, max: number): Reg {
+function bytesRead(walk: Walk, frame: Frame, min: number, max: number): Reg {
   for (let i = min; i < max; i++) {
     const at = -i - 1
+    walk.trace?.touchSlot(at >> 3)
     if (frame.slot(at >> 3).byte(at & 7) !== Byte.ZERO) return unknownReg()
   }
-  return scalarReg(constant(0), true)
+  return scalarReg(constant(0))
 }
 
 function readFixed(walk: Walk, pointer: Reg, off: number, size: number): Reg {
@@ -218,9 +230,11 @@ function readFixed(walk: Walk, pointer: Reg, off: number, size: number): Reg {
   const at = -off - 1
   const index = at >> 3
   const slot = frame.slot(index)
+  walk.trace?.touchSlot(index)
+  walk.readsSlot(frame.index, index)
   if (!slot.spilled || slot.reg === null) {
     checkBytes(slot, at, off, size)
-    return bytesRead(frame, off, off + size)
+    return bytesRead(walk, frame, off, off + size)
   }
   const spilled = slot.reg
   let spillSize = 0
@@ -250,9 +264,9 @@ function readFixed(walk: Walk, pointer: Reg, off: number, size: number): Reg {
   }
   if (spills === size && isZero(spilled.value)) {
     walk.record(index, frame.index)
-    return scalarReg(constant(0), true)
+    return scalarReg(constant(0))
   }
-  return zeros === size ? scalarReg(constant(0), true) : unknownReg()
+  return zeros === size ? scalarReg(constant(0)) : unknownReg()
 }
 
 function checkBytes(slot: Slot, at: number, off: number, size: number): void {
@@ -299,9 +313,13 @@ export function checkStackRange(
     const index = at >> 3
     const slot = frame.slot(index)
     const byte = slot.byte(at & 7)
-    if (byte === Byte.MISC) continue
+    if (byte === Byte.MISC) {
+      walk.readsSlot(frame.index, index)
+      continue
+    }
     if (byte === Byte.ZERO || byte === Byte.INVALID) {
       if (writes) frame.stack[index] = slot.with(at & 7, Byte.MISC)
+      walk.readsSlot(frame.index, index)
       continue
     }
     if (slot.spilled && slot.reg !== null) {
@@ -309,6 +327,7 @@ export function checkStackRange(
         const forgotten = scalarReg(UNKNOWN)
         frame.stack[index] = new Slot(scrub(slot.bytes), forgotten)
       }
+      walk.readsSlot(frame.index, index)
       continue
     }
     const where = fixed

@@ -105,7 +105,11 @@ export function analyzeFlow(ops: Operations, roots: readonly number[], calls: Ca
         }
         break
       case 'loadImm64':
-        if (op.pseudo === LdImm64Pseudo.FUNC) work.push(at + 1 + op.low)
+        if (op.pseudo !== LdImm64Pseudo.FUNC) break
+        prune[at] = 1
+        mark(at + 2)
+        mark(at + 1 + op.low)
+        work.push(at + 1 + op.low)
         break
     }
     for (const next of successors(ops, at, calls)) work.push(next)
@@ -113,59 +117,75 @@ export function analyzeFlow(ops: Operations, roots: readonly number[], calls: Ca
   for (let i = 0; i < n; i++) {
     if (seen[i] === 0 && ops[i] !== null) invalid(`unreachable insn ${i}`)
   }
-  return { prune, jump, checkpoint, scc: components(ops, roots, calls) }
+  return { prune, jump, checkpoint, scc: components(ops, calls) }
 }
 
-/** Strongly connected components by Tarjan's algorithm, without recursion. Callees count as successors of calls. */
-function components(ops: Operations, roots: readonly number[], calls: CallMarks): Int32Array {
+/**
+ * Strongly connected components by Tarjan's algorithm as Pearce simplified it, without recursion, in the order in which
+ * the kernel numbers them. Functions do not lead into each other.
+ */
+function components(ops: Operations, calls: CallMarks): Int32Array {
   const n = ops.length
-  const index = new Int32Array(n).fill(-1)
+  const order = new Int32Array(n)
   const low = new Int32Array(n)
-  const onStack = new Uint8Array(n)
   const scc = new Int32Array(n)
   const stack: number[] = []
+  const path: number[] = []
   let counter = 0
   let found = 0
-  const edges = (at: number): readonly number[] => {
-    const op = ops[at] as Operation
-    const next = successors(ops, at, calls)
-    return op.kind === 'call' && op.call === 'local' ? [...next, op.target] : next
-  }
-  const starts = [...roots]
-  for (let i = 0; i < n; i++) if (ops[i]?.kind === 'loadImm64') starts.push(i)
-  for (const root of starts) {
-    if (index[root] !== -1) continue
-    const frames: { at: number; next: readonly number[]; i: number }[] = []
-    const enter = (at: number): void => {
-      index[at] = low[at] = counter++
-      stack.push(at)
-      onStack[at] = 1
-      frames.push({ at, next: edges(at), i: 0 })
-    }
-    enter(root)
-    while (frames.length > 0) {
-      const frame = frames[frames.length - 1] as { at: number; next: readonly number[]; i: number }
-      const { at } = frame
-      if (frame.i < frame.next.length) {
-        const to = frame.next[frame.i++] as number
-        if (to >= n) continue
-        if (index[to] === -1) enter(to)
-        else if (onStack[to] === 1) low[at] = Math.min(low[at] as number, index[to] as number)
+  for (let root = 0; root < n; root++) {
+    if (order[root] !== 0 || ops[root] === null) continue
+    path.push(root)
+    while (path.length > 0) {
+      const at = path[path.length - 1] as number
+      if (order[at] === 0) {
+        order[at] = low[at] = ++counter
+        stack.push(at)
+      }
+      const next = successors(ops, at, calls)
+      const open = next.find((to) => to < n && order[to] === 0)
+      for (const to of next) {
+        if (to === open || to >= n) break
+        low[at] = Math.min(low[at] as number, low[to] as number)
+      }
+      if (open !== undefined) {
+        path.push(open)
         continue
       }
-      frames.pop()
-      const above = frames[frames.length - 1]
-      if (above !== undefined) low[above.at] = Math.min(low[above.at] as number, low[at] as number)
-      if (low[at] !== index[at]) continue
-      const selfLoop = edges(at).includes(at) || calls.isSyncCallback(at)
-      const id = stack[stack.length - 1] !== at || selfLoop ? ++found : 0
+      path.pop()
+      if ((low[at] as number) < (order[at] as number)) continue
+      const isLoop = stack[stack.length - 1] !== at || next.includes(at)
+      if (isLoop) found++
       for (;;) {
         const member = stack.pop() as number
-        onStack[member] = 0
-        scc[member] = id
+        low[member] = n + 1
+        if (isLoop) scc[member] = found
         if (member === at) break
       }
     }
   }
   return scc
+}
+
+/** Slots of a function in the order in which the kernel spreads facts backwards: mostly after those they lead to. */
+export function postorder(next: readonly (readonly number[])[], start: number): number[] {
+  const found = new Set<number>([start])
+  const explored = new Set<number>()
+  const stack = [start]
+  const order: number[] = []
+  while (stack.length > 0) {
+    const at = stack[stack.length - 1] as number
+    if (explored.has(at)) {
+      order.push(at)
+      stack.pop()
+      continue
+    }
+    for (const to of next[at] as readonly number[]) {
+      if (found.has(to)) continue
+      found.add(to)
+      stack.push(to)
+    }
+    explored.add(at)
+  }
+  return order
 }

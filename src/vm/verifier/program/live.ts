@@ -32,9 +32,8 @@ function useDef(op: Operation, params: number): UseDef {
     case 'storeRelease':
       return { use: (1 << op.dst) | (1 << op.src), def: 0 }
     case 'loadAbs':
-      return { use: 1 << 6, def: CALLER_SAVED }
     case 'loadInd':
-      return { use: (1 << 6) | (1 << op.src), def: CALLER_SAVED }
+      return { use: 0xffff, def: 0 }
     case 'atomic': {
       const use = (1 << op.dst) | (1 << op.src)
       if (op.op === 'cmpxchg') return { use: use | 1, def: 1 }

@@ -1,12 +1,14 @@
 import { LdImm64Pseudo } from '../../../isa/index.ts'
 import { HelperId, ProgType } from '../../../uapi/index.ts'
-import { isThrowCall } from '../calls/kinds.ts'
+import { helperOf, isThrowCall } from '../calls/kinds.ts'
 import { deny, invalid, Reject } from '../reject.ts'
 import type { ProgramFacts } from '../walk.ts'
 import type { Subprogram } from './layout.ts'
 
 const MAX_STACK = 512
 const MAX_FRAMES = 8
+/** Tail calls leave the stack of the callers behind, up to 33 times. */
+const MAX_ABOVE_TAIL_CALL = 256
 /** Frames of this size and more get a stack of their own where the type allows it, so that they do not count. */
 const MIN_PRIVATE = 64
 const PRIVATE: ReadonlySet<number> = new Set<number>([
@@ -23,16 +25,18 @@ function rounded(depth: number): number {
 
 /** Stack of the deepest chain of calls, and what chains of calls that include callbacks must not do. */
 export function checkStackDepth(facts: ProgramFacts): void {
-  const hasTailCall = facts.ops.some(
-    (op) => op?.kind === 'call' && op.call === 'helper' && op.imm === HelperId.tail_call,
-  )
-  const isPrivate = PRIVATE.has(facts.type) && !hasTailCall
+  const isPrivate = PRIVATE.has(facts.type) && !facts.subprograms.some((sub) => hasTailCall(facts, sub))
   // Callbacks that run later have a stack of their own, which is never private.
   for (let i = facts.subprograms.length - 1; i >= 0; i--) {
     const sub = facts.subprograms[i] as Subprogram
     if (i === 0 || sub.isAsyncCallback)
       visit(facts, { sub, above: 0, frames: 0, isPrivate: isPrivate && i === 0 }, null)
   }
+}
+
+function hasTailCall(facts: ProgramFacts, sub: Subprogram): boolean {
+  for (let i = sub.start; i < sub.end; i++) if (helperOf(facts, i) === HelperId.tail_call) return true
+  return false
 }
 
 /** A function in a chain of calls. */
@@ -52,6 +56,9 @@ interface Chain {
 
 function visit(facts: ProgramFacts, link: Link, caller: Chain | null): void {
   const { sub, above, frames, isPrivate } = link
+  if (sub.index > 0 && above >= MAX_ABOVE_TAIL_CALL && hasTailCall(facts, sub)) {
+    deny(`tail_calls are not allowed when call stack of previous frames is ${above} bytes. Too large`)
+  }
   const own = rounded(sub.stackDepth)
   const hasOwnStack = isPrivate && own >= MIN_PRIVATE
   if (hasOwnStack && own > MAX_STACK) deny(`stack size of subprog ${sub.index} is ${own}. Too large`)
@@ -91,4 +98,9 @@ function lengthOf(chain: Chain): number {
 
 function includesCallback(chain: Chain): boolean {
   return chain.link.sub.isCallback || (chain.caller !== null && includesCallback(chain.caller))
+}
+
+/** `8+16`: stack of each function that was walked, in bytes. */
+export function stackDepths(facts: ProgramFacts): string {
+  return facts.subprograms.map((sub) => sub.stackDepth).join('+')
 }

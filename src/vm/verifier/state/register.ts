@@ -176,9 +176,9 @@ export function kindName(kind: Kind, flags: number): string {
     (flags & Flag.RINGBUF ? 'ringbuf_' : '') +
     (flags & Flag.USER ? 'user_' : '') +
     (flags & Flag.PERCPU ? 'percpu_' : '') +
+    (flags & Flag.RCU ? 'rcu_' : '') +
     (flags & Flag.UNTRUSTED ? 'untrusted_' : '') +
-    (flags & Flag.TRUSTED ? 'trusted_' : '') +
-    (flags & Flag.RCU ? 'rcu_' : '')
+    (flags & Flag.TRUSTED ? 'trusted_' : '')
   const postfix = flags & Flag.MAYBE_NULL ? (kind === 'ptr_' ? 'or_null_' : '_or_null') : ''
   return prefix + kind + postfix
 }

@@ -74,6 +74,8 @@ export interface HistoryEntry {
   /** Stack slot that the instruction accessed through a pointer, or -1. */
   slot: number
   frame: number
+  /** Operands of a branch that are pointers to the stack: 1 the source, 2 the destination. */
+  stackPointers: number
   /** Registers and slots that shared a scalar id at a branch: [frame, register or -1, slot or -1]. */
   linked: readonly LinkedReg[] | null
 }
@@ -109,7 +111,10 @@ export class State {
   depth = 0
   mayGotoDepth = 0
   unrollDepth = 0
+  /** Checkpoint: registers and slots that nobody reads any more were forgotten. */
   cleaned = false
+  /** Checkpoint: not compared any more, kept because paths from it are not finished. */
+  evicted = false
 
   get frame(): Frame {
     return this.frames[this.frames.length - 1] as Frame

@@ -1,0 +1,11 @@
+import type { InsnBuffer } from '../../src/isa/index.ts'
+import type { Backend, ObjectSpec } from '../../src/loader/index.ts'
+import type { Vm } from '../../src/vm/index.ts'
+
+export function vmDescriptors(vm: Vm): Record<string, number>
+export function mapEnvironment(
+  elfbee: { readonly assemble: (text: string) => InsnBuffer },
+  backend: Backend,
+  locked: ObjectSpec,
+  descriptors: Record<string, number>,
+): object

@@ -1,0 +1,92 @@
+// The kernel's selftests as the verifier's oracles use them: programs that the kernel decided, and how to verify them here.
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { gunzipSync } from 'node:zlib'
+import { Btf } from '../../../dist/btf/index.js'
+import { openObject, prepare } from '../../../dist/loader/index.js'
+import { verify } from '../../../dist/vm/verifier/index.js'
+
+/** bpf_override_return and bpf_probe_write_user: off by configuration and by lockdown on the machine of the verdicts. */
+const MISSING = [58, 36]
+
+/** Log lines that are about the machine, not about the program's safety. */
+const ENVIRONMENT = /^(ldimm64 failed to find|calling kernel function .* is not allowed$)|Operation not permitted/
+
+/** The configuration of this kernel, for programs that read it. */
+function kconfig() {
+  if (!existsSync('/proc/config.gz')) return {}
+  return {
+    text: gunzipSync(readFileSync('/proc/config.gz')).toString(),
+    kernelVersion: (6 << 16) + (18 << 8) + 44,
+    bpfCookie: true,
+    syscallWrapper: true,
+  }
+}
+
+/** CPUs that the machine can have: the last number of a list such as "0-1". */
+const CPUS = 1 + Number(/(\d+)\s*$/.exec(readFileSync('/sys/devices/system/cpu/possible', 'utf8'))[1])
+
+/** Verdicts of the kernel (load-dump.jsonl) on programs that it decided, by object. */
+export function decidedPrograms(dir) {
+  const byObject = new Map()
+  for (const line of readFileSync(`${dir}/load-dump.jsonl`, 'utf8').trim().split('\n')) {
+    const v = JSON.parse(line)
+    if (v.prog === undefined) continue
+    const decided = v.ok || (v.stage === 'load' && v.lastLogLine !== '' && !ENVIRONMENT.test(v.lastLogLine))
+    if (!decided) continue
+    if (!byObject.has(v.obj)) byObject.set(v.obj, [])
+    byObject.get(v.obj).push(v)
+  }
+  return byObject
+}
+
+/**
+ * Goes through all decided programs of the objects whose name contains `only`. `run(options)` verifies the program with
+ * further options; it gives a result with errno UNSUPPORTED when the program cannot be prepared, CRASH when it throws.
+ * @returns {Generator<{ file: string, verdict: any, run: (options?: object) => any }>}
+ */
+export function* corpus(dir, only = null) {
+  const kernelBtf = Btf.parse(readFileSync('/sys/kernel/btf/vmlinux'), { name: 'vmlinux' })
+  const config = kconfig()
+  const byObject = decidedPrograms(dir)
+  for (const file of readdirSync(`${dir}/objs`).sort()) {
+    const list = byObject.get(file)
+    if (list === undefined || (only !== null && !file.includes(only))) continue
+    let spec = null
+    let failure = null
+    try {
+      spec = openObject(readFileSync(`${dir}/objs/${file}`), { name: file })
+    } catch (error) {
+      failure = { ok: false, errno: error.code, message: error.message, log: '' }
+    }
+    for (const verdict of list) {
+      const run = (options = {}) => failure ?? verifyOne(spec, verdict.prog, file, kernelBtf, config, options)
+      yield { file, verdict, run }
+    }
+  }
+}
+
+function verifyOne(spec, name, file, kernelBtf, config, options) {
+  try {
+    const object = prepare(spec, { kernelBtf, kconfig: config, programs: [name] })
+    const [prepared] = object.programs
+    if (prepared === undefined || !prepared.ok) {
+      return { ok: false, errno: 'UNSUPPORTED', message: `not prepared: ${prepared?.error.message}`, log: '' }
+    }
+    const kconfigMap = spec.maps['.kconfig']
+    const maps =
+      kconfigMap === undefined ? spec.maps : { ...spec.maps, '.kconfig': { ...kconfigMap, contents: object.kconfig } }
+    return verify(prepared.program, {
+      maps,
+      btf: spec.btf,
+      kernelBtf,
+      license: spec.license,
+      missingHelpers: MISSING,
+      cpus: CPUS,
+      objectName: file.split('.')[0],
+      ...options,
+    })
+  } catch (error) {
+    const message = `crash: ${error.stack?.split('\n').slice(0, 2).join(' ')}`
+    return { ok: false, errno: 'CRASH', message, log: '' }
+  }
+}
