@@ -1,8 +1,10 @@
 import { BpfError, isBpfError } from '../bytes/index.ts'
 import { MapType, ProgType } from '../uapi/index.ts'
 import type { Backend, BackendMap, BackendProgram, ProgramRequest } from './backend.ts'
+import type { Instrument } from './instrument.ts'
 import { CoreKind } from './core/kinds.ts'
 import { attachBySection, type AttachedPrograms } from './load/links.ts'
+import { mergeCoverage, type Coverage } from './load/coverage.ts'
 import { LoadedMap } from './load/map.ts'
 import { createMaps, fillSlots, type MapReport } from './load/maps.ts'
 import { LoadedProgram } from './load/program.ts'
@@ -30,6 +32,8 @@ export interface LoadOptions extends Pick<
    * pinned there is used, a new one is pinned when everything is loaded. Without it they are not pinned.
    */
   readonly pinRoot?: string
+  /** What the programs do beside running, in the vm; see {@link Instrument}. */
+  readonly instrument?: Instrument
   /** Throws the first error when any program or map fails, instead of reporting it. */
   readonly strict?: boolean
 }
@@ -107,6 +111,17 @@ export class LoadedObject {
     for (const { pins, path } of this.#pins(directory)) if (pins.paths.includes(path)) pins.unpin(path)
   }
 
+  /**
+   * What ran of all programs, by C line, since they were loaded or it was reset. Functions, callbacks and programs that
+   * tail calls led to count where they lie.
+   * @param names programs to look at; all when left out
+   * @throws BpfError `usage` when the object was not loaded with instrument `coverage` or `count`
+   */
+  coverage(names?: readonly string[]): Coverage {
+    const chosen = Object.values(this.programs).filter(({ name }) => names?.includes(name) ?? true)
+    return mergeCoverage(chosen.map((program) => program.coverage()))
+  }
+
   #pins(directory: string): { readonly pins: Pins; readonly path: string }[] {
     const all = [...Object.values(this.maps), ...Object.values(this.programs)]
     return all.map(({ name, pins }) => ({ pins, path: pinPath(directory, name) }))
@@ -147,6 +162,10 @@ export async function load(spec: ObjectSpec, backend: Backend, options: LoadOpti
     throw new BpfError('unsupported', 'the object is big-endian: it can be inspected, but not loaded on this machine', {
       where: { file: spec.file },
     })
+  }
+  const { instrument } = options
+  if (instrument !== undefined && backend.instruments !== true) {
+    throw new BpfError('unsupported', `instrument '${instrument}': the ${backend.name} runs programs only as they are`)
   }
   const kernelBtf = needsKernelBtf(spec) ? backend.kernelBtf() : null
   const modules = options.modules ?? (() => backend.moduleBtfs?.() ?? [])
@@ -275,7 +294,7 @@ async function loadOne(
   bindMaps: readonly BackendMap[],
   mapReports: ReadonlyMap<string, MapReport>,
   structOps: ResolvedStructOps,
-  options: LoadOptions,
+  { logLevel = 0, instrument, verify }: LoadOptions,
 ): Promise<{ readonly report: ProgramReport; readonly program: LoadedProgram | null }> {
   const program = result.ok ? result.program.spec : result.spec
   const { name, section } = program
@@ -286,16 +305,17 @@ async function loadOne(
     const { license, version, btf } = spec
     const attach = structOps.programs.get(name)
     if (attach instanceof BpfError) throw attach
-    const logLevel = options.logLevel ?? 0
     const known = { program: result.program, license, version, btf, maps, bindMaps, logLevel }
     const request: ProgramRequest = {
       ...known,
       ...(attach === undefined ? {} : { structOps: attach }),
-      ...(options.verify === undefined ? {} : { verify: options.verify }),
+      ...(instrument === undefined ? {} : { instrument }),
+      ...(verify === undefined ? {} : { verify }),
     }
+    const object = { btf, maps, mapSpecs: spec.maps }
     const raw = await (backend.loadProgramAsync?.(request) ?? backend.loadProgram(request))
     const report: ProgramReport = { name, section, status: 'loaded', log: raw.log, insns }
-    return { report, program: new LoadedProgram(result.program, raw, backend) }
+    return { report, program: new LoadedProgram(result.program, raw, backend, object) }
   } catch (error) {
     if (!isBpfError(error)) throw error
     const located = error.within({ file: spec.file, program: name, section })

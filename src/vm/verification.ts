@@ -21,9 +21,9 @@ export function verifyRequest(request: ProgramRequest, host: VerificationHost): 
   const options: VerifyOptions = {
     maps: mapSpecs(request),
     btf,
-    // Without a kernel's types those of the object are the kernel's: memory is laid out by them. Opened when needed.
+    // Opened when the program needs it.
     get kernelBtf(): Btf | null {
-      return host.kernelBtf() ?? btf
+      return host.kernelBtf()
     },
     license,
     cpus: host.cpus,
@@ -33,7 +33,7 @@ export function verifyRequest(request: ProgramRequest, host: VerificationHost): 
   const result = verify(attached, options)
   if (result.ok) return result.log
   const log = logLevel > 0 ? result.log : verify(attached, withLog(options)).log
-  throw refusal(program, result, log)
+  throw refusal(program, result, log, host.kernelBtf() !== null)
 }
 
 /** The same with a log; a copy would read the kernel's BTF at once. */
@@ -52,7 +52,7 @@ function mapSpecs(request: ProgramRequest): Record<string, MapSpec> {
   return specs
 }
 
-function refusal(program: PreparedProgram, result: VerifyResult, log: string): BpfError {
+function refusal(program: PreparedProgram, result: VerifyResult, log: string, hasBtf: boolean): BpfError {
   const { name, section } = program.spec
   const line = result.insn === undefined ? undefined : program.lines.findLast((l) => l.insn <= (result.insn ?? 0))
   const where = {
@@ -62,9 +62,10 @@ function refusal(program: PreparedProgram, result: VerifyResult, log: string): B
     ...(line === undefined ? {} : { sourceLine: `${line.file}:${line.line}: ${line.text.trim()}` }),
   }
   if (result.errno === 'UNSUPPORTED') {
+    const advice = hasBtf ? 'load it' : 'give the vm the BTF of a kernel, or load it'
     return new BpfError(
       'unsupported',
-      `program "${name}" cannot be verified: ${result.message}; load it with verify: false to run it unverified`,
+      `program "${name}" cannot be verified: ${result.message}; ${advice} with verify: false to run it unverified`,
       { where, log },
     )
   }
