@@ -17,7 +17,7 @@ export async function vmSupport() {
   return `# The virtual machine: what is there
 
 Made by \`node scripts/vm-support.mjs --write\` from the code. A program that uses what is missing is refused at load, by
-name. Programs run unverified, in the WebAssembly sandbox.
+name. Programs are verified as Linux 6.18 does (docs/verifier.md) and run in the WebAssembly sandbox.
 
 ## Map types: ${maps.length} of ${maps.length + lackingMaps.length}
 

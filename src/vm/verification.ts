@@ -1,6 +1,6 @@
 import { BpfError } from '../bytes/index.ts'
 import type { Btf } from '../btf/index.ts'
-import type { MapSpec, PreparedProgram, ProgramRequest } from '../loader/index.ts'
+import { explainPoison, type MapSpec, type PreparedProgram, type ProgramRequest } from '../loader/index.ts'
 import { ArrayMap } from './runtime/maps/array.ts'
 import { VmMap } from './runtime/maps/map.ts'
 import { verify, type VerifyOptions, type VerifyResult } from './verifier/index.ts'
@@ -69,9 +69,15 @@ function refusal(program: PreparedProgram, result: VerifyResult, log: string, ha
       { where, log },
     )
   }
-  return new BpfError('verifier', `the verifier refused program "${name}" (${result.errno}): ${result.message}`, {
-    where,
-    errno: result.errno ?? 'EINVAL',
-    log,
-  })
+  const missing = result.insn === undefined ? null : explainPoison(program, result.insn)
+  const reason = missing === null ? '' : `\n  ${missing}`
+  return new BpfError(
+    'verifier',
+    `the verifier refused program "${name}" (${result.errno}): ${result.message}${reason}`,
+    {
+      where,
+      errno: result.errno ?? 'EINVAL',
+      log,
+    },
+  )
 }

@@ -84,8 +84,8 @@ function outcome(vm: Vm, prepared: PreparedProgram): string {
 describe('any program gives a result or a BpfError, the same from both engines', () => {
   test.each(Array.from({ length: 8 }, (_, group) => ({ group })))('group $group', ({ group }) => {
     const options = { fuel: FUEL, clock: () => 7n }
-    const jit = createVm(options)
-    const interpreter = createVm({ ...options, jit: false })
+    const jit = createVm({ verify: false, ...options })
+    const interpreter = createVm({ verify: false, ...options, jit: false })
     let ran = 0
     for (let i = 0; i < 150; i++) {
       const prepared = randomProgram(group * 1000 + i + 1)
