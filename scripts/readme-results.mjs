@@ -11,7 +11,7 @@ const ROWS = [
   ['btf-check-vs-kernel', 'mutated BTF accepted or refused as the kernel does'],
   ['core-vs-libbpf-targets', 'CO-RE selftests against their own target BTF, refusals included: as libbpf 1.5'],
   ['core-vs-libbpf', 'selftest programs relocated to the same instructions as by libbpf 1.5'],
-  ['load-basic-vs-libbpf', 'selftest programs that libbpf loads into the kernel and elfbee loads too'],
+  ['load-vs-libbpf', 'selftest programs that libbpf loads into the kernel and elfbee loads too'],
   ['disasm-vs-bpftool', 'disassembly texts equal to llvm-objdump’s, the kernel’s and bpftool’s'],
   ['linker-vs-bpftool', 'objects and pairs of objects linked, or refused, as by bpftool gen object'],
   ['mincore-vs-bpftool', 'selftest objects with the same minimal BTF as from bpftool gen min_core_btf'],
