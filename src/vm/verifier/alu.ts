@@ -2,7 +2,7 @@ import type { AluOp, Operation } from '../../isa/index.ts'
 import { arithmetic } from './domain/arithmetic.ts'
 import { Bounds, constant, isConst, isZero, type Scalar, sminOf, UNKNOWN, valueOf } from './domain/bounds.ts'
 import { bitLength } from './domain/int64.ts'
-import { signExtend32, signExtend64, zeroExtend32 } from './domain/resize.ts'
+import { signExtend32, signExtend64, swapBytes, truncate, zeroExtend32 } from './domain/resize.ts'
 import { markPrecise } from './precision.ts'
 import { deny, invalid } from './reject.ts'
 import { isPacketPointer, type Kind, pointerReg, type Reg, regName, scalarReg, unknownReg } from './state/register.ts'
@@ -38,6 +38,17 @@ export function stepAlu(walk: Walk, op: Alu): void {
     return writeReg(walk, op.dst, value === null ? unknownReg() : scalarReg(value, reg.precise))
   }
   stepArithmetic(walk, op)
+}
+
+/** Swaps bytes, or on the way to little endian only cuts the value. */
+export function stepEndian(walk: Walk, op: Extract<Operation, { kind: 'endian' }>): void {
+  const reg = readReg(walk, op.dst)
+  if (reg.kind !== 'scalar') return writeReg(walk, op.dst, unknownReg())
+  const swaps = op.op !== 'le'
+  const to = swaps || op.bits < 64 ? without(reg).clone() : reg.clone()
+  if (swaps) to.value = swapBytes(to.value, op.bits)
+  to.value = truncate(to.value, op.bits / 8)
+  writeReg(walk, op.dst, to)
 }
 
 function without(reg: Reg): Reg {
@@ -116,13 +127,22 @@ function scalarArithmetic(walk: Walk, op: Alu, dst: Reg, src: Reg): Reg {
   return to
 }
 
-/** After `r += constant` the sum stays linked to its copies, at a distance. */
+/** After `r += constant` or `r -= constant` the result stays linked to its copies, at a distance. */
 function link(op: Alu, to: Reg, dst: Reg, src: Reg): void {
-  const { value } = src
-  const isSmall = isConst(value) && value.vh === 0 && value.vl >= 0
-  const linked = op.op === 'add' && op.wide && dst.id !== 0 && isSmall && dst.delta === null
-  to.id = linked ? dst.id : 0
-  to.delta = linked ? value.vl : null
+  const distance = dst.id !== 0 && dst.delta === null && op.src !== op.dst ? distanceOf(op, dst.value, src.value) : null
+  to.id = distance === null ? 0 : dst.id
+  to.delta = distance
+  to.delta32 = !op.wide
+}
+
+/** What is added, null when it is not a constant that links can express. */
+function distanceOf(op: Alu, before: Scalar, by: Scalar): number | null {
+  if (op.op !== 'add' && op.op !== 'sub') return null
+  if (op.wide) {
+    if (!isConst(by) || by.vh !== by.vl >> 31) return null
+  } else if (by.ml !== 0 || before.umaxH !== 0) return null
+  if (op.op === 'add') return by.vl
+  return by.vl === -0x80000000 ? null : -by.vl
 }
 
 /** A value that is 0 or -1 (a sign) masked with a constant: both cases are followed on their own. */

@@ -87,6 +87,7 @@ export function callCallback(walk: Walk, id: number, index: number, map: MapFact
       const { frame } = walk.state
       if (umaxOf(arg(1).value) > frame.callbackDepth) return pushSync(walk, index, [unknownReg(), arg(3)], [0, 1])
       frame.callbackDepth = 0
+      if (walk.trace?.log.all === true) walk.say(`frame${frame.index} bpf_loop iteration limit reached`)
       return
     }
     case H.for_each_map_elem: {
