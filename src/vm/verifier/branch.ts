@@ -1,6 +1,16 @@
 import type { BranchOp, Operation } from '../../isa/index.ts'
 import { arithmetic } from './domain/arithmetic.ts'
-import { Bounds, constant, constant64, isConst, isZero, type Scalar, sameScalar, umaxOf, UNKNOWN } from './domain/bounds.ts'
+import {
+  Bounds,
+  constant,
+  constant64,
+  isConst,
+  isZero,
+  type Scalar,
+  sameScalar,
+  umaxOf,
+  UNKNOWN,
+} from './domain/bounds.ts'
 import { zeroExtend32 } from './domain/resize.ts'
 import { decide, FLIPPED, knownBits, NEGATED, refine } from './domain/compare.ts'
 import { markPrecise } from './precision.ts'
