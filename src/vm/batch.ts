@@ -10,9 +10,9 @@ import {
   type BatchTrap,
 } from '../loader/index.ts'
 import { ProgType } from '../uapi/index.ts'
-import { BATCH_LEFT_ADDRESS, BATCH_MOVED_ADDRESS } from './engine.ts'
+import { BATCH_LEFT_ADDRESS, BATCH_MOVED_ADDRESS, BUDGET_ADDRESS } from './engine.ts'
 import { BATCH_RUNS, PacketTable } from './runtime/packets.ts'
-import { STACK_LIMIT, VmRunner, type Runnable } from './runner.ts'
+import { budgetFor, STACK_LIMIT, VmRunner, type Runnable } from './runner.ts'
 import { XdpBatchContext } from './runtime/context/xdp-batch.ts'
 import { LARGEST_LINEAR, SHORTEST_PACKET } from './runtime/context/xdp.ts'
 import { STACK_END } from './runtime/layout.ts'
@@ -82,6 +82,8 @@ class XdpBatch {
     runtime.packetMoved = () => this.#table.put(this.#context.moved())
     runtime.memory.setU32(BATCH_MOVED_ADDRESS, 0)
     if (this.#options.cpu !== undefined) runtime.cpu = this.#options.cpu
+    const budget = budgetFor(runtime, this.#program, this.#options.budget)
+    if (budget !== null) runtime.memory.setU64(BUDGET_ADDRESS, BigInt(budget))
     for (let done = 0; done < runs;) done += this.#some(done, Math.min(BATCH_RUNS, runs - done))
   }
 

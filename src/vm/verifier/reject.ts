@@ -8,6 +8,7 @@ export type RejectErrno =
   | 'EOPNOTSUPP'
   | 'EFAULT'
   | 'ENOENT'
+  | 'ESRCH'
   | 'ERANGE'
   | 'ENOMEM'
   | 'UNSUPPORTED'

@@ -1,6 +1,7 @@
 import { pointerReg } from './state/register.ts'
 import { Frame, State } from './state/state.ts'
 import { entryRegisters } from './calls/local.ts'
+import { acquire } from './calls/resources.ts'
 import type { Subprogram } from './program/layout.ts'
 import { pathEnded } from './checkpoints.ts'
 import { logMainFunction } from './log/main-function.ts'
@@ -37,9 +38,10 @@ function walkFunction(walk: Walk, sub: Subprogram): void {
   frame.regs[10] = pointerReg('fp')
   trace?.forgetLine()
   trace?.touchAll()
-  if (sub.index === 0) {
+  if (sub.index === 0 && !walk.facts.isExtension) {
     if (trace !== null) logMainFunction(trace, walk.facts)
     frame.regs[1] = pointerReg('ctx')
+    acquireArguments(walk)
   } else {
     if (trace !== null && trace.log.paths) walk.say(`Validating ${sub.name}() func#${sub.index}...`)
     entryRegisters(walk, sub)
@@ -47,6 +49,11 @@ function walkFunction(walk: Walk, sub: Subprogram): void {
   state.firstInsn = sub.start
   run(walk)
   if (trace !== null && !trace.log.all) trace.log.reset(0)
+}
+
+/** References that a struct_ops program is given with its arguments. */
+function acquireArguments(walk: Walk): void {
+  for (const index of walk.facts.target?.refs ?? []) walk.argumentRefs.set(index, acquire(walk))
 }
 
 /** The main loop: one instruction after the other, path after path. */

@@ -11,6 +11,7 @@ import { analyzeFlow, type CallMarks, postorder, successors } from './program/fl
 import { checkJumps, decodeAll, functionStarts, type Subprogram } from './program/layout.ts'
 import { liveRegisters } from './program/live.ts'
 import { checkStackDepth, stackDepths } from './program/stack-depth.ts'
+import { resolveTarget, type TargetFunction } from './program/target.ts'
 import { Reject, type RejectErrno, unsupported } from './reject.ts'
 import { State } from './state/state.ts'
 import { Log, LogLevel } from './log/log.ts'
@@ -18,6 +19,7 @@ import { logProgram, statsText } from './log/program.ts'
 import { Trace } from './log/trace.ts'
 import { StackLiveness } from './liveness.ts'
 import { walkProgram } from './run.ts'
+import { describeTarget } from './target-program.ts'
 import { type ImmediateTarget, type ProgramFacts, Walk } from './walk.ts'
 
 /** What the verifier must know besides the program. */
@@ -30,6 +32,10 @@ export interface VerifyOptions {
   readonly kernelBtf: Btf | null
   /** Licence text; decides on GPL-only helpers. */
   readonly license: string
+  /** The program whose function the program attaches to (freplace, or tracing of a program). */
+  readonly target?: VerifyTarget
+  /** Whether the kernel has CONFIG_FUNCTION_ERROR_INJECTION (default), so that fmod_ret reaches more functions. */
+  readonly errorInjection?: boolean
   /** Helpers (ids) that this kernel's configuration or lockdown does not offer. */
   readonly missingHelpers?: readonly number[]
   /** Processors that the machine may have, for bounds of their numbers (default 8192, the most that Linux knows). */
@@ -42,6 +48,15 @@ export interface VerifyOptions {
   readonly logLevel?: number
   /** Characters of the log to keep, the last ones (default 16 Mi). */
   readonly logSize?: number
+}
+
+/** A loaded program and one of its functions. */
+export interface VerifyTarget {
+  readonly program: PreparedProgram
+  /** Name of the function. */
+  readonly function: string
+  /** What the program was loaded with. */
+  readonly options: VerifyOptions
 }
 
 /** Cost of a verification, as the kernel's last log line has it. */
@@ -139,7 +154,19 @@ function makeWalk(facts: ProgramFacts, program: PreparedProgram, log: Log | null
   return new Walk(facts, new State(), liveness, trace)
 }
 
-function collectFacts(program: PreparedProgram, options: VerifyOptions, log: Log | null): ProgramFacts {
+function targetOf(target: VerifyTarget): TargetFunction {
+  const { program, options } = target
+  const walk = makeWalk(collectFacts(program, options, null, true), program, null)
+  walkProgram(walk)
+  return describeTarget(target, walk)
+}
+
+function collectFacts(
+  program: PreparedProgram,
+  options: VerifyOptions,
+  log: Log | null,
+  isTarget: boolean = false,
+): ProgramFacts {
   const { spec, insns } = program
   checkKnown(program, options.btf)
   if (insns.length === 0) throw new Reject('EINVAL', 'invalid instruction count')
@@ -190,6 +217,21 @@ function collectFacts(program: PreparedProgram, options: VerifyOptions, log: Log
     if (target.kind === 'map' || target.kind === 'mapValue') checkMapForProgram(target.map, spec.type, sleepable)
   }
   const flow = analyzeFlow(ops, [0], calls)
+  const changers = packetChangers(ops, subprograms)
+  const gpl = GPL.has(options.license)
+  const replaced = options.target === undefined ? null : targetOf(options.target)
+  const target = resolveTarget({
+    program,
+    attachType: spec.attachType ?? 0,
+    btf: options.btf,
+    kernelBtf: options.kernelBtf,
+    gpl,
+    sleepable,
+    changesPacket: changers.has(0),
+    errorInjection: options.errorInjection ?? true,
+    target: replaced,
+  })
+  const isExtension = spec.type === ProgType.EXT && replaced !== null
   const next = ops.map((op, at) => (op === null ? [] : successors(ops, at, calls).filter((to) => to < ops.length)))
   const params = (at: number): number => {
     const id = helperOf(partial, at)
@@ -201,11 +243,14 @@ function collectFacts(program: PreparedProgram, options: VerifyOptions, log: Log
     return row !== undefined && row.progTypes.includes(spec.type) ? row.args.length : 5
   }
   return {
-    type: spec.type,
-    attachType: spec.attachType ?? 0,
+    type: isExtension ? replaced.program.type : spec.type,
+    attachType: isExtension ? replaced.program.attachType : (spec.attachType ?? 0),
     attachTarget: spec.attachTarget,
+    target,
+    isExtension,
+    isTarget,
     sleepable,
-    gpl: GPL.has(options.license),
+    gpl,
     ops,
     subprograms,
     flow,
@@ -218,7 +263,7 @@ function collectFacts(program: PreparedProgram, options: VerifyOptions, log: Log
     strictAlignment: (flags & STRICT_ALIGNMENT) !== 0,
     testStateFreq: (flags & TEST_STATE_FREQ) !== 0,
     testRegInvariants: (flags & TEST_REG_INVARIANTS) !== 0,
-    packetChangers: packetChangers(ops, subprograms),
+    packetChangers: changers,
     cpus: options.cpus ?? 8192,
     missingHelpers: new Set(options.missingHelpers ?? []),
   }
@@ -242,9 +287,6 @@ function kernelName(
 
 /** Program features that change the rules as a whole and are not implemented. */
 function checkKnown(program: PreparedProgram, btf: Btf | null): void {
-  if (program.spec.type === ProgType.STRUCT_OPS) unsupported('struct_ops programs')
-  if (program.spec.type === ProgType.EXT) unsupported('extension programs')
-  if (program.spec.type === ProgType.LSM) unsupported('LSM programs')
   const main = program.functions[0]?.btfId ?? 0
   if (btf === null || main === 0) return
   for (const type of btf.types()) {
@@ -268,6 +310,7 @@ function functionsOf(program: PreparedProgram, ops: ProgramFacts['ops'], btf: Bt
       name: known?.name ?? '',
       btfId,
       global: index > 0 && type !== null && type.kind === BtfKind.FUNC && type.linkage === 1,
+      reliable: true,
       isCallback: false,
       isAsyncCallback: false,
       isExceptionCallback: false,

@@ -12,6 +12,8 @@ export interface Subprogram {
   readonly btfId: number
   /** Whether it is verified on its own (global linkage), not with each call. */
   readonly global: boolean
+  /** Static, in a program that others attach to: every call passed what its BTF says. */
+  reliable: boolean
   /** Used as callback of a helper. */
   isCallback: boolean
   isAsyncCallback: boolean

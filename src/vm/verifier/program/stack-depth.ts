@@ -122,14 +122,16 @@ export function stackDepths(facts: ProgramFacts, rewrites: Rewrites | null): str
   let throws = false
   for (const sub of facts.subprograms) {
     if (rewrites !== null && !rewrites.seen(sub.start)) continue
-    let extra = 0
-    for (let i = sub.start; rewrites !== null && i < sub.end; i++) {
+    let counter = 0
+    let loop = 0
+    for (let i = sub.start; i < sub.end; i++) {
+      if (rewrites === null) break
       if (!rewrites.seen(i)) continue
-      if (facts.ops[i]?.kind === 'mayGoto') extra = Math.max(extra, MAY_GOTO)
-      if (rewrites.inlineLoop(i)) extra += INLINE_LOOP
+      if (facts.ops[i]?.kind === 'mayGoto') counter = MAY_GOTO
+      if (rewrites.inlineLoop(i)) loop = INLINE_LOOP
       if (isThrowCall(facts, i)) throws = true
     }
-    depths.push(Math.ceil(sub.stackDepth / 8) * 8 + extra)
+    depths.push(Math.ceil(sub.stackDepth / 8) * 8 + counter + loop)
   }
   if (throws && !facts.subprograms.some((sub) => sub.isExceptionCallback)) depths.push(0)
   return depths.join('+')
