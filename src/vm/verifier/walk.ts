@@ -90,13 +90,10 @@ export class Walk {
   readonly ids: IdMap = new IdMap(0)
   /** Kinds of pointers that each load or store used: one instruction serves one kind that is rewritten. */
   readonly accessKinds: Map<number, string> = new Map()
-<<<<<<< HEAD
   /** Calls of bpf_loop: the callback when the loop is compiled in line, otherwise -1. */
   readonly loopCalls: Map<number, number> = new Map()
-=======
   /** References that come with arguments of a struct_ops function, by the argument's number. */
   readonly argumentRefs: Map<number, number> = new Map()
->>>>>>> main
   /** Global functions that were called, to be walked on their own. */
   readonly called: Set<number> = new Set()
   insnsProcessed = 0
