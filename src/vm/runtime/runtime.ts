@@ -1,5 +1,6 @@
 import type { Btf } from '../../btf/index.ts'
 import { CPU_ADDRESS, GUARD_SIZE, mapSlot, REGS_ADDRESS, STACK_TOP_ADDRESS, TAIL_CALLS_ADDRESS } from '../engine.ts'
+import type { VirtualClock } from '../clock.ts'
 import { Trap } from '../trap.ts'
 import { AsyncQueue } from './async.ts'
 import type { RunContext } from './context/context.ts'
@@ -34,8 +35,12 @@ export interface RuntimeOptions {
   readonly clock: () => bigint
   /** The same as a number, when that is exact. */
   readonly clockNumber?: (() => number) | null
+  /** The clock, when it only moves by advanceTo(). */
+  readonly virtual?: VirtualClock | null
   /** Next random 32 bits. */
   readonly random: () => number
+  /** Next random 32 bits for the choice of CPUs and the order of timers; null for CPU 0 and the order of arming. */
+  readonly scheduling?: (() => number) | null
   readonly task: FakeTask
   /** Bytes of the struct task_struct that get_current_task points to; null for one made from `btf`. */
   readonly taskBytes: Uint8Array | null
@@ -195,6 +200,30 @@ export class Runtime implements MapHost {
 
   cancelAsyncOf(map: VmMap): void {
     this.async.freeOf(map)
+  }
+
+  schedulingKey(): number | null {
+    return this.options.scheduling?.() ?? null
+  }
+
+  /** CPU of a run that names none. */
+  nextCpu(): number {
+    return (this.schedulingKey() ?? 0) % this.cpus
+  }
+
+  /** Lets time go on; timers fire at their times. */
+  advanceTo(clock: VirtualClock, end: bigint): void {
+    this.runDue()
+    for (;;) {
+      const due = this.async.nextDue()
+      if (due === null || due > end) break
+      // What is due and did not run now has armed itself again too often.
+      if (due <= clock.now) break
+      clock.now = due
+      this.runDue()
+    }
+    clock.now = end
+    this.runDue()
   }
 
   runDue(): void {
