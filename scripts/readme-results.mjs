@@ -38,6 +38,7 @@ const ROWS = [
   ['bench-maps-api', 'time of map lookups by C types against the bare system call'],
   ['bench-jit-node20', 'time of 70 programs in the vm against the kernel’s JIT, Node 20'],
   ['bench-jit-node24', 'the same on Node 24'],
+  ['bench-maps', 'time of 64 map operations of programs in the vm against the kernel’s'],
   [
     'bench-compile',
     'time to load programs of 100 to 100,000 instructions against the kernel’s (verifier and JIT), warm',

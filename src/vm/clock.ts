@@ -1,3 +1,6 @@
+/** Looked up once: in Node, asking for the global takes a third as long as asking it for the time. */
+const host: { now(): number } = performance
+
 /** Time that only moves when it is told to. */
 export class VirtualClock {
   /** Nanoseconds since the machine started. */
@@ -33,5 +36,5 @@ function hostClock(): bigint {
 }
 
 function hostNanoseconds(): number {
-  return Math.round(performance.now() * 1e6)
+  return Math.round(host.now() * 1e6)
 }

@@ -11,7 +11,7 @@ import type { CompiledCode, Engine, VmCode } from './engine.ts'
 import { VM_KCONFIG } from './kconfig.ts'
 import { ProgramInstruments } from './instruments.ts'
 import { timeSource } from './clock.ts'
-import { seededRandom, seededScheduling } from './seed.ts'
+import { seededScheduling } from './seed.ts'
 import { interpreterEngine } from './interpreter/index.ts'
 import { hostCompiles, jit, quickJit } from './jit/index.ts'
 import { link, type LinkHost } from './link.ts'
@@ -118,7 +118,8 @@ export function createVm(options: VmOptions = {}): Vm {
     clock,
     clockNumber,
     virtual,
-    random: options.random ?? seededRandom(options.seed),
+    random: options.random ?? null,
+    seed: options.seed ?? 0,
     scheduling: options.scheduling === 'seeded' ? seededScheduling(options.seed) : null,
     task: { pid: 4242, tgid: 4242, uid: 0, gid: 0, comm: 'elfbee', cgroupId: 1n, ...options.task },
     taskBytes: options.taskBytes ?? null,

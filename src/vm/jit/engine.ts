@@ -114,6 +114,7 @@ class JitCode implements CompiledCode {
         throw trapError(program.code, at, makeTrap(place, op, low, high, machine.fuel, budget))
       },
       clock: machine.clock ?? Date.now,
+      endGracePeriod: () => machine.endGracePeriod?.(),
       moved: () => machine.packetMoved?.(),
       callKfunc: (id) => machine.callKfunc(id),
       tailCall: () => (machine.tailCall() ? 1 : 0),

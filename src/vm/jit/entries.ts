@@ -43,7 +43,7 @@ export function startBody(module: ModuleIndices, fuel: FuelCode): CodeSink {
  * Runs on the packets of a table in turn. What is set up for each run is what a program could have changed. The loop
  * calls the entry: V8 does not optimise a loop that is running.
  */
-export function batchBody(module: ModuleIndices, moved: number, fuel: FuelCode): CodeSink {
+export function batchBody(module: ModuleIndices, moved: number, fuel: FuelCode, betweenRuns: Code): CodeSink {
   const [ctx, top, limit, table, end, first, times, results] = [0, 1, 2, 3, 4, 5, 6, 7]
   const entry = first
   const code = new CodeSink(8)
@@ -66,6 +66,7 @@ export function batchBody(module: ModuleIndices, moved: number, fuel: FuelCode):
   code.memory(Op.i32_store, 0)
   w.all(
     when(load(i32(0), BATCH_MOVED_ADDRESS), (c) => c.call(moved)),
+    betweenRuns,
     set(results, add(get(results), i32(4))),
     set(entry, add(get(entry), i32(ENTRY_SIZE))),
     when(w.eq(get(entry), get(end)), set(entry, get(table))),

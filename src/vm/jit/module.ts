@@ -1,5 +1,6 @@
 import { HelperId, helperName, ProgType } from '../../uapi/index.ts'
 import {
+  DEFERRED_ADDRESS,
   FRAME_SIZE,
   JIT_ADDRESS,
   REGS_ADDRESS,
@@ -17,7 +18,7 @@ import { translateFunction } from './function.ts'
 import { FIND_FUNCTION, findBody } from './hash-code.ts'
 import type { ProgramCode } from './program.ts'
 import { NO_PLACE } from './trap.ts'
-import { CodeSink, ModuleBuilder, Op, ValueType, w, type FunctionType } from './wasm/index.ts'
+import { CodeSink, ModuleBuilder, Op, ValueType, w, type Code, type FunctionType } from './wasm/index.ts'
 
 const { I32, I64 } = ValueType
 
@@ -33,6 +34,8 @@ export interface JitImports {
   tailCall(): number
   loadPacket(offset: number, size: number): number
   clock(): number
+  /** Between runs, when something waits for that. */
+  endGracePeriod(): void
   /** After a run of a batch whose packet was moved. */
   moved(): void
   tails?: WebAssembly.Table
@@ -62,6 +65,8 @@ export function helperImport(id: number): string {
   return `helper_${helperName(id) ?? id}`
 }
 
+const CLOCK_HELPERS = [HelperId.ktime_get_ns, HelperId.ktime_get_boot_ns, HelperId.ktime_get_tai_ns]
+
 /** Translates a program to a wasm binary. */
 export function buildModule(program: ProgramCode, machine: Machine, optimize: boolean): Uint8Array<ArrayBuffer> {
   const builder = new ModuleBuilder()
@@ -72,8 +77,7 @@ export function buildModule(program: ProgramCode, machine: Machine, optimize: bo
   const loadPacket = builder.importFunction('env', 'loadPacket', signature([I32, I32], [I32]))
   const moved = isXdp(program) ? builder.importFunction('env', 'moved', signature([])) : -1
   const helpers = new Map<number, number>()
-  const usesClock =
-    machine.clock && (program.helpers.has(HelperId.ktime_get_ns) || program.helpers.has(HelperId.ktime_get_boot_ns))
+  const usesClock = machine.clock && CLOCK_HELPERS.some((id) => program.helpers.has(id))
   const maps = usedMaps(program, machine)
   const sharesBudget = (program.code.instrumentation?.charges ?? null) !== null
   // Programs that share a budget hand it over when they enter and leave, which tail calls in WebAssembly do not.
@@ -84,6 +88,7 @@ export function buildModule(program: ProgramCode, machine: Machine, optimize: bo
   for (const id of program.helpers) {
     helpers.set(id, builder.importFunction('env', helperImport(id), signature([])))
   }
+  const endGracePeriod = builder.importFunction('env', 'endGracePeriod', signature([]))
   const run = builder.declareFunction(signature([I32, I32, I32]), 'run')
   const start = builder.declareFunction(START_FUNCTION, 'start')
   const batch = isXdp(program) ? builder.declareFunction(BATCH_FUNCTION, 'batch') : -1
@@ -92,7 +97,6 @@ export function buildModule(program: ProgramCode, machine: Machine, optimize: bo
   const tail = builder.declareFunction(TAIL_FUNCTION, 'tail')
   const indices = program.functions.map((f) => builder.declareFunction(BPF_FUNCTION, f.name))
   const made = new Map<string, number>()
-  const rings = maps.filter(({ kind }) => kind === 'ringbuf')
   const makeFunction = (name: string, type: FunctionType, body: () => CodeSink): number => {
     let index = made.get(name)
     if (index === undefined) {
@@ -117,9 +121,10 @@ export function buildModule(program: ProgramCode, machine: Machine, optimize: bo
     function: makeFunction,
     clock,
     tails: usesTails ? { type: builder.type(TAIL_FUNCTION), table: tailTable } : null,
-    hasInnerMaps: maps.some(({ hasMaps }) => hasMaps),
+    hasInnerMaps: maps.some(({ inner }) => inner !== null),
+    rings: maps.filter(({ kind }) => kind === 'ringbuf'),
+    hasRandom: machine.hasRandom === true,
     sharesBudget,
-    onlyRing: rings.length === 1 ? (rings[0] ?? null) : null,
   }
   const fuel = fuelCode(module, sharesBudget ? null : machine.fuel)
   const table = builder.setTable(indices)
@@ -128,14 +133,18 @@ export function buildModule(program: ProgramCode, machine: Machine, optimize: bo
   builder.exportFunction('run', run)
   builder.exportFunction('repeat', repeat)
   builder.exportFunction('call', call)
+  // The word at GRACE_ADDRESS is read with it; only calls can set them.
+  const isPending = w.isSet64(w.load64(w.i32(0), DEFERRED_ADDRESS))
+  const makesCalls = program.helpers.size > 0 || program.functions.some(({ hasMachineCalls }) => hasMachineCalls)
+  const betweenRuns = makesCalls ? w.when(isPending, w.call(endGracePeriod)) : w.all()
   builder.exportFunction('start', start)
   builder.defineFunction(start, startBody(module, fuel))
   if (batch !== -1) {
     builder.exportFunction('batch', batch)
-    builder.defineFunction(batch, batchBody(module, moved, fuel))
+    builder.defineFunction(batch, batchBody(module, moved, fuel, betweenRuns))
   }
   builder.defineFunction(run, runBody(module, fuel))
-  builder.defineFunction(repeat, repeatBody(run, fuel))
+  builder.defineFunction(repeat, repeatBody(run, fuel, betweenRuns))
   builder.defineFunction(call, callBody(module, builder.type(BPF_FUNCTION), table))
   program.functions.forEach((f, i) => {
     builder.defineFunction(indices[i] as number, translateFunction(program, f, module, optimize))
@@ -220,7 +229,7 @@ function tailBody(module: ModuleIndices, fuel: FuelCode): CodeSink {
 }
 
 /** A loop that calls: a function that loops by itself would stay in V8's baseline code until it returns. */
-function repeatBody(run: number, fuel: FuelCode): CodeSink {
+function repeatBody(run: number, fuel: FuelCode, betweenRuns: Code): CodeSink {
   const times = 3
   const code = new CodeSink(4)
   code.loop()
@@ -228,6 +237,7 @@ function repeatBody(run: number, fuel: FuelCode): CodeSink {
   fuel.begin(code)
   for (const parameter of [0, 1, 2]) code.get(parameter)
   code.call(run)
+  betweenRuns(code)
   code.get(times)
   code.i32(1)
   code.op(Op.i32_sub)

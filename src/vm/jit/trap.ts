@@ -55,7 +55,9 @@ export function makeTrap(
   budget: bigint | null,
 ): Trap {
   if ((place & 1) === 1) return budget === null ? outOfFuel(fuel) : outOfBudget(budget)
-  if (op?.kind === 'call' && op.call === 'helper') return new Trap('memory', `r2 does not point to a key in memory`)
+  if (op?.kind === 'call' && op.call === 'helper') {
+    return new Trap('memory', 'r2 does not point to a key in memory, or r1 is no map')
+  }
   if (op === null || op.kind === 'call') {
     return new Trap('stack', 'calls are nested too deep: no stack is left for another frame')
   }
