@@ -127,22 +127,23 @@ function scalarArithmetic(walk: Walk, op: Alu, dst: Reg, src: Reg): Reg {
   return to
 }
 
-/** After `r += constant` or `r -= constant` the result stays linked to its copies, at a distance. */
+/** After `r += constant` or `r -= constant` the result stays linked to copies of the register, at a distance. */
 function link(op: Alu, to: Reg, dst: Reg, src: Reg): void {
-  const distance = dst.id !== 0 && dst.delta === null && op.src !== op.dst ? distanceOf(op, dst.value, src.value) : null
-  to.id = distance === null ? 0 : dst.id
-  to.delta = distance
-  to.delta32 = !op.wide
+  const delta = dst.id === 0 || op.src === op.dst ? null : distance(op, src.value)
+  const keepsValue = op.wide || dst.value.umaxH === 0
+  const linked = delta !== null && dst.delta === null && keepsValue
+  to.id = linked ? dst.id : 0
+  to.delta = linked ? delta : null
+  to.delta32 = linked && !op.wide
 }
 
-/** What is added, null when it is not a constant that links can express. */
-function distanceOf(op: Alu, before: Scalar, by: Scalar): number | null {
+/** What an addition or subtraction of a constant adds, null when it is none or does not fit. */
+function distance(op: Alu, by: Scalar): number | null {
   if (op.op !== 'add' && op.op !== 'sub') return null
-  if (op.wide) {
-    if (!isConst(by) || by.vh !== by.vl >> 31) return null
-  } else if (by.ml !== 0 || before.umaxH !== 0) return null
+  const known = op.wide ? isConst(by) : by.ml === 0
+  if (!known || (op.wide && by.vh !== by.vl >> 31)) return null
   if (op.op === 'add') return by.vl
-  return by.vl === -0x80000000 ? null : -by.vl
+  return by.vl === -0x80000000 ? null : 0 - by.vl
 }
 
 /** A value that is 0 or -1 (a sign) masked with a constant: both cases are followed on their own. */

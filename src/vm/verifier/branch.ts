@@ -186,6 +186,8 @@ function syncLinked(state: State, known: Reg, linked: readonly LinkedReg[]): voi
     if (frame === undefined) continue
     const reg = l.reg >= 0 ? (frame.regs[l.reg] as Reg) : frame.slot(l.slot).reg
     if (reg === null || reg === known || reg.kind !== 'scalar' || reg.id !== known.id) continue
+    // A distance in 32 bits does not hold in 64, nor the other way round.
+    if (reg.delta !== null && known.delta !== null && reg.delta32 !== known.delta32) continue
     const to = follow(reg, known)
     if (l.reg >= 0) frame.regs[l.reg] = to
     else frame.stack[l.slot] = new Slot(frame.slot(l.slot).bytes, to)

@@ -103,6 +103,8 @@ export class Walk {
   totalStates = 0
   peakStates = 0
   maxStatesPerInsn = 0
+  /** Calls of no function that the walk came to: the kernel takes only those that can never run. */
+  readonly unresolvedCalls: Set<number> = new Set()
   asyncCount = 0
   /** Checkpoints that new states are compared with, and those that only wait for their paths to end. */
   exploredCount = 0

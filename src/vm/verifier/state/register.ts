@@ -74,7 +74,7 @@ export class Reg {
   id = 0
   /** Distance to the linked scalar with the same id (BPF_ADD_CONST), null when equal. */
   delta: number | null = null
-  /** The distance was added by 32-bit arithmetic, which clears the high half. */
+  /** The distance was added in 32 bits (BPF_ADD_CONST32). */
   delta32 = false
   /** Reference that must be released, 0 for none. */
   refId = 0
