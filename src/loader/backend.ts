@@ -2,6 +2,7 @@ import type { Btf } from '../btf/index.ts'
 import type { KconfigFacts } from './prepare/kconfig.ts'
 import type { ModuleBtf } from './prepare/ksyms.ts'
 import type { BatchOptions, BatchOutput, ProgramRunner, RunnerOptions } from './batch.ts'
+import type { InstructionStep, Instrument } from './instrument.ts'
 import type { AttachOptions, Link } from './link.ts'
 import type { MapSpec, PreparedProgram, ProgramSpec, StructOpsAttach, StructOpsLayout } from './spec.ts'
 
@@ -33,6 +34,8 @@ export interface ProgramRequest {
   readonly bindMaps: readonly BackendMap[]
   /** Verifier log: 0 silent first (then retried with a log on failure), 1, 2, or 4 for statistics. */
   readonly logLevel: number
+  /** What the program does beside running; absent for nothing. Backends without instruments are not asked. */
+  readonly instrument?: Instrument
   /** For struct_ops programs: what the program implements. */
   readonly structOps?: StructOpsAttach
 }
@@ -165,6 +168,8 @@ export interface RunInput {
   readonly cpu?: number
   /** BPF_F_TEST_* flags. */
   readonly flags?: number
+  /** Instructions that each run may take, for programs that were loaded with instrument `fuel`. */
+  readonly budget?: number
 }
 
 /** Result of one test run. */
@@ -179,6 +184,8 @@ export interface RunOutput {
   readonly durationNs: number
   /** Lines of bpf_trace_printk, when the backend can see them. */
   readonly trace: readonly string[]
+  /** What the last run took of its budget in instructions, for programs that were loaded with instrument `fuel`. */
+  readonly instructions?: number
 }
 
 /** A loaded program in a backend. */
@@ -192,6 +199,12 @@ export interface BackendProgram {
   run(input: RunInput): RunOutput
   /** A cheaper way to run it often; absent where there is none. @throws BpfError `syscall`, `usage` */
   runner?(options: RunnerOptions): ProgramRunner
+  /** By slot, how often each instruction ran; null when it was not loaded with `coverage` or `count`. */
+  hits?(): Float64Array | null
+  /** The last instructions that ran, when it was loaded with `trace`. */
+  steps?(): InstructionStep[]
+  /** Forgets hits and steps. */
+  resetInstruments?(): void
   /** Runs it on many packets; absent where that would be no faster. @throws BpfError `syscall`, `trap`, `usage` */
   runBatch?(packets: readonly Uint8Array[], options: BatchOptions): BatchOutput
   /** Pins it at a path; absent where there are no pins. @throws BpfError `syscall` */
@@ -220,6 +233,8 @@ export interface Backend {
   readonly reason?: string
   /** BTF that CO-RE relocates against, null when there is none. */
   kernelBtf(): Btf | null
+  /** Whether programs can be loaded with instruments. */
+  readonly instruments?: boolean
   /** BTF of kernel modules, split on top of kernelBtf(); none when absent. */
   moduleBtfs?(): readonly ModuleBtf[]
   /** Configuration of the kernel, for .kconfig externs; unknown when absent. */

@@ -1,24 +1,21 @@
-// Does every program of the kernel's selftests come as far with elfbee as with libbpf 1.5 on this kernel? Each program is
-// loaded alone from a freshly opened object, as load-dump.c does with libbpf, and the outcomes are compared: loaded, or
-// at which stage it failed:
-//   open      the object was refused
-//   prepare   externs, relocation, BTF, maps, the target of the program
-//   load      the kernel was asked and refused
-// Where elfbee comes further the row stands in `better`, with libbpf's reason. Needs root, the addon, dist/ and the oracle
-// directory with objs/ and load-dump.jsonl. Objects are shared out to child processes.
+// What becomes of every program of the kernel's selftests: the same in libbpf 1.5 and in elfbee? Each program is loaded
+// alone from a freshly opened object, as load-dump.c does with libbpf. Compared are whether it loads, and when not, the
+// stage that failed (open, prepare, load) and, for what the kernel refused, its errno and the verifier's last line.
+// Programs that only elfbee loads, or that get further, are listed in `better`. Needs root, the addon, dist/ and the
+// oracle directory with objs/ and load-dump.jsonl. Objects are shared out to child processes.
 //   node test/oracle/load-vs-libbpf.mjs [object name part]
 import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { errnoNumber } from '../../dist/uapi/index.js'
 import { oracleDir, writeResult } from './results.mjs'
 
 const BATCH = 12
 const CHILDREN = 2
-const self = fileURLToPath(import.meta.url)
-
-/** Stages in their order; a program that is refused later comes further. */
+/** How far a program got. */
 const STAGES = ['open', 'prepare', 'load', 'loaded']
+const self = fileURLToPath(import.meta.url)
 
 if (process.argv[2] === '--child') await child(JSON.parse(process.argv[3] ?? '[]'))
 else await parent(process.argv[2])
@@ -44,38 +41,52 @@ async function parent(filter) {
 
   const differences = []
   const better = []
-  let same = 0
+  const agreed = Object.fromEntries(STAGES.map((stage) => [stage, 0]))
   for (const row of rows) {
-    const { obj, prog, section } = row
-    const outcome = outcomes.get(`${obj} ${prog ?? ''}`) ?? { stage: 'crash', message: 'the child process ended' }
-    const theirs = stageOf(row)
-    if (outcome.stage === theirs) same++
-    else {
-      const entry = { obj, prog, section, elfbee: outcome.stage, libbpf: theirs }
-      const isBetter = STAGES.indexOf(outcome.stage) > STAGES.indexOf(theirs)
-      if (isBetter) better.push({ ...entry, why: (row.message || row.lastLogLine || '').slice(0, 300) })
-      else differences.push({ ...entry, why: outcome.message })
+    const there = libbpfOutcome(row)
+    const here = outcomes.get(`${row.obj} ${row.prog ?? ''}`) ?? { stage: 'crash', message: 'the child process ended' }
+    if (sameOutcome(there, here)) {
+      agreed[there.stage]++
+      continue
     }
+    const { obj, prog, section } = row
+    const isBetter = STAGES.indexOf(here.stage) > STAGES.indexOf(there.stage)
+    ;(isBetter ? better : differences).push({ obj, prog, section, libbpf: there, elfbee: here })
   }
+  const total = rows.length
   const seconds = Math.round((Date.now() - started) / 1000)
-  const counts = { libbpfLoads: rows.filter((row) => row.ok).length, same, seconds }
-  console.log(`${same} of ${rows.length} the same, ${better.length} better: ${summary(better)}`)
-  console.log(`${differences.length} worse: ${summary(differences)}; ${seconds} s`)
-  const result = { equal: rows.length - differences.length, total: rows.length, ...counts, differences, better }
+  const kinds = {}
+  for (const { libbpf, elfbee } of differences) {
+    const kind = `${libbpf.stage} in libbpf, ${elfbee.stage} in elfbee`
+    kinds[kind] = (kinds[kind] ?? 0) + 1
+  }
+  console.log(`as in libbpf: ${JSON.stringify(agreed)}; better: ${better.length}; ${seconds} s`)
+  console.log(`differences: ${differences.length} ${JSON.stringify(kinds)}`)
+  const result = { equal: total - differences.length, total, agreed, seconds, kinds, differences, better }
   if (filter === undefined) writeResult('load-vs-libbpf', result)
   else console.log(JSON.stringify(result, null, 1))
 }
 
-function stageOf({ ok, stage }) {
-  // A program whose verification takes libbpf's child too long was given to the kernel all the same.
-  if (stage === 'timeout') return 'load'
-  return ok ? 'loaded' : stage
+function libbpfOutcome({ ok, stage, errno, message, lastLogLine }) {
+  if (ok) return { stage: 'loaded' }
+  if (stage === 'load') return { stage, errno, line: lastLogLine, message }
+  return { stage: stage === 'timeout' ? 'load' : stage, message }
 }
 
-function summary(list) {
-  const counts = {}
-  for (const { elfbee, libbpf } of list) counts[`${libbpf} -> ${elfbee}`] = (counts[`${libbpf} -> ${elfbee}`] ?? 0) + 1
-  return JSON.stringify(counts)
+/** Before the kernel is asked every loader has its own words; the kernel's answers are compared. */
+function sameOutcome(there, here) {
+  if (there.stage !== here.stage) return false
+  if (there.stage !== 'load' || there.errno === undefined) return true
+  return there.errno === here.errno && (there.line === here.line || sameTranslation(there, here))
+}
+
+/** libbpf writes into the log what it had made invalid, elfbee into its message. */
+function sameTranslation(there, here) {
+  if (!/^invalid func unknown#\d+$/.test(here.line)) return false
+  const kfunc = /^kfunc '(\w+)' is referenced but wasn't resolved/.exec(there.line)
+  if (kfunc !== null) return here.message.includes(`kernel function ${kfunc[1]}`)
+  const relocation = /^failed to resolve CO-RE relocation <(\w+)> \[\d+\] (.+) [(=]/.exec(there.line)
+  return relocation !== null && here.message.includes(`CO-RE relocation ${relocation[1]} ${relocation[2]} has no match`)
 }
 
 function runBatch(batch, outcomes) {
@@ -85,7 +96,7 @@ function runBatch(batch, outcomes) {
     })
     createInterface({ input: process_.stdout }).on('line', (line) => {
       const { obj, prog, ...outcome } = JSON.parse(line)
-      outcomes.set(`${obj} ${prog}`, outcome)
+      outcomes.set(`${obj} ${prog ?? ''}`, outcome)
     })
     process_.on('close', resolve)
   })
@@ -95,45 +106,45 @@ async function child(batch) {
   const { openObject, load } = await import('../../dist/loader/index.js')
   const { openKernelBackend } = await import('../../dist/kernel/index.js')
   const backend = openKernelBackend()
-  const print = (obj, prog, outcome) => console.log(JSON.stringify({ obj, prog, ...outcome }))
   for (const { obj, progs } of batch) {
     const bytes = new Uint8Array(readFileSync(`${oracleDir()}/objs/${obj}`))
-    const openWith = (prog) => {
-      const spec = openObject(bytes, { name: obj })
-      for (const program of Object.values(spec.programs)) program.autoload = program.name === prog
-      return spec
-    }
-    // libbpf did not open it, so there are no programs to compare.
-    if (progs.length === 0) print(obj, '', attempt(() => openWith('')) ?? { stage: 'prepare' })
-    for (const prog of progs) {
-      let spec
-      const refused = attempt(() => (spec = openWith(prog)))
-      if (refused !== null) {
-        print(obj, prog, refused)
-        continue
-      }
-      const live = await load(spec, backend, {})
-      const entry = live.report.programs.find((program) => program.name === prog)
-      live.close()
-      if (entry?.status === 'loaded') print(obj, prog, { stage: 'loaded' })
-      else print(obj, prog, failure(entry?.error ?? new Error(`no report of ${prog}`)))
+    // An object that libbpf does not open has no programs there.
+    for (const prog of progs.length > 0 ? progs : [undefined]) {
+      console.log(JSON.stringify({ obj, prog, ...(await outcomeOf(bytes, obj, prog)) }))
     }
   }
   backend.close()
-}
 
-function attempt(work) {
-  try {
-    work()
-    return null
-  } catch (error) {
-    return { ...failure(error), stage: 'open' }
+  async function outcomeOf(bytes, obj, prog) {
+    let spec
+    try {
+      spec = openObject(bytes, { name: obj })
+    } catch (error) {
+      return { stage: 'open', message: error.message }
+    }
+    for (const program of Object.values(spec.programs)) program.autoload = program.name === prog || prog === undefined
+    try {
+      const live = await load(spec, backend, {})
+      live.close()
+      const failed = live.report.programs.find(
+        ({ name, status }) => status !== 'loaded' && (name === prog || prog === undefined),
+      )
+      return failed === undefined ? { stage: 'loaded' } : describe(failed.error ?? new Error(`no report of ${prog}`))
+    } catch (error) {
+      return describe(error)
+    }
   }
 }
 
-function failure(error) {
-  const log = typeof error.log === 'string' && error.log !== '' ? error.log.split('\n').slice(-6).join('\n') : undefined
-  const message = [error.message, log].filter(Boolean).join('\n').slice(0, 1000)
-  const asked = error.code === 'verifier' || (error.code === 'syscall' && /BPF_PROG_LOAD/.test(message))
-  return { stage: asked ? 'load' : 'prepare', message }
+function describe(error) {
+  const isKernels = error.code === 'verifier' || (error.code === 'syscall' && error.message.includes('BPF_PROG_LOAD'))
+  const message = String(error.message).slice(0, 500)
+  if (!isKernels) return { stage: 'prepare', message }
+  return { stage: 'load', errno: errnoNumber(error.errno), line: lastLine(error.log ?? ''), message }
+}
+
+/** The verifier's last line before its statistics, as load-dump.c takes it. */
+function lastLine(log) {
+  const isStatistic = (line) => /^(processed |verification time|stack depth)/.test(line)
+  return (log.split('\n').findLast((line) => line !== '' && !isStatistic(line)) ?? '').slice(0, 511)
 }

@@ -12,6 +12,8 @@ import {
   type ProgramRunner,
   type RunnerOptions,
 } from '../batch.ts'
+import type { InstructionStep } from '../instrument.ts'
+import { programCoverage, type ProgramCoverage } from './coverage.ts'
 import type { AttachOptions, Link } from '../link.ts'
 import type { PreparedProgram, ProgramSpec } from '../spec.ts'
 
@@ -46,8 +48,9 @@ export class LoadedProgram {
 
   /** Runs it once, or `repeat` times, on the given packet or context. @throws BpfError `syscall`, `trap` */
   run(input: RunInput = {}): ProgramRunOutput {
-    const { retval, data, ctx, durationNs, trace } = this.raw.run(input)
-    return { retval, verdict: verdictName(this.spec.type, retval), data, ctx, durationNs, trace }
+    const { retval, data, ctx, durationNs, trace, instructions } = this.raw.run(input)
+    const output = { retval, verdict: verdictName(this.spec.type, retval), data, ctx, durationNs, trace }
+    return instructions === undefined ? output : { ...output, instructions }
   }
 
   /**
@@ -80,6 +83,28 @@ export class LoadedProgram {
       })
     }
     return decodeUtf8(this.raw.readStream(stream))
+  }
+
+  /**
+   * What of the program ran, by instruction and C line, since it was loaded or it was reset.
+   * @throws BpfError `usage` when it was not loaded with instrument `coverage` or `count`
+   */
+  coverage(): ProgramCoverage {
+    const hits = this.raw.hits?.() ?? null
+    if (hits !== null) return programCoverage(this.prepared, hits)
+    throw new BpfError('usage', "coverage: load the object with instrument: 'coverage' or 'count'", {
+      where: { program: this.name },
+    })
+  }
+
+  /** The last 65,536 instructions that ran, when it was loaded with instrument `trace`; otherwise none. */
+  steps(): InstructionStep[] {
+    return this.raw.steps?.() ?? []
+  }
+
+  /** Forgets which instructions ran. */
+  resetInstruments(): void {
+    this.raw.resetInstruments?.()
   }
 
   /** Pins it at a path in a bpf file system; it then outlives the process. @throws BpfError `syscall`, `unsupported` */
