@@ -8,7 +8,8 @@ import { createContext, showsPacket } from './runtime/context/index.ts'
 import { PROGRAM_STACK_SIZE, STACK_END } from './runtime/layout.ts'
 import type { Run, RunningProgram, Runtime } from './runtime/runtime.ts'
 
-const RUN_ON_CPU = 1
+/** BPF_F_TEST_RUN_ON_CPU. */
+export const RUN_ON_CPU = 1
 /** XDP programs that run behind a redirect. */
 const XDP_TARGETS: ReadonlySet<number> = new Set<number>([AttachType.XDP_DEVMAP, AttachType.XDP_CPUMAP])
 /** Lowest frame of a program that is not tail-called. */
@@ -29,6 +30,7 @@ export class VmRunner implements ProgramRunner {
   readonly #runtime: Runtime
   readonly #program: Runnable
   readonly #code: CompiledCode
+  /** CPU that was asked for; -1 for any. */
   readonly #cpu: number
   /** Input of types whose packet the vm cannot show to the program. */
   readonly #fixed: Uint8Array | null
@@ -41,7 +43,8 @@ export class VmRunner implements ProgramRunner {
   /** @throws BpfError `syscall` with the errno of BPF_PROG_TEST_RUN */
   constructor(runtime: Runtime, program: Runnable, options: RunnerOptions) {
     const { cpu = 0, flags = 0, ctx, budget } = options
-    this.#cpu = checkedCpu(runtime, cpu, flags)
+    const asked = checkedCpu(runtime, cpu, flags)
+    this.#cpu = options.cpu === undefined && runtime.options.scheduling ? -1 : asked
     if (program.type === ProgType.XDP && XDP_TARGETS.has(program.attachType ?? -1)) {
       throw testRunError('EINVAL', 'programs of devmaps and cpumaps have no test run')
     }
@@ -116,7 +119,7 @@ export class VmRunner implements ProgramRunner {
   once(): number {
     const runtime = this.#runtime
     runtime.run = this.#run
-    if (this.#cpu !== 0) runtime.cpu = this.#cpu
+    if (this.#cpu !== 0) runtime.cpu = this.#cpu === -1 ? runtime.nextCpu() : this.#cpu
     if (this.#budget !== null) runtime.memory.setU64(BUDGET_ADDRESS, BigInt(this.#budget))
     try {
       return this.#code.start((this.#context as RunContext).address, STACK_END, STACK_LIMIT)
@@ -141,7 +144,7 @@ export class VmRunner implements ProgramRunner {
         continue
       }
       runtime.run = this.#run
-      if (this.#cpu !== 0) runtime.cpu = this.#cpu
+      if (this.#cpu !== 0) runtime.cpu = this.#cpu === -1 ? runtime.nextCpu() : this.#cpu
       if (this.#budget !== null) runtime.memory.setU64(BUDGET_ADDRESS, BigInt(this.#budget))
       runtime.memory.setU32(STACK_TOP_ADDRESS, STACK_END)
       try {

@@ -37,11 +37,11 @@ for (let first = 0; first < RUNS; first += RUNS_PER_LOAD) {
     if (pattern !== null && !pattern.test(program)) continue
     for (let run = first; run < Math.min(RUNS, first + RUNS_PER_LOAD); run++) {
       const packet = operations(run + 1)
-      const seen = Object.entries(sides).map(([name, side]) => {
+      const [kernel, jit, interpreter] = ['kernel', 'jit', 'interpreter'].map((name) => {
+        const side = sides[name]
         const contents = run % BETWEEN_CONTENTS === 0 ? contentsFor(side, program) : []
-        return { name, contents, ...performed(side, program, packet) }
+        return { contents, ...performed(side, program, packet) }
       })
-      const [kernel, jit, interpreter] = seen.map(({ name, ...what }) => what)
       const shared = (what) => ({ ...what, results: comparable(program, packet, what.results) })
       total += OPS
       const agree = same(jit, interpreter) && (OWN_RESULTS.has(program) || same(shared(kernel), shared(jit)))

@@ -86,6 +86,8 @@ export interface Locals {
   readonly count: number
   /** i32: next element to visit. */
   readonly next: number
+  /** First of the i64 locals for wide loads. */
+  readonly temporaries: number
   /** i32: where a trap happened, see trap.ts. */
   readonly place: number
   /** i64, in functions with loops. */

@@ -13,7 +13,7 @@ import {
 } from './context.ts'
 import { analyseFunction, nothingKnown } from './facts.ts'
 import { buildFlow, type Flow } from './flow.ts'
-import { emitAtomic, emitLoad, emitStore, refreshSpan } from './memory.ts'
+import { emitAtomic, emitLoad, emitStore, emitWideResult, refreshSpan } from './memory.ts'
 import { emitEntryCharge, emitLoopCharge, emitProbe } from './probes.ts'
 import type { FunctionCode, ProgramCode } from './program.ts'
 import { StructuredWalk } from './structure.ts'
@@ -36,6 +36,9 @@ export function translateFunction(
   const code = new CodeSink(BPF_FUNCTION.params.length, 64 + (cfg.end - cfg.start) * 12)
   for (let i = 0; i < CALLEE_LOCALS; i++) code.addLocal(ValueType.I64)
 
+  const facts = optimize ? analyseFunction(program, func, module.memorySize) : nothingKnown(func)
+  facts.slots.declare(code)
+  const temporaries = code.addLocals(ValueType.I64, facts.temporaries)
   const ctx: FunctionContext = {
     program,
     module,
@@ -44,6 +47,7 @@ export function translateFunction(
       span: func.hasCheckedAccess ? code.addLocal(ValueType.I64) : -1,
       address: func.hasCheckedAccess ? code.addLocal(ValueType.I64) : -1,
       scratch: code.addLocal(ValueType.I64),
+      temporaries,
       index: code.addLocal(ValueType.I32),
       count: code.addLocal(ValueType.I32),
       next: code.addLocal(ValueType.I32),
@@ -54,14 +58,13 @@ export function translateFunction(
     },
     control: { depth: 0 },
     values: new BlockValues(),
-    facts: optimize ? analyseFunction(program, func, module.memorySize) : nothingKnown(func),
+    facts,
     start: cfg.start,
     sharesFuel: program.hasCallbacks,
     hasMachineCalls: func.hasMachineCalls,
     faultReadsZero: program.code.faultReadsZero,
     isOnlyEntry: func.index === 0 && !program.isEntryCalled,
   }
-  ctx.facts.slots.declare(code)
   code.block()
   emitPrologue(ctx, func)
   emitBlocks(ctx, func, flow)
@@ -103,7 +106,7 @@ function emitPrologue(ctx: FunctionContext, func: FunctionCode): void {
 }
 
 function emitBlocks(ctx: FunctionContext, func: FunctionCode, flow: Flow): void {
-  const { code, locals, values } = ctx
+  const { code, facts, locals, values } = ctx
   const { insns } = ctx.program.code
   new StructuredWalk(ctx, func.cfg, flow, {
     emitBody(start, end) {
@@ -113,7 +116,9 @@ function emitBlocks(ctx: FunctionContext, func: FunctionCode, flow: Flow): void 
       for (let at = start; at < end; at += slotsAt(insns, at)) {
         const op = ctx.program.operations[at] as Operation
         if (at !== start) emitProbe(ctx, at)
-        emitOperation(ctx, op, at)
+        const wide = facts.wideResults.get(at)
+        if (wide !== undefined && op.kind === 'alu') emitWideResult(ctx, wide, op.dst, at)
+        else if (facts.unused[at - func.cfg.start] === 0 || op.kind === 'load') emitOperation(ctx, op, at)
         values.step(op, at)
       }
     },

@@ -15,6 +15,7 @@ import {
   TASK_COMM_SIZE,
   TASK_IDS_ADDRESS,
 } from '../engine.ts'
+import type { VirtualClock } from '../clock.ts'
 import { Trap } from '../trap.ts'
 import { AsyncQueue } from './async.ts'
 import type { RunContext } from './context/context.ts'
@@ -53,9 +54,13 @@ export interface RuntimeOptions {
   readonly clock: () => bigint
   /** The same as a number, when that is exact. */
   readonly clockNumber?: (() => number) | null
+  /** The clock, when it only moves by advanceTo(). */
+  readonly virtual?: VirtualClock | null
   /** Next random 32 bits; null for a generator that starts with `seed`. */
   readonly random: (() => number) | null
   readonly seed: number
+  /** Next random 32 bits for the choice of CPUs and the order of timers; null for CPU 0 and the order of arming. */
+  readonly scheduling?: (() => number) | null
   readonly task: FakeTask
   /** Bytes of the struct task_struct that get_current_task points to; null for one made from `btf`. */
   readonly taskBytes: Uint8Array | null
@@ -190,7 +195,7 @@ export class Runtime implements MapHost {
   /** No program holds a pointer any more: frees what waited for that. */
   endGracePeriod(): void {
     let entry = this.memory.u32(DEFERRED_ADDRESS)
-    this.memory.setU32(DEFERRED_ADDRESS, 0)
+    if (entry !== 0) this.memory.setU32(DEFERRED_ADDRESS, 0)
     while (entry !== 0) {
       const next = this.memory.u32(entry + Deferred.NEXT)
       this.#maps.get(this.memory.u32(entry + Deferred.MAP))?.reclaim(entry)
@@ -239,6 +244,30 @@ export class Runtime implements MapHost {
 
   cancelAsyncOf(map: VmMap): void {
     this.async.freeOf(map)
+  }
+
+  schedulingKey(): number | null {
+    return this.options.scheduling?.() ?? null
+  }
+
+  /** CPU of a run that names none. */
+  nextCpu(): number {
+    return (this.schedulingKey() ?? 0) % this.cpus
+  }
+
+  /** Lets time go on; timers fire at their times. */
+  advanceTo(clock: VirtualClock, end: bigint): void {
+    this.runDue()
+    for (;;) {
+      const due = this.async.nextDue()
+      if (due === null || due > end) break
+      // What is due and did not run now has armed itself again too often.
+      if (due <= clock.now) break
+      clock.now = due
+      this.runDue()
+    }
+    clock.now = end
+    this.runDue()
   }
 
   runDue(): void {

@@ -24,6 +24,13 @@ export class CodeSink {
     return this.#params + this.#locals.push(type) - 1
   }
 
+  /** Declares `count` locals and returns the index of the first one. */
+  addLocals(type: ValueType, count: number): number {
+    const first = this.#params + this.#locals.length
+    for (let i = 0; i < count; i++) this.#locals.push(type)
+    return first
+  }
+
   /** An instruction without immediate operands. */
   op(opcode: Op): void {
     this.#sink.byte(opcode)
