@@ -43,8 +43,8 @@ export class LoadedProgram {
 
   /** Runs it once, or `repeat` times, on the given packet or context. @throws BpfError `syscall`, `trap` */
   run(input: RunInput = {}): ProgramRunOutput {
-    const { retval, data, ctx, durationNs, trace } = this.raw.run(input)
-    return { retval, verdict: verdictName(this.spec.type, retval), data, ctx, durationNs, trace }
+    const output = this.raw.run(input)
+    return { ...output, verdict: verdictName(this.spec.type, output.retval) }
   }
 
   /**
