@@ -112,8 +112,8 @@ export class KernelProgram implements BackendProgram {
   }
 
   #prepareRun(given: RunInput, room: Uint8Array): { attr: Attr<'PROG_TEST_RUN'>; output: () => RunOutput } {
-    if (given.fields !== undefined) return this.#prepareFields(given, given.fields, room)
-    const input = given
+    const { fields, ...input } = given
+    if (fields !== undefined) return this.#prepareFields(input, fields, room)
     for (const map of this.#eventMaps) map.listen()
     const isSyscall = this.type === ProgType.SYSCALL
     const contextOnly = isSyscall || this.type === ProgType.RAW_TRACEPOINT
@@ -149,7 +149,7 @@ export class KernelProgram implements BackendProgram {
 
   /** A run whose context is given by field. */
   #prepareFields(
-    { fields: _, ...rest }: RunInput,
+    rest: RunInput,
     fields: ContextFields,
     room: Uint8Array,
   ): { attr: Attr<'PROG_TEST_RUN'>; output: () => RunOutput } {

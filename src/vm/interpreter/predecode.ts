@@ -9,7 +9,7 @@ import {
   type BranchOp,
   type Operation,
 } from '../../isa/index.ts'
-import { HelperId, helperName } from '../../uapi/index.ts'
+import { HelperId } from '../../uapi/index.ts'
 import type { Machine, VmCode } from '../engine.ts'
 
 /**

@@ -1,5 +1,5 @@
 import { BpfError } from '../../bytes/index.ts'
-import { HelperId, helperName, ProgType } from '../../uapi/index.ts'
+import { HelperId, ProgType } from '../../uapi/index.ts'
 import {
   FRAME_SIZE,
   JIT_ADDRESS,
