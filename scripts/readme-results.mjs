@@ -11,7 +11,10 @@ const ROWS = [
   ['btf-check-vs-kernel', 'mutated BTF accepted or refused as the kernel does'],
   ['core-vs-libbpf-targets', 'CO-RE selftests against their own target BTF, refusals included: as libbpf 1.5'],
   ['core-vs-libbpf', 'selftest programs relocated to the same instructions as by libbpf 1.5'],
-  ['load-basic-vs-libbpf', 'selftest programs that libbpf loads into the kernel and elfbee loads too'],
+  [
+    'load-vs-libbpf',
+    'selftest programs that load, or fail at the same stage with the same words of the kernel, as by libbpf 1.5',
+  ],
   ['disasm-vs-bpftool', 'disassembly texts equal to llvm-objdump’s, the kernel’s and bpftool’s'],
   ['linker-vs-bpftool', 'objects and pairs of objects linked, or refused, as by bpftool gen object'],
   ['mincore-vs-bpftool', 'selftest objects with the same minimal BTF as from bpftool gen min_core_btf'],
@@ -22,6 +25,8 @@ const ROWS = [
   ['maps-vs-kernel', 'operations on maps of every type, and creations, that give in the vm what the kernel gives'],
   ['selftest-retval', 'selftest programs that return in the vm what they say (`__retval`)'],
   ['verifier-selftests', 'selftest programs that get the kernel’s verdict from the verifier that is being built'],
+  ['verifier-table', 'table tests of the kernel’s own verifier tests that get the kernel’s verdict'],
+  ['verifier-trampolines', 'fentry, fexit, fmod_ret, LSM and freplace programs that get the verdict of Linux 6.18'],
   ['verifier-counts', 'selftest programs that cost the verifier as many instructions and states as the kernel’s'],
   ['verifier-log', 'selftest programs whose full verification log (level 2) equals the kernel’s byte for byte'],
   [
@@ -34,6 +39,7 @@ const ROWS = [
   ['bench-maps-api', 'time of map lookups by C types against the bare system call'],
   ['bench-jit-node20', 'time of 70 programs in the vm against the kernel’s JIT, Node 20'],
   ['bench-jit-node24', 'the same on Node 24'],
+  ['bench-maps', 'time of 64 map operations of programs in the vm against the kernel’s'],
   [
     'bench-compile',
     'time to load programs of 100 to 100,000 instructions against the kernel’s (verifier and JIT), warm',

@@ -1,6 +1,7 @@
 import { BpfError, isBpfError, within } from '../bytes/index.ts'
 import type { Btf } from '../btf/index.ts'
 import type {
+  AttachObject,
   AttachOptions,
   Backend,
   BackendProgram,
@@ -108,8 +109,13 @@ export class KernelBackend implements Backend {
     }
   }
 
-  attach(program: BackendProgram, spec: ProgramSpec, options: AttachOptions = {}): Link {
-    return attachProgram(programFd(program), spec, options)
+  attach(
+    program: BackendProgram,
+    spec: ProgramSpec,
+    options: AttachOptions = {},
+    object: AttachObject | null = null,
+  ): Link {
+    return attachProgram(programFd(program), spec, options, object)
   }
 
   /** Opens a pinned link; close it when done. @throws BpfError `syscall` */

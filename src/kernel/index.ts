@@ -38,3 +38,15 @@ export {
 export { Attr, type AttrFields, type AttrPart, type AttrValue } from './attr.ts'
 export { bpf, closeFd, tryBpf } from './syscall.ts'
 export { loadBinding, type BindingResult, type NativeBinding, type NativePoller, type Pointer } from './binding.ts'
+export {
+  hasFeature,
+  KERNEL_FEATURES,
+  probeHelper,
+  probeIsa,
+  probeMapFlag,
+  probeMapType,
+  probeProgType,
+  type IsaFeature,
+  type KernelFeature,
+  type KernelFeatureInfo,
+} from './features/index.ts'

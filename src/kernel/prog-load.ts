@@ -1,8 +1,19 @@
 import { BpfError } from '../bytes/index.ts'
-import { explainPoison, type PreparedProgram, type ProgramRequest } from '../loader/index.ts'
-import { Cmd, Errno, Limit, ProgType, STRUCT_SIZE, errnoName, progTypeName } from '../uapi/index.ts'
+import { explainPoison, type PreparedProgram, type ProgramRequest, type ProgramSpec } from '../loader/index.ts'
+import {
+  AttachType,
+  Cmd,
+  Errno,
+  Limit,
+  matchSection,
+  ProgType,
+  STRUCT_SIZE,
+  errnoName,
+  progTypeName,
+} from '../uapi/index.ts'
 import { findAttachTarget } from './attach-target.ts'
 import { Attr } from './attr.ts'
+import { hasFeature } from './features/index.ts'
 import { errnoHint } from './hints.ts'
 import { openModuleBtf } from './kernel-btf.ts'
 import { resolveReferences, type ResolvedProgram } from './late-references.ts'
@@ -52,7 +63,7 @@ function* programLoad(request: ProgramRequest, btfFd: number | null): Generator<
       license: request.license,
       kern_version: request.version,
       prog_flags: spec.flags,
-      expected_attach_type: request.structOps?.member ?? spec.attachType ?? 0,
+      expected_attach_type: request.structOps?.member ?? attachTypeOf(spec),
       attach_btf_id: target?.btfId,
       attach_btf_obj_fd: moduleFd,
       insns: resolved.insns.toBytes(),
@@ -70,6 +81,18 @@ function* programLoad(request: ProgramRequest, btfFd: number | null): Generator<
     resolved.close()
     if (moduleFd !== undefined) closeFd(moduleFd)
   }
+}
+
+/** The attach type that a program is loaded for. */
+function attachTypeOf(spec: ProgramSpec): number {
+  const section = matchSection(spec.section)
+  if (spec.attachType === null) {
+    const isUsdt = spec.type === ProgType.KPROBE && section?.flags.includes('usdt') === true
+    return isUsdt && hasFeature('uprobeMultiLink') ? AttachType.TRACE_UPROBE_MULTI : 0
+  }
+  // Kernels before 4.17 know no attach types, and these programs did without.
+  const isOptional = section?.flags.includes('attachableOpt') === true
+  return isOptional && !hasFeature('expectedAttachType') ? 0 : spec.attachType
 }
 
 function bindMaps(request: ProgramRequest, fd: number): void {

@@ -3,6 +3,7 @@ import type { KconfigFacts } from './prepare/kconfig.ts'
 import type { ModuleBtf } from './prepare/ksyms.ts'
 import type { BatchOptions, BatchOutput, ProgramRunner, RunnerOptions } from './batch.ts'
 import type { ContextFields } from './context-fields.ts'
+import type { InstructionStep, Instrument } from './instrument.ts'
 import type { AttachOptions, Link } from './link.ts'
 import type { MapSpec, PreparedProgram, ProgramSpec, StructOpsAttach, StructOpsLayout } from './spec.ts'
 
@@ -34,6 +35,8 @@ export interface ProgramRequest {
   readonly bindMaps: readonly BackendMap[]
   /** Verifier log: 0 silent first (then retried with a log on failure), 1, 2, or 4 for statistics. */
   readonly logLevel: number
+  /** What the program does beside running; absent for nothing. Backends without instruments are not asked. */
+  readonly instrument?: Instrument
   /** For struct_ops programs: what the program implements. */
   readonly structOps?: StructOpsAttach
 }
@@ -171,6 +174,8 @@ export interface RunInput {
   readonly cpu?: number
   /** BPF_F_TEST_* flags. */
   readonly flags?: number
+  /** Instructions that each run may take, for programs that were loaded with instrument `fuel`. */
+  readonly budget?: number
 }
 
 /** Something that a program asked of the kernel beside its return value, in the vm: a redirect, a signal ... */
@@ -197,6 +202,8 @@ export interface RunOutput {
   readonly fields?: ContextFields
   /** What the program asked for, in the vm; of the last run with `repeat`. */
   readonly effects?: readonly RunEffect[]
+  /** What the last run took of its budget in instructions, for programs that were loaded with instrument `fuel`. */
+  readonly instructions?: number
 }
 
 /** A loaded program in a backend. */
@@ -210,6 +217,12 @@ export interface BackendProgram {
   run(input: RunInput): RunOutput
   /** A cheaper way to run it often; absent where there is none. @throws BpfError `syscall`, `usage` */
   runner?(options: RunnerOptions): ProgramRunner
+  /** By slot, how often each instruction ran; null when it was not loaded with `coverage` or `count`. */
+  hits?(): Float64Array | null
+  /** The last instructions that ran, when it was loaded with `trace`. */
+  steps?(): InstructionStep[]
+  /** Forgets hits and steps. */
+  resetInstruments?(): void
   /** Runs it on many packets; absent where that would be no faster. @throws BpfError `syscall`, `trap`, `usage` */
   runBatch?(packets: readonly Uint8Array[], options: BatchOptions): BatchOutput
   /** Pins it at a path; absent where there are no pins. @throws BpfError `syscall` */
@@ -224,6 +237,13 @@ export interface BackendProgram {
 /** Streams of a program (enum bpf_stream_id). */
 export type ProgramStream = 'stdout' | 'stderr'
 
+/** What a program was loaded with. */
+export interface AttachObject {
+  readonly btf: Btf | null
+  readonly maps: ReadonlyMap<string, BackendMap>
+  readonly mapSpecs: Readonly<Record<string, MapSpec>>
+}
+
 /** A place where maps live and programs run: the kernel, or the vm. */
 export interface Backend {
   readonly name: 'kernel' | 'vm'
@@ -231,6 +251,8 @@ export interface Backend {
   readonly reason?: string
   /** BTF that CO-RE relocates against, null when there is none. */
   kernelBtf(): Btf | null
+  /** Whether programs can be loaded with instruments. */
+  readonly instruments?: boolean
   /** BTF of kernel modules, split on top of kernelBtf(); none when absent. */
   moduleBtfs?(): readonly ModuleBtf[]
   /** Configuration of the kernel, for .kconfig externs; unknown when absent. */
@@ -254,6 +276,6 @@ export interface Backend {
    * Attaches a program that this backend loaded; absent where nothing can be attached.
    * @throws BpfError `usage`, `not-found`, `unsupported`, `syscall`
    */
-  attach?(program: BackendProgram, spec: ProgramSpec, options: AttachOptions): Link
+  attach?(program: BackendProgram, spec: ProgramSpec, options: AttachOptions, object?: AttachObject | null): Link
   close(): void
 }

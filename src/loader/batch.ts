@@ -8,6 +8,8 @@ export interface RunnerOptions {
   readonly cpu?: number
   /** BPF_F_TEST_* flags. */
   readonly flags?: number
+  /** Instructions that each run may take, for programs that were loaded with instrument `fuel`. */
+  readonly budget?: number
 }
 
 /** A program made ready to run on one input after another, with as little as possible done for each. */
@@ -22,6 +24,8 @@ export interface ProgramRunner {
    * any program or change of a map; copy it (`slice()`) to keep it.
    */
   readonly packet: Uint8Array | null
+  /** What the last run took of its budget in instructions, for programs that were loaded with instrument `fuel`. */
+  readonly instructions?: number
   /** Lines that the last run printed (bpf_trace_printk), where the backend can see them. */
   readonly trace: readonly string[]
 }

@@ -12,6 +12,8 @@ export {
 export type * from './link.ts'
 export type { BatchOptions, BatchOutput, BatchPacket, BatchTrap, ProgramRunner, RunnerOptions } from './batch.ts'
 export { batchRounds, noPacket, packetError, runEach, VerdictCounts } from './batch.ts'
+export type { InstructionStep, Instrument } from './instrument.ts'
+export type { Coverage, LineCoverage, ProgramCoverage } from './load/coverage.ts'
 export { isIteratorLink } from './link.ts'
 export { openObject, type OpenOptions } from './open.ts'
 export { objectName, ObjectSpec, type BackendResolver, type ObjectLoadOptions, type ObjectParts } from './object.ts'

@@ -99,6 +99,13 @@ export interface AttachOptions {
   readonly retprobe?: boolean
   /** Offset in the binary of a USDT semaphore that is counted up while attached. */
   readonly semaphore?: number
+  /** USDT probe "provider:name" in `binary`. */
+  readonly probe?: string
+  /**
+   * How kprobes, uprobes and tracepoints are attached: by a link of a perf event, by the perf event alone (no cookies;
+   * Linux before 5.15), or by an event of tracefs (before 4.17). The default is the newest that the kernel has.
+   */
+  readonly attachMode?: 'link' | 'perf' | 'tracefs'
 
   readonly perfEvent?: PerfEventSpec
   readonly iterator?: IteratorTarget

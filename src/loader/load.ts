@@ -1,8 +1,10 @@
 import { BpfError, isBpfError } from '../bytes/index.ts'
 import { MapType, ProgType } from '../uapi/index.ts'
 import type { Backend, BackendMap, BackendProgram, ProgramRequest } from './backend.ts'
+import type { Instrument } from './instrument.ts'
 import { CoreKind } from './core/kinds.ts'
 import { attachBySection, type AttachedPrograms } from './load/links.ts'
+import { mergeCoverage, type Coverage } from './load/coverage.ts'
 import { LoadedMap } from './load/map.ts'
 import { createMaps, fillSlots, type MapReport } from './load/maps.ts'
 import { LoadedProgram } from './load/program.ts'
@@ -28,6 +30,8 @@ export interface LoadOptions extends Pick<
    * pinned there is used, a new one is pinned when everything is loaded. Without it they are not pinned.
    */
   readonly pinRoot?: string
+  /** What the programs do beside running, in the vm; see {@link Instrument}. */
+  readonly instrument?: Instrument
   /** Throws the first error when any program or map fails, instead of reporting it. */
   readonly strict?: boolean
 }
@@ -105,6 +109,17 @@ export class LoadedObject {
     for (const { pins, path } of this.#pins(directory)) if (pins.paths.includes(path)) pins.unpin(path)
   }
 
+  /**
+   * What ran of all programs, by C line, since they were loaded or it was reset. Functions, callbacks and programs that
+   * tail calls led to count where they lie.
+   * @param names programs to look at; all when left out
+   * @throws BpfError `usage` when the object was not loaded with instrument `coverage` or `count`
+   */
+  coverage(names?: readonly string[]): Coverage {
+    const chosen = Object.values(this.programs).filter(({ name }) => names?.includes(name) ?? true)
+    return mergeCoverage(chosen.map((program) => program.coverage()))
+  }
+
   #pins(directory: string): { readonly pins: Pins; readonly path: string }[] {
     const all = [...Object.values(this.maps), ...Object.values(this.programs)]
     return all.map(({ name, pins }) => ({ pins, path: pinPath(directory, name) }))
@@ -146,6 +161,10 @@ export async function load(spec: ObjectSpec, backend: Backend, options: LoadOpti
       where: { file: spec.file },
     })
   }
+  const { instrument } = options
+  if (instrument !== undefined && backend.instruments !== true) {
+    throw new BpfError('unsupported', `instrument '${instrument}': the ${backend.name} runs programs only as they are`)
+  }
   const kernelBtf = needsKernelBtf(spec) ? backend.kernelBtf() : null
   const modules = options.modules ?? (() => backend.moduleBtfs?.() ?? [])
   const structOps = resolveStructOps(spec, kernelBtf, () => (typeof modules === 'function' ? modules() : modules))
@@ -174,8 +193,7 @@ export async function load(spec: ObjectSpec, backend: Backend, options: LoadOpti
     })
     const atOnce = backend.loadProgramAsync === undefined ? 1 : LOADS_AT_ONCE
     await inParallel(prepared.programs, atOnce, async (result) => {
-      const logLevel = options.logLevel ?? 0
-      const { report, program } = await loadOne(spec, backend, result, maps, bindMaps, reports, structOps, logLevel)
+      const { report, program } = await loadOne(spec, backend, result, maps, bindMaps, reports, structOps, options)
       results.set(report.name, report)
       if (program !== null) programs.push(program)
     })
@@ -274,7 +292,7 @@ async function loadOne(
   bindMaps: readonly BackendMap[],
   mapReports: ReadonlyMap<string, MapReport>,
   structOps: ResolvedStructOps,
-  logLevel: number,
+  { logLevel = 0, instrument }: LoadOptions,
 ): Promise<{ readonly report: ProgramReport; readonly program: LoadedProgram | null }> {
   const program = result.ok ? result.program.spec : result.spec
   const { name, section } = program
@@ -289,10 +307,12 @@ async function loadOne(
     const request: ProgramRequest = {
       ...known,
       ...(attach === undefined ? {} : { structOps: attach }),
+      ...(instrument === undefined ? {} : { instrument }),
     }
+    const object = { btf, maps, mapSpecs: spec.maps }
     const raw = await (backend.loadProgramAsync?.(request) ?? backend.loadProgram(request))
     const report: ProgramReport = { name, section, status: 'loaded', log: raw.log, insns }
-    return { report, program: new LoadedProgram(result.program, raw, backend) }
+    return { report, program: new LoadedProgram(result.program, raw, backend, object) }
   } catch (error) {
     if (!isBpfError(error)) throw error
     const located = error.within({ file: spec.file, program: name, section })

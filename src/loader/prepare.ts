@@ -5,8 +5,9 @@ import type { ObjectSpec } from './object.ts'
 import { relocateCore, type CoreSettings, type RelocatedFunctions } from './prepare/core-stage.ts'
 import { flatten, reachedCoreRecords, reachedFunctions, type FlattenContext } from './prepare/flatten.ts'
 import { kconfigValues, type KconfigFacts } from './prepare/kconfig.ts'
+import { resolveStructOps } from './prepare/struct-ops.ts'
 import { resolveSymbol, type ModuleBtf, type ModuleBtfs, type ResolvedSymbol } from './prepare/ksyms.ts'
-import type { PrepareResult, ProgramSpec } from './spec.ts'
+import type { PrepareResult, ProgramSpec, StructOpsAttach } from './spec.ts'
 
 /** What an object is prepared for. */
 export interface PrepareOptions {
@@ -79,10 +80,13 @@ export function prepare(spec: ObjectSpec, options: PrepareOptions): PreparedObje
     },
     budget: { slots: MAX_OBJECT_SLOTS },
   }
+  const structOps = resolveStructOps(spec, options.kernelBtf, () => modulesOf(options))
   return {
     programs: programs
       .filter((p) => wanted.has(p.name))
-      .map((program) => prepareProgram({ ...context, functions: functionsOf(program) }, program)),
+      .map((program) =>
+        prepareProgram({ ...context, functions: functionsOf(program) }, program, structOps.programs.get(program.name)),
+      ),
     kconfig: kconfig?.bytes ?? null,
   }
 }
@@ -93,9 +97,15 @@ function autoloaded(spec: ObjectSpec): string[] {
     .map((program) => program.name)
 }
 
-function prepareProgram(context: FlattenContext, program: ProgramSpec): PrepareResult {
+function prepareProgram(
+  context: FlattenContext,
+  program: ProgramSpec,
+  structOps: StructOpsAttach | BpfError | undefined,
+): PrepareResult {
   try {
-    return { ok: true, program: flatten(context, program) }
+    const prepared = flatten(context, program)
+    const isAttached = structOps !== undefined && !(structOps instanceof BpfError)
+    return { ok: true, program: isAttached ? { ...prepared, structOps } : prepared }
   } catch (error) {
     if (!isBpfError(error)) throw error
     const located = error.within({ file: context.spec.file, program: program.name, section: program.section })

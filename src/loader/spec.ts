@@ -262,6 +262,8 @@ export interface PreparedProgram {
   readonly lateReferences: readonly LateReference[]
   readonly lines: readonly LineRecord[]
   readonly core: readonly CoreRecord[]
+  /** Function pointer of the kernel that a struct_ops program implements; absent where no variable says or none is there. */
+  readonly structOps?: StructOpsAttach
 }
 
 /** A struct_ops variable as one kernel has its type. */

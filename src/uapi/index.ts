@@ -10,6 +10,22 @@ export { HELPERS } from './helpers.generated.ts'
 export { helperById, helperName } from './helpers.ts'
 export type { HelperArg, HelperArgType, HelperRet, HelperRetType, HelperRow, HelperTypeFlag } from './helper-types.ts'
 export { contextStruct, takesPacket } from './contexts.ts'
+export {
+  allowsErrorInjection,
+  D_PATH_ALLOWED,
+  errorInjectionSleeps,
+  LSM_HOOKS,
+  MODIFIABLE,
+  NEVER_RETURN,
+  NOT_TRACEABLE,
+} from './attach-rules.ts'
+export {
+  CONNECTION_WRITABLE,
+  STRUCT_OPS,
+  STRUCT_OPS_HELPERS,
+  type StructOpsRow,
+  type WritableStruct,
+} from './struct-ops.ts'
 export { matchSection, SECTION_DEFS, type AutoAttach, type SectionDef, type SectionFlag } from './sections.ts'
 export { BpfReturn, NetfilterAction, SkAction, TcAction, XdpAction, verdictName } from './verdict.ts'
 export { Errno, errnoName, errnoNumber, type ErrnoName } from './errno.ts'

@@ -1,5 +1,6 @@
 import type { InsnBuffer } from '../isa/index.ts'
 import type { Facts } from './facts.ts'
+import type { Instrumentation } from './instrument.ts'
 import type { LineRecord, ProgramFunction } from '../loader/index.ts'
 
 /**
@@ -9,6 +10,8 @@ import type { LineRecord, ProgramFunction } from '../loader/index.ts'
  * guard may pass: engines may compare its end only.)
  */
 export const GUARD_SIZE = 65536
+/** The first words of the memory are always 0: what is read at a null pointer without an offset. */
+export const ZERO_ADDRESS = 0
 /** Inside the guard: r0 to r5 as six i64, where engines pass arguments to helpers and take their result. */
 export const REGS_ADDRESS = 1024
 /** Frames of BPF stack in the memory: 512 bytes each, as the kernel counts them. */
@@ -33,13 +36,37 @@ export const JIT_ADDRESS = 1008
 export const TAIL_CALLS_ADDRESS = 1004
 /** Inside the guard: u32, the entry in the table of tail calls of the program that the last one led to. */
 export const TAIL_PROGRAM_ADDRESS = 1000
+/** Inside the guard: u32, state of bpf_get_prandom_u32 when Machine.hasRandom. */
+export const RANDOM_ADDRESS = 928
+/** Inside the guard: u32, address of the fake task_struct, 0 until it was made. */
+export const TASK_ADDRESS = 932
+/** Inside the guard: u64 results of bpf_get_current_pid_tgid and bpf_get_current_uid_gid. */
+export const TASK_IDS_ADDRESS = 912
+/** Inside the guard: name of the current task, with zeros to its end (TASK_COMM_LEN). */
+export const TASK_COMM_ADDRESS = 896
+export const TASK_COMM_SIZE = 16
+/**
+ * Inside the guard: u32, head of the list of what is to be reclaimed when the run ends (see runtime/maps/descriptor.ts),
+ * and u32 that is not 0 when there is something else to do then.
+ */
+export const DEFERRED_ADDRESS = 936
+export const GRACE_ADDRESS = 940
 /** Inside the guard: u32 in a batch, the runs that are left, the current one included. */
 export const BATCH_LEFT_ADDRESS = 996
 /** Inside the guard: u32 in a batch, not 0 when the packet of the current run lies elsewhere by now. */
 export const BATCH_MOVED_ADDRESS = 992
+/** Inside the guard: i64, what is left of the budget of a run whose instructions are counted. */
+export const FUEL_ADDRESS = 984
+/** Inside the guard: i64, the budget that each such run starts with. */
+export const BUDGET_ADDRESS = 976
 /** Inside the guard: u32 handles of maps, each at the place that mapSlot() gives; what is not there may be a map too. */
 export const MAP_SLOTS_ADDRESS = 8192
 export const MAP_SLOTS = 1024
+
+/** The budget that runs start with whose instructions are counted. */
+export function budgetOf(machine: Pick<Machine, 'memory'>): bigint {
+  return new DataView(machine.memory.buffer).getBigInt64(BUDGET_ADDRESS, true)
+}
 
 /** Address of the word that holds the handle, when it is noted that it is a map's. */
 export function mapSlot(handle: number): number {
@@ -49,9 +76,12 @@ export function mapSlot(handle: number): number {
 /** What an engine may know of a map, to use it by itself; see runtime/maps/descriptor.ts for what lies where. */
 export interface MapLayout {
   /** `lru`: a hash whose lookups mark the element. */
-  readonly kind: 'array' | 'hash' | 'lru' | 'ringbuf' | 'progArray'
-  /** Whether values are handles of maps, which lookups give instead of the value's address. */
-  readonly hasMaps: boolean
+  readonly kind: 'array' | 'hash' | 'lru' | 'trie' | 'queue' | 'stack' | 'bloom' | 'ringbuf' | 'progArray'
+  /**
+   * Maps of maps, whose values are handles, which lookups give instead of the value's address: what all maps in them
+   * have in common (handle, base, maxEntries and control are 0 and to be read from the map's descriptor).
+   */
+  readonly inner: MapLayout | null
   /** Whether values have locks, timers, kptrs and the like, which updates and deletes must not copy or forget. */
   readonly hasFields: boolean
   readonly keySize: number
@@ -64,14 +94,20 @@ export interface MapLayout {
    * address of one u32 an index, the entry in Machine.tailTable; 0 for none, NO_TAIL_ENTRY for a program without.
    */
   readonly base: number
-  /** Arrays: bytes from one index to the next. Ring buffers: size minus 1. */
+  /** Arrays, queues and stacks: bytes from one index to the next. Ring buffers: size minus 1. */
   readonly stride: number
   /** Per-CPU maps: bytes from the value of one CPU to that of the next; otherwise 0. */
   readonly cpuStride: number
-  /** Hashes: bytes from an element to its value. */
+  /** Values that an element has: one, or one a CPU. */
+  readonly valueCount: number
+  /** Hashes and tries: bytes from an element to its value. */
   readonly valueOffset: number
-  /** Preallocated hashes: where their spare elements are, otherwise 0. */
-  readonly spare: number
+  /** LRU hashes: bytes from an element to the address of the next in the ring of all; otherwise 0. */
+  readonly ringOffset: number
+  /** Whether a hash uses deleted elements at once; otherwise it does when the run has ended. */
+  readonly preallocated: boolean
+  /** Bloom filters: number of hash functions. */
+  readonly hashes: number
   /** Ring buffers: address of the positions. */
   readonly control: number
 }
@@ -97,6 +133,8 @@ export interface VmCode {
   readonly faultReadsZero: boolean
   /** What is proved of the program. */
   readonly facts?: Facts | null
+  /** What it does beside running. */
+  readonly instrumentation?: Instrumentation | null
 }
 
 /** What an engine needs of the machine that it runs on. The vm implements it; engines only call it. */
@@ -120,6 +158,10 @@ export interface Machine {
   mapAt?(handle: number): MapLayout | null
   /** The time of bpf_ktime_get_ns as a number; null when that is not all it is. */
   readonly clock?: (() => number) | null
+  /** Whether the state of bpf_get_prandom_u32 is at RANDOM_ADDRESS: a xorshift generator (13, 17, 5). */
+  readonly hasRandom?: boolean
+  /** Between two runs, when the words at DEFERRED_ADDRESS and GRACE_ADDRESS are not both 0: reclaims what waits. */
+  endGracePeriod?(): void
   /** Entries of programs that tail calls lead to; entry 0 is not used. Null where there is no WebAssembly. */
   readonly tails?: TailTable | null
   /** Runs kernel function by BTF id; same passing of arguments as for helpers. */

@@ -1,8 +1,17 @@
 import type { Btf } from '../btf/index.ts'
-import type { BatchOptions, BatchOutput, ProgramSpec, RunInput, RunnerOptions, RunOutput } from '../loader/index.ts'
+import type {
+  BatchOptions,
+  BatchOutput,
+  InstructionStep,
+  ProgramSpec,
+  RunInput,
+  RunnerOptions,
+  RunOutput,
+} from '../loader/index.ts'
 import { ProgType, takesPacket } from '../uapi/index.ts'
 import { runBatch } from './batch.ts'
 import { NO_TAIL_ENTRY, type CompiledCode } from './engine.ts'
+import type { ProgramInstruments } from './instruments.ts'
 import { programClosed, VmRunner, type Runnable } from './runner.ts'
 import { isMadeAnew } from './runtime/context/index.ts'
 import type { VmMap } from './runtime/maps/map.ts'
@@ -22,6 +31,7 @@ export class VmProgram implements Runnable {
   readonly code: CompiledCode
   /** The program in the interpreter, made when first asked for. */
   readonly #interpreted: () => CompiledCode
+  readonly #instruments: ProgramInstruments | null
   #detached: CompiledCode | null = null
   readonly attachType: number | null
   readonly #maps: readonly VmMap[]
@@ -36,7 +46,9 @@ export class VmProgram implements Runnable {
     maps: readonly VmMap[],
     btf: Btf | null,
     interpreted: () => CompiledCode,
+    instruments: ProgramInstruments | null = null,
   ) {
+    this.#instruments = instruments
     this.#interpreted = interpreted
     this.btf = btf
     this.#runtime = runtime
@@ -74,6 +86,7 @@ export class VmProgram implements Runnable {
       durationNs,
       trace,
       ...(effects.length === 0 ? {} : { effects }),
+      ...(this.hasBudget ? { instructions: runner.instructions } : {}),
     }
     if (!anew) return output
     const fields = input.fields === undefined ? undefined : runner.fields
@@ -95,17 +108,42 @@ export class VmProgram implements Runnable {
   /** A runner for one input, whose context is made from all of it. */
   #runnerOf(input: RunInput): VmRunner {
     if (this.closed) throw programClosed(this.name)
-    const { cpu = 0, flags = 0 } = input
-    return new VmRunner(this.#runtime, this, { cpu, flags }, input)
+    const { cpu, flags, budget } = input
+    const options = {
+      ...(cpu === undefined ? {} : { cpu }),
+      ...(flags === undefined ? {} : { flags }),
+      ...(budget === undefined ? {} : { budget }),
+    }
+    return new VmRunner(this.#runtime, this, options, input)
   }
 
   /** A runner with these options; the one without any is kept. */
   #runnerFor(input: RunInput, hasPacket: boolean): VmRunner {
-    if (input.cpu === undefined && input.flags === undefined && (input.ctx === undefined || !hasPacket)) {
-      return (this.#runner ??= this.runner({}))
-    }
-    const { cpu = 0, flags = 0, ctx } = input
-    return this.runner(ctx === undefined || !hasPacket ? { cpu, flags } : { cpu, flags, ctx })
+    const { cpu, flags, ctx, budget } = input
+    const isPlain = cpu === undefined && flags === undefined && budget === undefined
+    if (isPlain && (ctx === undefined || !hasPacket)) return (this.#runner ??= this.runner({}))
+    return this.runner({
+      ...(cpu === undefined ? {} : { cpu }),
+      ...(flags === undefined ? {} : { flags }),
+      ...(budget === undefined ? {} : { budget }),
+      ...(ctx === undefined || !hasPacket ? {} : { ctx }),
+    })
+  }
+
+  hits(): Float64Array | null {
+    return this.#instruments?.hits() ?? null
+  }
+
+  steps(): InstructionStep[] {
+    return this.#instruments?.steps() ?? []
+  }
+
+  resetInstruments(): void {
+    this.#instruments?.reset()
+  }
+
+  get hasBudget(): boolean {
+    return this.#instruments !== null && this.#instruments.instrumentation.charges !== null
   }
 
   /** Runs on a context that lies in memory; r0 is in the register area afterwards. */
@@ -147,6 +185,7 @@ export class VmProgram implements Runnable {
 
   #free(): void {
     for (const map of this.#maps) map.drop()
+    this.#instruments?.release()
   }
 
   retainTail(): number {

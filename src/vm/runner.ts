@@ -1,14 +1,15 @@
 import { BpfError } from '../bytes/index.ts'
 import type { ContextFields, ProgramRunner, RunEffect, RunInput, RunnerOptions } from '../loader/index.ts'
 import { AttachType, ProgType, takesPacket } from '../uapi/index.ts'
-import { STACK_TOP_ADDRESS, type CompiledCode } from './engine.ts'
+import { BUDGET_ADDRESS, FUEL_ADDRESS, STACK_TOP_ADDRESS, type CompiledCode } from './engine.ts'
 import type { ContextOutput, RunContext } from './runtime/context/context.ts'
 import { testRunError } from './runtime/context/context.ts'
 import { createContext, showsPacket } from './runtime/context/index.ts'
 import { PROGRAM_STACK_SIZE, STACK_END } from './runtime/layout.ts'
 import type { Run, RunningProgram, Runtime } from './runtime/runtime.ts'
 
-const RUN_ON_CPU = 1
+/** BPF_F_TEST_RUN_ON_CPU. */
+export const RUN_ON_CPU = 1
 /** XDP programs that run behind a redirect. */
 const XDP_TARGETS: ReadonlySet<number> = new Set<number>([AttachType.XDP_DEVMAP, AttachType.XDP_CPUMAP])
 /** Lowest frame of a program that is not tail-called. */
@@ -20,6 +21,8 @@ export interface Runnable extends RunningProgram {
   readonly type: number
   readonly code: CompiledCode
   readonly closed: boolean
+  /** Whether its runs have a budget in instructions. */
+  readonly hasBudget: boolean
 }
 
 /** Runs a program on one input after another, in one context. */
@@ -27,9 +30,12 @@ export class VmRunner implements ProgramRunner {
   readonly #runtime: Runtime
   readonly #program: Runnable
   readonly #code: CompiledCode
+  /** CPU that was asked for; -1 for any. */
   readonly #cpu: number
   /** Input of types whose packet the vm cannot show to the program. */
   readonly #fixed: Uint8Array | null
+  /** Null for programs without. */
+  readonly #budget: number | null
   readonly #given: Uint8Array | undefined
   /** All of the input, for contexts that are made from it. */
   readonly #whole: RunInput | null
@@ -39,8 +45,9 @@ export class VmRunner implements ProgramRunner {
   /** @throws BpfError `syscall` with the errno of BPF_PROG_TEST_RUN */
   constructor(runtime: Runtime, program: Runnable, options: RunnerOptions, whole: RunInput | null = null) {
     this.#whole = whole
-    const { cpu = 0, flags = 0, ctx } = options
-    this.#cpu = checkedCpu(runtime, cpu, flags)
+    const { cpu = 0, flags = 0, ctx, budget } = options
+    const asked = checkedCpu(runtime, cpu, flags)
+    this.#cpu = options.cpu === undefined && runtime.options.scheduling ? -1 : asked
     if (program.type === ProgType.XDP && XDP_TARGETS.has(program.attachType ?? -1)) {
       throw testRunError('EINVAL', 'programs of devmaps and cpumaps have no test run')
     }
@@ -48,6 +55,7 @@ export class VmRunner implements ProgramRunner {
     if (ctx !== undefined && !hasPacket) {
       throw new BpfError('usage', `${program.name} takes no packet: its context is what it runs on, not an option`)
     }
+    this.#budget = budgetFor(runtime, program, budget)
     this.#runtime = runtime
     this.#program = program
     this.#code = program.code
@@ -92,6 +100,11 @@ export class VmRunner implements ProgramRunner {
     this.#context?.dispose?.()
   }
 
+  /** What the last run took of its budget; 0 when there is none. */
+  get instructions(): number {
+    return this.#budget === null ? 0 : this.#budget - Number(this.#runtime.memory.u64(FUEL_ADDRESS))
+  }
+
   get trace(): readonly string[] {
     return this.#run?.trace ?? []
   }
@@ -126,7 +139,8 @@ export class VmRunner implements ProgramRunner {
     const runtime = this.#runtime
     runtime.run = this.#run
     if (this.#run?.effects !== undefined) this.#forgetEffects(this.#run)
-    if (this.#cpu !== 0) runtime.cpu = this.#cpu
+    if (this.#cpu !== 0) runtime.cpu = this.#cpu === -1 ? runtime.nextCpu() : this.#cpu
+    if (this.#budget !== null) runtime.memory.setU64(BUDGET_ADDRESS, BigInt(this.#budget))
     try {
       return this.#code.start((this.#context as RunContext).address, STACK_END, STACK_LIMIT)
     } catch (error) {
@@ -150,7 +164,8 @@ export class VmRunner implements ProgramRunner {
         continue
       }
       runtime.run = this.#run
-      if (this.#cpu !== 0) runtime.cpu = this.#cpu
+      if (this.#cpu !== 0) runtime.cpu = this.#cpu === -1 ? runtime.nextCpu() : this.#cpu
+      if (this.#budget !== null) runtime.memory.setU64(BUDGET_ADDRESS, BigInt(this.#budget))
       runtime.memory.setU32(STACK_TOP_ADDRESS, STACK_END)
       try {
         this.#code.repeat((this.#context as RunContext).address, some)
@@ -198,6 +213,17 @@ export function checkedCpu(runtime: Runtime, cpu: number, flags: number): number
     throw testRunError('EINVAL', `CPU ${cpu} without the flag BPF_F_TEST_RUN_ON_CPU`)
   }
   return cpu
+}
+
+/** What each run may take in instructions, null for programs that do not count them. @throws BpfError `usage` */
+export function budgetFor(runtime: Runtime, program: Runnable, budget: number | undefined): number | null {
+  if (budget !== undefined && !program.hasBudget) {
+    throw new BpfError('usage', "budget: load the object with instrument: 'fuel'", { where: { program: program.name } })
+  }
+  if (budget !== undefined && !(Number.isSafeInteger(budget) && budget >= 0)) {
+    throw new BpfError('usage', `budget is ${budget}, expected a whole number of instructions`)
+  }
+  return program.hasBudget ? (budget ?? runtime.options.fuel) : null
 }
 
 export function programClosed(name: string): BpfError {

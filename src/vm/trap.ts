@@ -15,6 +15,16 @@ export class Trap extends Error {
   }
 }
 
+/** Loop iterations and calls went on for too long. */
+export function outOfFuel(fuel: number): Trap {
+  return new Trap('fuel', `no end after ${fuel} loop iterations and calls`)
+}
+
+/** The budget of a run, in instructions, was used up. */
+export function outOfBudget(budget: bigint): Trap {
+  return new Trap('fuel', `the budget of ${budget} instructions is used up`)
+}
+
 /** C line of an instruction, "file:line: text", when the object has line records. */
 export function sourceLineOf(code: VmCode, insn: number): string | undefined {
   let low = 0

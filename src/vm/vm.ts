@@ -9,6 +9,9 @@ import {
 } from '../loader/index.ts'
 import type { CompiledCode, Engine, VmCode } from './engine.ts'
 import { VM_KCONFIG } from './kconfig.ts'
+import { ProgramInstruments } from './instruments.ts'
+import { timeSource } from './clock.ts'
+import { seededScheduling } from './seed.ts'
 import { interpreterEngine } from './interpreter/index.ts'
 import { hostCompiles, jit, quickJit } from './jit/index.ts'
 import { link, type LinkHost } from './link.ts'
@@ -26,7 +29,6 @@ import { Runtime, type FakeTask } from './runtime/runtime.ts'
 const DEFAULT_CPUS = 2
 const DEFAULT_MEMORY_LIMIT = 1 << 30
 const DEFAULT_FUEL = 1 << 27
-const DEFAULT_SEED = 0x9e3779b9
 const PAGE_SIZE = 4096
 
 /** Options of {@link createVm}. */
@@ -43,10 +45,19 @@ export interface VmOptions {
    * Default: the JIT, where the host compiles WebAssembly.
    */
   readonly jit?: boolean | 'quick'
-  /** Monotonic time in ns, for bpf_ktime_get_ns and its like. Default: the host's clock. */
-  readonly clock?: () => bigint
-  /** Seed of bpf_get_prandom_u32; the same seed gives the same numbers. */
+  /**
+   * Monotonic time in ns, for bpf_ktime_get_ns and its like. `virtual`: time starts at one second and only moves by
+   * {@link Vm.advance}. Default: the host's clock.
+   */
+  readonly clock?: (() => bigint) | 'virtual'
+  /** Seed of bpf_get_prandom_u32 and of `scheduling`; the same seed gives the same numbers. Unsigned 32 bits. */
   readonly seed?: number
+  /**
+   * `seeded`: the seed says which CPU runs are on that name none (a batch as a whole), and in which order timers and
+   * work fire that are due at the same time. Default `in-order`: CPU 0, and in the order of arming. With a virtual clock
+   * and the same seed, two vms that are told the same do the same.
+   */
+  readonly scheduling?: 'in-order' | 'seeded'
   /** Replaces the seeded generator of bpf_get_prandom_u32; unsigned 32 bits. */
   readonly random?: () => number
   /** What programs are told about the current task; fields that are left out have fixed values. */
@@ -86,6 +97,15 @@ export interface Vm extends Backend {
   file(options: FileOptions): VirtualFile
   createMap(request: MapRequest): VmMap
   loadProgram(request: ProgramRequest): VmProgram
+  /** Time in ns, as programs have it. */
+  now(): bigint
+  /**
+   * Moves the virtual clock by so many ns. Timers that become due on the way fire, each at its time; so does work.
+   * @throws BpfError `usage` without option clock: 'virtual', and while a program runs
+   */
+  advance(ns: bigint | number): void
+  /** Fires the timers and work that are due. Runs and lookups of user space do so too. */
+  poll(): void
 }
 
 /**
@@ -98,13 +118,17 @@ export function createVm(options: VmOptions = {}): Vm {
     throw new BpfError('usage', `option cpus is ${cpus}, expected 1 to 1024`)
   }
   const btf = opened(options.btf ?? null)
+  const { clock, clockNumber, virtual } = timeSource(options.clock)
   const runtime = new Runtime({
     cpus,
     memoryLimit: options.memoryLimit ?? DEFAULT_MEMORY_LIMIT,
     fuel: options.fuel ?? DEFAULT_FUEL,
-    clock: options.clock ?? hostClock,
-    clockNumber: options.clock === undefined ? hostNanoseconds : null,
-    random: options.random ?? seededRandom(options.seed ?? DEFAULT_SEED),
+    clock,
+    clockNumber,
+    virtual,
+    random: options.random ?? null,
+    seed: options.seed ?? 0,
+    scheduling: options.scheduling === 'seeded' ? seededScheduling(options.seed) : null,
     task: { pid: 4242, tgid: 4242, uid: 0, gid: 0, comm: 'elfbee', cgroupId: 1n, ...options.task },
     taskBytes: options.taskBytes ?? null,
     btf,
@@ -115,6 +139,7 @@ export function createVm(options: VmOptions = {}): Vm {
 
 class VirtualKernel implements Vm {
   readonly name: 'vm' = 'vm' as const
+  readonly instruments: true = true as const
   readonly cpus: number
   readonly reason?: string
   readonly #runtime: Runtime
@@ -200,17 +225,46 @@ class VirtualKernel implements Vm {
       const needsTypes = program.lateReferences.some(({ kind }) => kind !== 'map' && kind !== 'mapValue')
       const types = needsTypes ? this.kernelBtf() : null
       const linked = link(program, request.maps, this.#links, types)
+      const functions = program.functions.length > 0 ? program.functions : [{ name, start: 0, btfId: 0 }]
+      const { instrument } = request
+      const instruments =
+        instrument === undefined
+          ? null
+          : new ProgramInstruments(instrument, this.#runtime.memory, linked.insns, functions)
       const code: VmCode = {
         name,
         type,
         insns: linked.insns,
-        functions: program.functions.length > 0 ? program.functions : [{ name, start: 0, btfId: 0 }],
+        functions,
         lines: program.lines,
         faultReadsZero: FAULTS_READ_ZERO.has(type),
+        instrumentation: instruments?.instrumentation ?? null,
       }
       const interpreted = (): CompiledCode => interpreterEngine.compile(code, this.#machine)
-      return new VmProgram(this.#runtime, program.spec, this.#compile(code), linked.maps, btf, interpreted)
+      // Only the interpreter sees every instruction.
+      const compiled = instrument === 'trace' ? interpreted() : this.#compile(code)
+      return new VmProgram(this.#runtime, program.spec, compiled, linked.maps, btf, interpreted, instruments)
     })
+  }
+
+  now(): bigint {
+    return this.#runtime.now()
+  }
+
+  poll(): void {
+    this.#open()
+    this.#runtime.runDue()
+  }
+
+  advance(ns: bigint | number): void {
+    this.#open()
+    const { virtual } = this.#runtime.options
+    if (!virtual) throw new BpfError('usage', "advance: the vm's clock goes by itself; make it with clock: 'virtual'")
+    if (typeof ns === 'number' ? !Number.isSafeInteger(ns) || ns < 0 : ns < 0n) {
+      throw new BpfError('usage', `advance: ${ns} is no whole number of ns from 0 on`)
+    }
+    if (this.#runtime.run !== null) throw new BpfError('usage', 'advance: a program of this vm is running')
+    this.#runtime.advanceTo(virtual, virtual.now + BigInt(ns))
   }
 
   close(): void {
@@ -246,24 +300,5 @@ function opened(btf: Btf | null | (() => Btf | null)): () => Btf | null {
   return () => {
     if (known === undefined) known = typeof btf === 'function' ? btf() : btf
     return known
-  }
-}
-
-function hostClock(): bigint {
-  return BigInt(hostNanoseconds())
-}
-
-function hostNanoseconds(): number {
-  return Math.round(performance.now() * 1e6)
-}
-
-/** xorshift32: small, seeded, and good enough for what BPF programs do with it. */
-function seededRandom(seed: number): () => number {
-  let state = seed >>> 0 || DEFAULT_SEED
-  return () => {
-    state ^= state << 13
-    state ^= state >>> 17
-    state ^= state << 5
-    return state >>> 0
   }
 }

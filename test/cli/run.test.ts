@@ -34,6 +34,8 @@ describe('run in the vm', () => {
     ['variables', 'variables', ['tail_calls', '--program', 'entry', '--data', packet('tcp.hex')]],
     ['everything', 'verbose', ['globals', '--program', 'update', '--data', packet('tcp.hex'), '--verbose']],
     ['an object without BTF', 'legacy', ['legacy_maps', '--data', packet('udp.hex')]],
+    ['coverage', 'coverage', ['packet_counter', '--data', packet('mixed.pcap'), '--coverage']],
+    ['steps', 'steps', ['optional_prog', '--program', 'first', '--data', packet('udp.hex'), '--steps']],
   ])('shows %s', async (_what, golden, [name, ...rest]) => {
     const { code, stdout, stderr } = await cli(['run', fixture(name as string), ...rest])
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })

@@ -201,6 +201,53 @@ class FunctionWriter {
     else this.emit(`r${s} = load_acquire((u${size * 8} *)(${place}))`)
   }
 
+  /** Neighbouring bytes at `base`, of which `size` may be read, one by one and combined, as compilers read packed fields. */
+  packed(base, size) {
+    const { r } = this
+    const registers = this.registers.filter((n) => n !== base)
+    if (registers.length < 3 || size < 2) return
+    const count = 2 + r.below(Math.min(7, size - 1))
+    const off = r.below(size - count + 1)
+    const to = r.pick(registers)
+    const part = r.pick(registers.filter((n) => n !== to))
+    const letter = count <= 4 && r.chance(50) ? 'w' : 'r'
+    for (let i = 0; i < count;) {
+      const bytes = r.chance(80) || count - i < 2 ? 1 : 2
+      const n = i === 0 ? to : part
+      const at = r.chance(90) ? off + i : off
+      this.emit(`r${n} = *(u${8 * bytes} *)(r${base} + ${Math.min(at, size - bytes)})`)
+      if (i > 0) {
+        this.emit(`${letter}${n} <<= ${8 * i}`, `${letter}${to} ${r.chance(90) ? '|=' : '+='} ${letter}${n}`)
+        this.live.add(part)
+      }
+      i += bytes
+    }
+    this.live.add(to)
+  }
+
+  /** A slot that is written as a whole and then in parts, and read in others. */
+  mixedSlot() {
+    const { r } = this
+    const slot = this.slot()
+    this.emit(r.chance(50) ? `*(u64 *)(r10 - ${slot}) = r${this.number()}` : `*(u64 *)(r10 - ${slot}) = ${this.imm()}`)
+    this.stack.add(slot)
+    for (let i = 1 + r.below(3); i > 0; i--) {
+      const size = r.pick([1, 2, 4])
+      const at = slot - size * r.below(8 / size)
+      this.emit(
+        r.chance(70)
+          ? `*(u${size * 8} *)(r10 - ${at}) = r${this.number()}`
+          : `*(u${size * 8} *)(r10 - ${at}) = ${this.imm()}`,
+      )
+    }
+    const to = this.free()
+    const size = r.pick([1, 2, 4, 8])
+    this.emit(
+      `r${to} = *(${size < 8 && r.chance(40) ? 's' : 'u'}${size * 8} *)(r10 - ${slot - size * r.below(8 / size)})`,
+    )
+    this.live.add(to)
+  }
+
   stackAtomic() {
     if (this.stack.size === 0) return this.stackStore()
     this.atomic(10, -this.r.pick([...this.stack]))
@@ -210,6 +257,10 @@ class FunctionWriter {
   accesses(base, size, canAtomic) {
     const { r } = this
     for (let i = 1 + r.below(3); i > 0; i--) {
+      if (r.chance(15)) {
+        this.packed(base, size)
+        continue
+      }
       const bytes = r.pick([1, 2, 4, 8].filter((b) => b <= size))
       const off = canAtomic && r.chance(70) ? bytes * r.below(size / bytes) : r.below(size - bytes + 1)
       const aligned = off % bytes === 0 ? off : canAtomic ? off - (off % bytes) : off
@@ -547,6 +598,7 @@ class FunctionWriter {
     if (this.lines.length > this.limit) return
     if (roll < 36) return this.alu()
     if (roll < 42) return this.set(this.free())
+    if (roll < 44) return this.mixedSlot()
     if (roll < 50) return this.stackStore()
     if (roll < 58) return this.stackLoad()
     if (roll < 61) return this.stackAtomic()

@@ -8,8 +8,8 @@ export ELFBEE_ORACLE_DIR=${ELFBEE_ORACLE_DIR:-$PWD/.cache/oracle}
 bash test/oracle/prepare/prepare.sh
 npm run --silent build
 
-all=(btf-vs-bpftool core-vs-libbpf core-vs-libbpf-targets load-basic-vs-libbpf disasm-vs-bpftool decode-vs-kernel vm-vs-kernel
-  isa-vs-kernel maps-vs-kernel selftest-retval verifier-selftests verifier-log mincore-vs-bpftool linker-vs-bpftool
+all=(btf-vs-bpftool core-vs-libbpf core-vs-libbpf-targets load-vs-libbpf disasm-vs-bpftool decode-vs-kernel vm-vs-kernel
+  isa-vs-kernel maps-vs-kernel selftest-retval verifier-selftests verifier-table verifier-log mincore-vs-bpftool linker-vs-bpftool
   fuzz-programs)
 [ $# -gt 0 ] && all=("$@")
 status=0

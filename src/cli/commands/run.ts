@@ -1,15 +1,17 @@
 import { InvalidArgumentError, type Command } from 'commander'
 import { BpfError } from '../../bytes/index.ts'
-import type { BackendMap, LoadedObject, ObjectSpec, ProgramSpec } from '../../loader/index.ts'
+import type { BackendMap, Instrument, LoadedObject, ObjectSpec, ProgramSpec } from '../../loader/index.ts'
 import { openBtf } from '../frame/btf-file.ts'
 import type { CliContext } from '../frame/context.ts'
 import { ExitCode } from '../frame/exit.ts'
 import { errorJson, errorText } from '../frame/report.ts'
 import { openSpec, programNamed } from '../object/open-spec.ts'
 import { takesPacket } from '../../uapi/index.ts'
+import { coverageJson, coverageOf, coverageText } from '../run/coverage.ts'
 import { readContext, readPackets } from '../run/inputs.ts'
 import { printsTrace, readKernelTrace } from '../run/kernel-trace.ts'
 import { loadPrograms, openBackend, runProgram, type RunRecord } from '../run/session.ts'
+import { stepsJson, stepsText } from '../run/steps.ts'
 import { collectMaps, EventCollector, eventsJson, mapsJson } from '../run/state.ts'
 import { eventsText, mapsText, runLine, runText, traceText, type TextOptions } from '../run/text.ts'
 import { setVariables } from '../run/variables.ts'
@@ -21,6 +23,8 @@ interface RunOptions {
   readonly repeat: number
   readonly kernel?: boolean
   readonly interpreter?: boolean
+  readonly coverage?: boolean
+  readonly steps?: boolean
   readonly set?: string[]
   readonly btf?: string
   readonly verbose?: boolean
@@ -45,6 +49,8 @@ export function describe(command: Command): void {
     .option('--set <var=value>', 'set a global variable before loading; may be repeated', collect)
     .option('--kernel', 'run in the kernel')
     .option('--interpreter', 'run in the vm by its interpreter, not by the WebAssembly JIT')
+    .option('--coverage', 'show which C lines ran, and how often')
+    .option('--steps', 'show each instruction as it ran, with the registers that it changed')
     .option('--btf <file>', 'BTF that CO-RE relocates against (default: the running kernel, where it can be read)')
     .option('-v, --verbose', 'show everything: unchanged packets and variables, all entries')
     .addHelpText(
@@ -53,6 +59,7 @@ export function describe(command: Command): void {
 Examples:
   elfbee run packet_counter.bpf.o --data capture.pcap
   elfbee run packet_counter.bpf.o --data 020000000002020000000001080045...
+  elfbee run packet_counter.bpf.o --data capture.pcap --coverage
   elfbee run filter.bpf.o --program classify --set blocked_port=53 --json
   sudo elfbee run packet_counter.bpf.o --data packet.hex --kernel --repeat 1000
 
@@ -62,6 +69,8 @@ JSON: { program, type, backend, retval, verdict, data, ctx, maps, events, trace,
   data, ctx    hex digits after the run, null when the type has none
   maps         { NAME: { type, entries: [{ key, value }] } }, values: [...] by CPU for per-CPU maps,
                { type, value } for data sections
+  coverage     with --coverage: { instructions, covered, lines: [{ file, line, text, hits, instructions, covered }] }
+  steps        with --steps: [{ program, insn, registers: [r0 to r10 before it] }]
   events       [{ map, cpu, data, value? }]
   runs         all runs, when there is more than one: the fields above are those of the last
   failed       programs that did not load: [{ program, section, error, ... }]
@@ -79,6 +88,7 @@ export async function run(
   if (options.kernel === true && options.interpreter === true) {
     throw new BpfError('usage', '--interpreter belongs to the vm, it cannot be combined with --kernel')
   }
+  const instrument = instrumentOf(options)
   const spec = openSpec(args[0] ?? '')
   const programs = chosenPrograms(spec, options)
   setVariables(spec, options.set ?? [])
@@ -97,7 +107,7 @@ export async function run(
   let loaded: LoadedObject | undefined
   try {
     context.progress('loading programs')
-    loaded = await loadPrograms(spec, backend, programs)
+    loaded = await loadPrograms(spec, backend, programs, instrument)
     const failed = loaded.report.programs.filter((program) => program.status === 'failed')
     if (failed.length > 0) context.exitCode = ExitCode.refused
     const where = choice.kernel ? 'the kernel' : 'the vm'
@@ -118,6 +128,14 @@ export async function run(
     const trace = [...records.flatMap((record) => record.trace), ...kernelTrace(context, loaded, backend.name)]
     if (events.lost > 0) context.warn(`${events.lost} records did not fit their ring or perf buffer`)
     const states = collectMaps(spec, maps)
+    const coverage =
+      instrument === 'count'
+        ? coverageOf(
+            loaded,
+            programs.map(({ name }) => name),
+          )
+        : null
+    const ran = Object.values(loaded.programs)
     if (context.asJson) {
       const last = records.at(-1)
       context.printJson({
@@ -126,6 +144,8 @@ export async function run(
         maps: mapsJson(spec.btf, states),
         events: eventsJson(spec.btf, events.events),
         trace,
+        ...(coverage === null ? {} : { coverage: coverageJson(coverage) }),
+        ...(instrument === 'trace' ? { steps: ran.flatMap(stepsJson) } : {}),
         ...(records.length > 1 ? { runs: records.map(recordJson) } : {}),
         ...(failed.length === 0
           ? {}
@@ -144,11 +164,25 @@ export async function run(
     const text: TextOptions = { style: context.style, verbose: options.verbose === true }
     if (packets.length > 1) context.print(manyRuns(records, where, text))
     else context.print(records.map((record) => runText(record, where, text)).join(''))
+    if (instrument === 'trace') context.print(ran.map((program) => stepsText(program, context.style)).join(''))
     context.print(mapsText(spec, states, text) + eventsText(spec, events.events, text) + traceText(trace, text))
+    if (coverage !== null) context.print(coverageText(coverage, context.style))
   } finally {
     loaded?.close()
     backend.close()
   }
+}
+
+function instrumentOf({ coverage, steps, kernel }: RunOptions): Instrument | undefined {
+  if (coverage === true && steps === true) throw new BpfError('usage', '--coverage cannot be combined with --steps')
+  if (coverage !== true && steps !== true) return undefined
+  if (kernel === true) {
+    throw new BpfError(
+      'usage',
+      `${coverage === true ? '--coverage' : '--steps'} is for runs in the vm, without --kernel`,
+    )
+  }
+  return coverage === true ? 'count' : 'trace'
 }
 
 function manyRuns(records: readonly RunRecord[], where: string, options: TextOptions): string {

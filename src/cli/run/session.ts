@@ -3,6 +3,7 @@ import type { Btf } from '../../btf/index.ts'
 import {
   load,
   type Backend,
+  type Instrument,
   type LoadedObject,
   type LoadedProgram,
   type ObjectSpec,
@@ -57,9 +58,10 @@ export async function loadPrograms(
   spec: ObjectSpec,
   backend: Backend,
   chosen: readonly ProgramSpec[],
+  instrument?: Instrument,
 ): Promise<LoadedObject> {
   for (const program of chosen) program.autoload = true
-  return load(spec, backend)
+  return load(spec, backend, instrument === undefined ? {} : { instrument })
 }
 
 /** What a program is run with. */

@@ -1,20 +1,29 @@
-import type { AttachOptions, Link, ProgramSpec } from '../../loader/index.ts'
+import type { AttachObject, AttachOptions, Link, ProgramSpec } from '../../loader/index.ts'
 import { AttachType, ProgType, progTypeName } from '../../uapi/index.ts'
 import { attachKprobeMulti, attachUprobeMulti } from './multi.ts'
 import { attachCgroup, attachNetfilter, attachNetns, attachSockmap, attachTc, attachXdp } from './net.ts'
-import { attachKprobe, attachKsyscall, attachPerfEvent, attachTracepoint, attachUprobe } from './perf-event.ts'
+import { attachKprobe, attachKsyscall } from './kprobe.ts'
+import { attachPerfEvent, attachTracepoint } from './perf-event.ts'
 import { AttachSite } from './site.ts'
 import { attachIterator, attachRawTracepoint, attachTrace } from './tracing.ts'
+import { attachUprobe } from './uprobe.ts'
+import { attachUsdt } from './usdt.ts'
 
 type Attach = (site: AttachSite) => Link
 
 /**
  * Attaches a program where its section and the options say.
  * @param fd descriptor of the program, which may be closed afterwards
+ * @param object what the program was loaded with, for probes that keep facts in maps (USDT)
  * @throws BpfError `usage` for options that are missing, wrong or unknown to the hook; `not-found`, `unsupported`, `syscall`
  */
-export function attachProgram(fd: number, spec: ProgramSpec, options: AttachOptions = {}): Link {
-  const site = new AttachSite(fd, spec, options)
+export function attachProgram(
+  fd: number,
+  spec: ProgramSpec,
+  options: AttachOptions = {},
+  object: AttachObject | null = null,
+): Link {
+  const site = new AttachSite(fd, spec, options, object)
   const attach = BY_TYPE[spec.type]
   if (attach === undefined) {
     const name = progTypeName(spec.type)
@@ -32,15 +41,13 @@ const attachLsm: Attach = (site) =>
 /** Programs of type kprobe: the section says which kind of probe, or else the attach type and options. */
 const attachProbe: Attach = (site) => {
   const { attachType } = site.spec
+  const kind = site.section?.autoAttach
+  if (kind === 'usdt' || site.options.probe !== undefined) return attachUsdt(site)
   if (attachType === AttachType.TRACE_KPROBE_MULTI || attachType === AttachType.TRACE_KPROBE_SESSION) {
     return attachKprobeMulti(site)
   }
   if (attachType === AttachType.TRACE_UPROBE_MULTI || attachType === AttachType.TRACE_UPROBE_SESSION) {
     return attachUprobeMulti(site)
-  }
-  const kind = site.section?.autoAttach
-  if (kind === 'usdt') {
-    throw site.unsupported('USDT probes are not attached yet; a uprobe at the place of the probe can be')
   }
   if (kind === 'ksyscall') return attachKsyscall(site)
   return kind === 'uprobe' || site.options.binary !== undefined ? attachUprobe(site) : attachKprobe(site)

@@ -2,6 +2,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { BpfError, decodeUtf8, Reader } from '../../bytes/index.ts'
 import { parseElf, SymbolType, type ElfFile, type ElfSection } from '../../elf/index.ts'
+import { zipEntry } from './zip.ts'
 
 const SHT = { SYMTAB: 2, DYNSYM: 11, GNU_VERDEF: 0x6fff_fffd, GNU_VERSYM: 0x6fff_ffff } as const
 const SYMBOL_SIZE = 24
@@ -25,11 +26,14 @@ export interface BinaryFunction {
 export class UserBinary {
   readonly path: string
   readonly #elf: ElfFile
+  readonly #base: number
 
   /** @throws BpfError `not-found`, and those of parseElf() */
-  constructor(path: string, bytes: Uint8Array = readBinary(path)) {
+  constructor(path: string, bytes?: Uint8Array) {
+    const file = bytes === undefined ? readBinary(path) : { bytes, base: 0 }
     this.path = path
-    this.#elf = parseElf(bytes, path, { accept: 'any' })
+    this.#elf = parseElf(file.bytes, path, { accept: 'any' })
+    this.#base = file.base
   }
 
   /**
@@ -88,7 +92,7 @@ export class UserBinary {
       const value = reader.u64()
       const size = Number(reader.u64())
       if (type !== SymbolType.FUNC || section === undefined || section.index === 0) continue
-      const offset = Number(value) - section.address + section.offset
+      const offset = Number(value) - section.address + section.offset + this.#base
       if (offset < 0 || offset > Number.MAX_SAFE_INTEGER) continue
       yield { name: stringAt(names.data, nameOffset), offset, size, ...versions(index) }
     }
@@ -133,12 +137,31 @@ function stringAt(bytes: Uint8Array, offset: number): string {
   return end <= 0 ? '' : decodeUtf8(room.subarray(0, end))
 }
 
-function readBinary(path: string): Uint8Array {
+/** A binary and where it starts in its file. */
+export interface BinaryFile {
+  readonly bytes: Uint8Array
+  /** Bytes from the start of the file; 0 unless it is an entry of an archive. */
+  readonly base: number
+}
+
+/** Reads a binary: a file, or "archive!/entry" for one in a ZIP file. @throws BpfError `not-found`, and of zipEntry() */
+export function readBinary(path: string): BinaryFile {
+  const [file, entry] = splitArchive(path)
+  let bytes: Uint8Array
   try {
-    return readFileSync(path)
+    bytes = readFileSync(file)
   } catch (cause) {
-    throw new BpfError('not-found', `the binary ${path} cannot be read`, { where: { file: path }, cause })
+    throw new BpfError('not-found', `the binary ${file} cannot be read`, { where: { file }, cause })
   }
+  if (entry === null) return { bytes, base: 0 }
+  const found = zipEntry(file, bytes, entry)
+  return { bytes: found.bytes, base: found.offset }
+}
+
+/** "app.apk!/lib/x.so" as the archive and the entry; no entry for a plain path. */
+export function splitArchive(path: string): readonly [file: string, entry: string | null] {
+  const at = path.indexOf('!/')
+  return at < 0 ? [path, null] : [path.slice(0, at), path.slice(at + 2)]
 }
 
 interface SymbolName {
@@ -180,9 +203,6 @@ export function findBinary(
   name: string,
   environment: Readonly<Record<string, string | undefined>> = process.env,
 ): string {
-  if (name.includes('!/')) {
-    throw new BpfError('unsupported', `${name}: libraries inside zip files are not read; unpack it and give its path`)
-  }
   if (name.includes('/')) return name
   const isLibrary = name.endsWith('.so') || name.includes('.so.')
   const variable = isLibrary ? 'LD_LIBRARY_PATH' : 'PATH'

@@ -2,7 +2,7 @@ import type { Link } from '../../loader/index.ts'
 import { AttachType, Errno } from '../../uapi/index.ts'
 import { cstring } from '../attr.ts'
 import type { Pointer } from '../binding.ts'
-import { findBinary, globPattern, UserBinary } from './binary.ts'
+import { findBinary, globPattern, splitArchive, UserBinary } from './binary.ts'
 import type { AttachSite } from './site.ts'
 import { readTracefs } from './tracefs.ts'
 
@@ -23,7 +23,7 @@ export function attachKprobeMulti(site: AttachSite): Link {
       'kprobe_multi.flags': site.retprobe && !session ? RETURN : 0,
       'kprobe_multi.cnt': symbols.length,
       'kprobe_multi.syms': pointers,
-      'kprobe_multi.cookies': cookiesOf(site, symbols.length),
+      'kprobe_multi.cookies': cookiesOf(site, site.options.cookies, symbols.length),
     },
     {
       [Errno.ESRCH]: 'one of the functions is not in the kernel, or cannot be traced',
@@ -47,15 +47,40 @@ export function attachUprobeMulti(site: AttachSite): Link {
   const offsets = options.offsets ?? userFunctions(site, path, colon > 0 ? site.target?.slice(colon + 1) : undefined)
   if (offsets.length === 0) throw site.usage('a multi uprobe needs at least one place')
   const session = site.attachType === AttachType.TRACE_UPROBE_SESSION
+  return linkUprobes(site, session ? AttachType.TRACE_UPROBE_SESSION : AttachType.TRACE_UPROBE_MULTI, {
+    path: splitArchive(path)[0],
+    offsets,
+    cookies: options.cookies,
+    semaphores: undefined,
+    pid: options.pid,
+    retprobe: site.retprobe && !session,
+  })
+}
+
+/** Places in one file; cookies and semaphores are given for each of them, or for none. */
+export interface UprobePlaces {
+  readonly path: string
+  readonly offsets: readonly number[]
+  readonly cookies: readonly (number | bigint)[] | undefined
+  /** Offsets of USDT semaphores, 0 for none. */
+  readonly semaphores: readonly number[] | undefined
+  readonly pid: number | undefined
+  readonly retprobe?: boolean
+}
+
+/** One link for many uprobes. @throws BpfError `usage`, `syscall` */
+export function linkUprobes(site: AttachSite, attachType: AttachType, places: UprobePlaces): Link {
+  const { path, offsets, semaphores } = places
   return site.link(
     {
-      attach_type: session ? AttachType.TRACE_UPROBE_SESSION : AttachType.TRACE_UPROBE_MULTI,
+      attach_type: attachType,
       'uprobe_multi.path': path,
-      'uprobe_multi.offsets': new Uint8Array(BigUint64Array.from(offsets, BigInt).buffer),
-      'uprobe_multi.cookies': cookiesOf(site, offsets.length),
+      'uprobe_multi.offsets': words(offsets),
+      'uprobe_multi.ref_ctr_offsets': semaphores === undefined ? undefined : words(semaphores),
+      'uprobe_multi.cookies': cookiesOf(site, places.cookies, offsets.length),
       'uprobe_multi.cnt': offsets.length,
-      'uprobe_multi.flags': site.retprobe && !session ? RETURN : 0,
-      'uprobe_multi.pid': options.pid,
+      'uprobe_multi.flags': places.retprobe === true ? RETURN : 0,
+      'uprobe_multi.pid': places.pid,
     },
     {
       [Errno.ENOENT]: `there is no file ${path}`,
@@ -67,11 +92,18 @@ export function attachUprobeMulti(site: AttachSite): Link {
   )
 }
 
-function cookiesOf(site: AttachSite, count: number): Uint8Array | undefined {
-  const { cookies } = site.options
+function words(values: readonly (number | bigint)[]): Uint8Array {
+  return new Uint8Array(BigUint64Array.from(values, (value) => BigInt.asUintN(64, BigInt(value))).buffer)
+}
+
+function cookiesOf(
+  site: AttachSite,
+  cookies: readonly (number | bigint)[] | undefined,
+  count: number,
+): Uint8Array | undefined {
   if (cookies === undefined) return undefined
   if (cookies.length !== count) throw site.usage(`${cookies.length} cookies were given for ${count} places`)
-  return new Uint8Array(BigUint64Array.from(cookies, (cookie) => BigInt.asUintN(64, BigInt(cookie))).buffer)
+  return words(cookies)
 }
 
 function userFunctions(site: AttachSite, path: string, glob: string | undefined): readonly number[] {

@@ -1,5 +1,5 @@
 import { BpfError, type BpfErrorWhere } from '../../bytes/index.ts'
-import type { AttachOptions, ProgramSpec } from '../../loader/index.ts'
+import type { AttachObject, AttachOptions, ProgramSpec } from '../../loader/index.ts'
 import { Cmd, matchSection, type SectionDef } from '../../uapi/index.ts'
 import { bpfError } from '../syscall.ts'
 import { KernelLink, tryLink } from './link.ts'
@@ -13,7 +13,11 @@ export class AttachSite {
   readonly section: SectionDef | null
   readonly where: BpfErrorWhere
 
-  constructor(fd: number, spec: ProgramSpec, options: AttachOptions) {
+  /** What the program was loaded with; null when that is unknown. */
+  readonly object: AttachObject | null
+
+  constructor(fd: number, spec: ProgramSpec, options: AttachOptions, object: AttachObject | null = null) {
+    this.object = object
     this.fd = fd
     this.spec = spec
     this.options = options
@@ -57,6 +61,10 @@ export class AttachSite {
 
   usage(message: string): BpfError {
     return new BpfError('usage', message, { where: this.where })
+  }
+
+  notFound(message: string): BpfError {
+    return new BpfError('not-found', message, { where: this.where })
   }
 
   unsupported(message: string): BpfError {

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { appendFileSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { BpfError } from '../../bytes/index.ts'
 
@@ -36,6 +36,22 @@ export function tracepointId(category: string, name: string): number {
     )
   }
   throw new BpfError('not-found', `the kernel has no tracepoint ${category}/${name}`)
+}
+
+/** Writes a line to a file of tracefs. Null when that went well, otherwise why not. */
+export function appendTracefs(path: string, line: string): string | null {
+  let reason = 'tracefs is not mounted'
+  for (const folder of tracefsFolders()) {
+    try {
+      appendFileSync(join(folder, path), `${line}\n`)
+      return null
+    } catch (error) {
+      const code = error instanceof Error && 'code' in error ? String(error.code) : String(error)
+      if (code !== 'ENOENT') return code
+      reason = `there is no ${path}`
+    }
+  }
+  return reason
 }
 
 function readText(path: string): string | null {

@@ -1,7 +1,7 @@
 import { BpfError, decodeUtf8 } from '../../bytes/index.ts'
 import { takesPacket, verdictName } from '../../uapi/index.ts'
 import { Pins } from './pins.ts'
-import type { Backend, BackendProgram, ProgramStream, RunInput, RunOutput } from '../backend.ts'
+import type { AttachObject, Backend, BackendProgram, ProgramStream, RunInput, RunOutput } from '../backend.ts'
 import {
   packetBytes,
   plainRunner,
@@ -12,6 +12,8 @@ import {
   type ProgramRunner,
   type RunnerOptions,
 } from '../batch.ts'
+import type { InstructionStep } from '../instrument.ts'
+import { programCoverage, type ProgramCoverage } from './coverage.ts'
 import type { AttachOptions, Link } from '../link.ts'
 import type { PreparedProgram, ProgramSpec } from '../spec.ts'
 
@@ -32,7 +34,10 @@ export class LoadedProgram {
   readonly pins: Pins
   readonly #backend: Backend
 
-  constructor(prepared: PreparedProgram, raw: BackendProgram, backend: Backend) {
+  readonly #object: AttachObject | null
+
+  constructor(prepared: PreparedProgram, raw: BackendProgram, backend: Backend, object: AttachObject | null = null) {
+    this.#object = object
     this.name = prepared.spec.name
     this.spec = prepared.spec
     this.prepared = prepared
@@ -79,6 +84,28 @@ export class LoadedProgram {
     return decodeUtf8(this.raw.readStream(stream))
   }
 
+  /**
+   * What of the program ran, by instruction and C line, since it was loaded or it was reset.
+   * @throws BpfError `usage` when it was not loaded with instrument `coverage` or `count`
+   */
+  coverage(): ProgramCoverage {
+    const hits = this.raw.hits?.() ?? null
+    if (hits !== null) return programCoverage(this.prepared, hits)
+    throw new BpfError('usage', "coverage: load the object with instrument: 'coverage' or 'count'", {
+      where: { program: this.name },
+    })
+  }
+
+  /** The last 65,536 instructions that ran, when it was loaded with instrument `trace`; otherwise none. */
+  steps(): InstructionStep[] {
+    return this.raw.steps?.() ?? []
+  }
+
+  /** Forgets which instructions ran. */
+  resetInstruments(): void {
+    this.raw.resetInstruments?.()
+  }
+
   /** Pins it at a path in a bpf file system; it then outlives the process. @throws BpfError `syscall`, `unsupported` */
   pin(path: string): void {
     this.pins.pin(path)
@@ -103,7 +130,7 @@ export class LoadedProgram {
         { where: { program: this.name, section: spec.section } },
       )
     }
-    return this.#backend.attach(this.raw, spec, options)
+    return this.#backend.attach(this.raw, spec, options, this.#object)
   }
 
   close(): void {

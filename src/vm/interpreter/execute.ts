@@ -1,10 +1,11 @@
 import { HelperId } from '../../uapi/index.ts'
 import { FRAME_SIZE, REGS_ADDRESS, STACK_TOP_ADDRESS } from '../engine.ts'
 import type { Machine } from '../engine.ts'
-import { Trap } from '../trap.ts'
+import { outOfFuel, Trap } from '../trap.ts'
 import { atomic32, atomic64, load, store } from './access.ts'
 import { alu32, alu64 } from './alu.ts'
 import { taken } from './branch.ts'
+import type { Hooks } from './hooks.ts'
 import type { Decoded } from './predecode.ts'
 
 /** What of a run outlives a call of execute(). */
@@ -29,7 +30,13 @@ const SAVED = 10
  * those of predecode.ts.
  * @throws Trap
  */
-export function execute(program: Decoded, machine: Machine, state: State, forgiving: boolean): void {
+export function execute(
+  program: Decoded,
+  machine: Machine,
+  state: State,
+  forgiving: boolean,
+  hooks: Hooks | null,
+): void {
   const { op, dst, src, arg, extra, low, high } = program
   const calls: number[] = []
   let { view } = state
@@ -37,8 +44,11 @@ export function execute(program: Decoded, machine: Machine, state: State, forgiv
   /** Set by what returns from the current function. */
   let leaving = false
   let pc = state.pc
+  /** What a backward jump or call costs; budgets in instructions are charged elsewhere. */
+  const step = hooks === null || !hooks.charges ? 1 : 0
   try {
     for (;;) {
+      if (hooks !== null) hooks.before(pc, state, low, high)
       const o = op[pc] as number
       const d = dst[pc] as number
       const s = src[pc] as number
@@ -49,7 +59,7 @@ export function execute(program: Decoded, machine: Machine, state: State, forgiv
         alu32(o, d, s, low, high)
       } else if (o >= 70 && o < 101) {
         if (taken(o, d, s, low, high)) {
-          if (a <= pc && --state.fuel < 0) throw outOfFuel(machine)
+          if (a <= pc && (state.fuel -= step) < 0) throw outOfFuel(machine.fuel)
           pc = a
           continue
         }
@@ -65,7 +75,7 @@ export function execute(program: Decoded, machine: Machine, state: State, forgiv
             pc++
             break
           case 101: // ja, gotol
-            if (a <= pc && --state.fuel < 0) throw outOfFuel(machine)
+            if (a <= pc && (state.fuel -= step) < 0) throw outOfFuel(machine.fuel)
             pc = a
             continue
           case 102: // may_goto
@@ -78,7 +88,7 @@ export function execute(program: Decoded, machine: Machine, state: State, forgiv
           case 103: // call of a helper
           case 122: // call of a kernel function
           case 124: // callx
-            if (--state.fuel < 0) throw outOfFuel(machine)
+            if ((state.fuel -= step) < 0) throw outOfFuel(machine.fuel)
             passArguments(view, low, high)
             view.setUint32(STACK_TOP_ADDRESS, (low[10] as number) - FRAME_SIZE, true)
             state.pc = pc
@@ -90,7 +100,7 @@ export function execute(program: Decoded, machine: Machine, state: State, forgiv
             break
           case 104: {
             // call of a subprogram
-            if (--state.fuel < 0) throw outOfFuel(machine)
+            if ((state.fuel -= step) < 0) throw outOfFuel(machine.fuel)
             const frame = (low[10] as number) - FRAME_SIZE
             if (frame - FRAME_SIZE < state.stackLimit) throw outOfStack()
             calls.push(pc + 1, mayGoto)
@@ -98,17 +108,20 @@ export function execute(program: Decoded, machine: Machine, state: State, forgiv
             low[10] = frame
             mayGoto = MAY_GOTO_BUDGET
             pc = a
+            if (hooks !== null) hooks.enter(pc, state)
             continue
           }
           case 105: // exit
             leaving = true
             break
           case 106: // tail call
-            if (--state.fuel < 0) throw outOfFuel(machine)
+            if ((state.fuel -= step) < 0) throw outOfFuel(machine.fuel)
             passArguments(view, low, high)
             view.setUint32(STACK_TOP_ADDRESS, low[10] as number, true)
             state.pc = pc
+            if (hooks !== null) hooks.leave(state)
             if (machine.tailCall()) {
+              if (hooks !== null) hooks.comeBack(state)
               takeResult(currentView(state, machine), low, high)
               leaving = true
             }
@@ -199,8 +212,4 @@ function callRegister(machine: Machine, id: number, upper: number): void {
 /** No room for another frame. */
 export function outOfStack(): Trap {
   return new Trap('stack', 'calls are nested too deep: no stack is left for another frame')
-}
-
-function outOfFuel(machine: Machine): Trap {
-  return new Trap('fuel', `no end after ${machine.fuel} loop iterations and calls`)
 }

@@ -2,6 +2,7 @@ import { FRAME_SIZE, REGS_ADDRESS, STACK_TOP_ADDRESS, TAIL_CALLS_ADDRESS } from 
 import type { CompiledCode, Engine, Machine, VmCode } from '../engine.ts'
 import { Trap, trapError } from '../trap.ts'
 import { currentView, execute, outOfStack, type State } from './execute.ts'
+import { Hooks } from './hooks.ts'
 import { REGISTERS, predecode, type Decoded } from './predecode.ts'
 
 /**
@@ -21,6 +22,7 @@ class Interpreted implements CompiledCode {
   readonly #program: Decoded
   /** Shared by a run and its callbacks, so that the fuel is. */
   readonly #state: State
+  readonly #hooks: Hooks | null
   /** Runs and callbacks of this program that are under way: tail calls to itself and callbacks nest. */
   #depth = 0
 
@@ -28,6 +30,7 @@ class Interpreted implements CompiledCode {
     this.#code = code
     this.#machine = machine
     this.#program = program
+    this.#hooks = code.instrumentation ? new Hooks(machine, code.instrumentation) : null
     this.#state = { pc: 0, fuel: 0, stackLimit: 0, view: new DataView(machine.memory.buffer) }
   }
 
@@ -36,8 +39,10 @@ class Interpreted implements CompiledCode {
     const { pc, fuel, stackLimit } = state
     state.fuel = this.#machine.fuel
     state.stackLimit = this.#machine.stackLimit()
+    this.#hooks?.comeBack(state)
     try {
       this.#enter(this.#code.functions[0]?.start ?? 0, ctx)
+      this.#hooks?.leave(state)
     } finally {
       state.pc = pc
       state.fuel = fuel
@@ -49,6 +54,7 @@ class Interpreted implements CompiledCode {
     const view = currentView(this.#state, this.#machine)
     view.setUint32(STACK_TOP_ADDRESS, top, true)
     view.setUint32(TAIL_CALLS_ADDRESS, 0, true)
+    this.#hooks?.begin()
     this.run(ctx)
     return currentView(this.#state, this.#machine).getUint32(REGS_ADDRESS, true)
   }
@@ -92,7 +98,8 @@ class Interpreted implements CompiledCode {
         low[1] = ctx
       }
       low[10] = top
-      execute(this.#program, machine, state, this.#code.faultReadsZero)
+      this.#hooks?.enter(start, state)
+      execute(this.#program, machine, state, this.#code.faultReadsZero, this.#hooks)
       const after = currentView(state, machine)
       after.setInt32(REGS_ADDRESS, low[0] as number, true)
       after.setInt32(REGS_ADDRESS + 4, high[0] as number, true)

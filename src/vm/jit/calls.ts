@@ -13,8 +13,9 @@ import {
   type FunctionContext,
 } from './context.ts'
 import { Element } from '../runtime/maps/descriptor.ts'
+import { loadBudget, storeFuel } from './fuel.ts'
 import { cpu, NEXT_FUNCTION, nextBody } from './hash-code.ts'
-import { emitInlineHelper } from './maps.ts'
+import { emitInlineHelper } from './inline.ts'
 import { refreshSpan } from './memory.ts'
 import { setPlace, trapIf } from './trap.ts'
 import { Op, w, type Code, type CodeSink } from './wasm/index.ts'
@@ -111,6 +112,7 @@ function machineTailCall(ctx: FunctionContext, at: number): void {
   const { code, module, locals } = ctx
   storeArguments(ctx, 3)
   saveFuel(ctx, true)
+  if (module.sharesBudget) storeFuel(module)(code)
   storeStackTop(code, FRAME_SIZE)
   storeCallSite(code, at)
   // The target may tail-call this program, which then starts anew.
@@ -122,7 +124,8 @@ function machineTailCall(ctx: FunctionContext, at: number): void {
   code.if()
   code.get(locals.count)
   code.setGlobal(module.limitGlobal)
-  code.get(locals.scratch)
+  if (module.sharesBudget) loadBudget(code)
+  else code.get(locals.scratch)
   code.setGlobal(module.fuelGlobal)
   pushFromArea(code, 0)
   code.op(Op.return)
@@ -233,7 +236,8 @@ function emitForEach(ctx: FunctionContext, at: number): boolean {
   const handle = ctx.values.constantAddress(1)
   const callback = ctx.values.get(2)
   const map = handle === null ? null : module.mapAt(handle)
-  if (map === null || map.hasMaps || callback?.kind !== 'function' || ctx.values.constantAddress(4) !== 0) return false
+  if (map === null || map.inner !== null || callback?.kind !== 'function' || ctx.values.constantAddress(4) !== 0)
+    return false
   if (map.kind !== 'array' && map.kind !== 'hash' && map.kind !== 'lru') return false
   saveFuel(ctx, true)
   let value = w.add(w.get(locals.index), w.i32(map.valueOffset))

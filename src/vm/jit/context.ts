@@ -40,8 +40,12 @@ export interface ModuleIndices {
   readonly tails: { readonly type: number; readonly table: number } | null
   /** Whether the program uses a map of maps. */
   readonly hasInnerMaps: boolean
-  /** The only ring buffer that the program uses, or null. */
-  readonly onlyRing: MapLayout | null
+  /** The ring buffers that the program uses. */
+  readonly rings: readonly MapLayout[]
+  /** Whether the state of bpf_get_prandom_u32 is in the memory. */
+  readonly hasRandom: boolean
+  /** Whether programs that call each other by tail calls count instructions against one budget. */
+  readonly sharesBudget: boolean
 }
 
 /** What other programs call by a tail call: bottom of the frame, lowest frame, r1; result r0. */
@@ -84,6 +88,8 @@ export interface Locals {
   readonly count: number
   /** i32: next element to visit. */
   readonly next: number
+  /** First of the i64 locals for wide loads. */
+  readonly temporaries: number
   /** i32: where a trap happened, see trap.ts. */
   readonly place: number
   /** i64, in functions with loops. */

@@ -1,6 +1,7 @@
 import { BpfError } from '../../bytes/index.ts'
 import { HelperId, ProgType } from '../../uapi/index.ts'
 import {
+  budgetOf,
   FRAME_SIZE,
   JIT_ADDRESS,
   MAX_FRAMES,
@@ -108,9 +109,11 @@ class JitCode implements CompiledCode {
       trap: (place, low, high) => {
         const at = placeSlot(place)
         const op = at === null ? null : (program.operations[at] ?? null)
-        throw trapError(program.code, at, makeTrap(place, op, low, high, machine.fuel))
+        const budget = program.code.instrumentation?.charges ? budgetOf(machine) : null
+        throw trapError(program.code, at, makeTrap(place, op, low, high, machine.fuel, budget))
       },
       clock: machine.clock ?? Date.now,
+      endGracePeriod: () => machine.endGracePeriod?.(),
       moved: () => machine.packetMoved?.(),
       callKfunc: (id) => machine.callKfunc(id),
       tailCall: () => (machine.tailCall() ? 1 : 0),
@@ -157,8 +160,8 @@ class JitCode implements CompiledCode {
 
   retainTail(): number {
     const { tails } = this.#machine
-    // Helpers would call a callback of the program that began the run.
-    if (!tails || this.#program.hasCallbacks) return NO_TAIL_ENTRY
+    // Helpers would call a callback of the program that began the run; a budget is handed over by run().
+    if (!tails || this.#program.hasCallbacks || this.#program.code.instrumentation?.charges) return NO_TAIL_ENTRY
     if (this.#tailUses++ === 0) {
       this.#tail = tails.add(this.#exports.tail)
       targetsOf(this.#machine).set(this.#tail, this.#program)

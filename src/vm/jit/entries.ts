@@ -7,6 +7,7 @@ import {
   TAIL_PROGRAM_ADDRESS,
 } from '../engine.ts'
 import type { ModuleIndices } from './context.ts'
+import type { FuelCode } from './fuel.ts'
 import { CodeSink, Op, ValueType, w, type Code, type FunctionType } from './wasm/index.ts'
 
 const { I32 } = ValueType
@@ -26,14 +27,15 @@ const ENTRY_SIZE = 8
 const noTailCalls: Code = w.all(store(i32(0), i32(0), TAIL_CALLS_ADDRESS), store(i32(0), i32(0), TAIL_PROGRAM_ADDRESS))
 
 /** A run that no other is around, so that there is nothing to put back. */
-export function startBody(module: ModuleIndices, setFuel: Code): CodeSink {
+export function startBody(module: ModuleIndices, fuel: FuelCode): CodeSink {
   const [ctx, top, limit] = [0, 1, 2]
   const code = new CodeSink(3)
-  w.all(store(i32(0), get(top), STACK_TOP_ADDRESS), noTailCalls, setFuel)(code)
+  w.all(store(i32(0), get(top), STACK_TOP_ADDRESS), noTailCalls, fuel.begin, fuel.enter)(code)
   code.get(limit)
   code.setGlobal(module.limitGlobal)
   callEntry(module, code, ctx, top)
   code.op(Op.i32_wrap_i64)
+  fuel.leave(code)
   return code
 }
 
@@ -41,7 +43,7 @@ export function startBody(module: ModuleIndices, setFuel: Code): CodeSink {
  * Runs on the packets of a table in turn. What is set up for each run is what a program could have changed. The loop
  * calls the entry: V8 does not optimise a loop that is running.
  */
-export function batchBody(module: ModuleIndices, moved: number, setFuel: Code): CodeSink {
+export function batchBody(module: ModuleIndices, moved: number, fuel: FuelCode, betweenRuns: Code): CodeSink {
   const [ctx, top, limit, table, end, first, times, results] = [0, 1, 2, 3, 4, 5, 6, 7]
   const entry = first
   const code = new CodeSink(8)
@@ -55,7 +57,8 @@ export function batchBody(module: ModuleIndices, moved: number, setFuel: Code): 
     store(get(ctx), load(get(entry)), DATA_META),
     store(get(ctx), load(get(entry), 4), DATA_END),
     noTailCalls,
-    setFuel,
+    fuel.begin,
+    fuel.enter,
   )(code)
   code.get(results)
   callEntry(module, code, ctx, top)
@@ -63,6 +66,7 @@ export function batchBody(module: ModuleIndices, moved: number, setFuel: Code): 
   code.memory(Op.i32_store, 0)
   w.all(
     when(load(i32(0), BATCH_MOVED_ADDRESS), (c) => c.call(moved)),
+    betweenRuns,
     set(results, add(get(results), i32(4))),
     set(entry, add(get(entry), i32(ENTRY_SIZE))),
     when(w.eq(get(entry), get(end)), set(entry, get(table))),

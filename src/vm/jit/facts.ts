@@ -1,4 +1,6 @@
 import { slotsAt, type Block, type Operation } from '../../isa/index.ts'
+import { liveAtEnd, reads, writes } from './liveness.ts'
+import { PieceTracker, type WideLoad } from './pieces.ts'
 import { placeOf, type Access, accessOf } from './places.ts'
 import type { FunctionCode, ProgramCode } from './program.ts'
 import { NO_SLOTS, SlotFinder, type FrameSlots } from './slots.ts'
@@ -20,6 +22,11 @@ export interface Group {
   readonly high: number
 }
 
+/** A wide load and which of the locals for them it goes to. */
+export interface Wide extends WideLoad {
+  readonly temporary: number
+}
+
 /** What is known of a function before it is translated. */
 export interface FunctionFacts {
   /** Sets what is known where a block starts. */
@@ -29,7 +36,17 @@ export interface FunctionFacts {
   /** By the slot of the first member. */
   readonly groups: ReadonlyMap<number, Group>
   readonly slots: FrameSlots
+  /** By slot from the function's start: 1 when nobody reads the result, so that only a check is left of the operation. */
+  readonly unused: Uint8Array
+  /** Wide loads by the slots where they are done, and by those of the operations whose results they are. */
+  readonly wideLoads: ReadonlyMap<number, readonly Wide[]>
+  readonly wideResults: ReadonlyMap<number, Wide>
+  /** Locals that wide loads need. */
+  readonly temporaries: number
 }
+
+/** Most wide loads that are on their way at the same time. */
+const MAX_TEMPORARIES = 8
 
 /** Numbers further away from an address than this are not followed. */
 const FAR = 1 << 20
@@ -104,10 +121,21 @@ interface Exit {
   readonly values: readonly (Value | null)[]
 }
 
+/** A register that has the same value at a block's start, however it is reached. */
+interface Assumption {
+  readonly block: number
+  readonly register: number
+  readonly value: Value
+}
+
 class Analysis implements FunctionFacts {
   readonly checks: Uint8Array
   readonly groups: Map<number, Group> = new Map()
   readonly slots: FrameSlots
+  readonly unused: Uint8Array
+  readonly wideLoads: Map<number, Wide[]> = new Map()
+  readonly wideResults: Map<number, Wide> = new Map()
+  temporaries: number = 0
   readonly #program: ProgramCode
   readonly #func: FunctionCode
   readonly #memorySize: number
@@ -115,11 +143,17 @@ class Analysis implements FunctionFacts {
   readonly #exits: (Exit | null)[]
   readonly #registers: Registers = new Registers()
   readonly #values: BlockValues = new BlockValues()
+  /** Lookups that are taken to be the same each time round a loop: checked in the end. */
+  #assumed: Assumption[] = []
   readonly #slotFinder: SlotFinder
   #ids = 1
   /** The group that is being collected. */
   #group: { at: number; access: Access; delta: number }[] = []
   #groupId = 0
+  readonly #pieces: PieceTracker = new PieceTracker()
+  /** Wide loads that the results of operations of the block are, by slot. */
+  readonly #combined: Map<number, WideLoad> = new Map()
+  readonly #live: Uint16Array
 
   constructor(program: ProgramCode, func: FunctionCode, memorySize: number) {
     this.#program = program
@@ -130,12 +164,35 @@ class Analysis implements FunctionFacts {
     this.#entries = Array<null>(cfg.blocks.length).fill(null)
     this.#exits = Array<null>(cfg.blocks.length).fill(null)
     // With several entries to a cycle, nothing holds where it starts.
+    this.unused = new Uint8Array(cfg.end - cfg.start)
     this.#slotFinder = new SlotFinder(program, cfg)
-    if (cfg.reducible) {
-      const changed = this.#changedInLoops()
-      for (const block of cfg.reversePostorder) this.#block(block, changed)
-    }
+    this.#live = cfg.reducible ? liveAtEnd(program, cfg) : new Uint16Array(0)
+    if (cfg.reducible) this.#analyse()
     this.slots = this.#slotFinder.finish()
+  }
+
+  #analyse(): void {
+    const { cfg } = this.#func
+    const changed = this.#changedInLoops()
+    for (const assume of [true, false]) {
+      this.#assumed = []
+      this.groups.clear()
+      this.checks.fill(Check.OWN)
+      this.unused.fill(0)
+      this.wideLoads.clear()
+      this.wideResults.clear()
+      this.#exits.fill(null)
+      for (const block of cfg.reversePostorder) this.#block(block, changed, assume)
+      if (this.#assumed.every((assumption) => this.#holds(assumption))) return
+    }
+  }
+
+  #holds({ block, register, value }: Assumption): boolean {
+    const { blocks } = this.#func.cfg
+    return (blocks[block] as Block).preds.every((p) => {
+      const exit = this.#exits[p]
+      return !exit || sameValue(exit.values[register] ?? null, value)
+    })
   }
 
   enter(block: number, values: BlockValues): void {
@@ -166,27 +223,31 @@ class Analysis implements FunctionFacts {
     return changed
   }
 
-  #block(block: number, changed: Uint16Array): void {
+  #block(block: number, changed: Uint16Array, assume: boolean): void {
     const { cfg } = this.#func
     const { start, end } = cfg.blocks[block] as Block
     const { insns } = this.#program.code
-    this.#enterBlock(block, changed)
-    this.#slotFinder.enter(block)
+    this.#enterBlock(block, changed, assume)
+    this.#pieces.reset()
+    // What is assumed of lookups says nothing of the frame: once is enough.
+    if (assume) this.#slotFinder.enter(block)
     for (let at = start; at < end; at += slotsAt(insns, at)) {
       const op = this.#program.operations[at] as Operation
       this.#access(op, at)
-      this.#slotFinder.step(op, block, this.#values)
+      if (assume) this.#slotFinder.step(op, block, this.#values)
+      this.#bytes(op, at)
       this.#step(op)
       this.#values.step(op, at)
     }
     this.#closeGroup()
+    this.#findUnused(block)
     const registers = new Registers()
     registers.assign(this.#registers)
     this.#exits[block] = { registers, values: this.#values.snapshot() }
   }
 
   /** Joins what comes in; what a loop changes is unknown at its header. */
-  #enterBlock(block: number, changed: Uint16Array): void {
+  #enterBlock(block: number, changed: Uint16Array, assume: boolean): void {
     const { cfg } = this.#func
     const registers = this.#registers
     const { preds } = cfg.blocks[block] as Block
@@ -209,7 +270,9 @@ class Analysis implements FunctionFacts {
       for (let r = 0; r < REGISTERS; r++) {
         if (((loop >> r) & 1) === 0) continue
         registers.set(r, this.#ids++)
-        values[r] = null
+        const value = values[r] ?? null
+        if (assume && value?.kind === 'lookup') this.#assumed.push({ block, register: r, value })
+        else values[r] = null
       }
     }
     this.#entries[block] = values
@@ -262,6 +325,59 @@ class Analysis implements FunctionFacts {
     registers.accessed(access)
   }
 
+  /** Looks for bytes that are loaded one by one. */
+  #bytes(op: Operation, at: number): void {
+    if (op.kind === 'load' && !op.signed && op.size < 8 && op.src < REGISTERS && op.dst < REGISTERS) {
+      // A load that may read 0 where there is no memory stays what it is.
+      const isGood = !this.#program.code.faultReadsZero || this.checks[at - this.#func.cfg.start] === Check.NONE
+      if (isGood && this.#values.get(op.src)?.kind !== 'frame') {
+        const { id, offset } = this.#registers
+        return this.#pieces.loaded(op, at, id[op.src] as number, offset[op.src] as number)
+      }
+    }
+    const isWrite =
+      accessOf(op)?.verb === 'write' || op.kind === 'call' || op.kind === 'loadAbs' || op.kind === 'loadInd'
+    if (isWrite) return this.#pieces.reset()
+    const wide = this.#pieces.step(op, writes(op))
+    if (wide !== null) this.#combined.set(at, wide)
+  }
+
+  /** Goes back through a block: what nobody reads is not computed, and what is left of it is loaded at once. */
+  #findUnused(block: number): void {
+    const { cfg } = this.#func
+    const { start, end } = cfg.blocks[block] as Block
+    let live = this.#live[block] as number
+    let busy = 0
+    for (let at = end - 1; at >= start; at--) {
+      const op = this.#program.operations[at]
+      if (op === null || op === undefined) continue
+      const done = this.wideLoads.get(at)
+      if (done !== undefined) for (const { temporary } of done) busy &= ~(1 << temporary)
+      const written = writes(op)
+      if ((live & written) === 0 && isPure(op) && op.dst < REGISTERS) {
+        this.unused[at - cfg.start] = 1
+        // The check of a load needs its address.
+        if (op.kind === 'load') live |= reads(op)
+        continue
+      }
+      live &= ~written
+      const wide = this.#combined.get(at)
+      const temporary = wide === undefined ? -1 : lowestZero(busy)
+      if (wide === undefined || temporary >= MAX_TEMPORARIES) {
+        live |= reads(op)
+        continue
+      }
+      busy |= 1 << temporary
+      this.temporaries = Math.max(this.temporaries, temporary + 1)
+      const result = { ...wide, temporary }
+      this.wideResults.set(at, result)
+      const others = this.wideLoads.get(wide.load)
+      if (others === undefined) this.wideLoads.set(wide.load, [result])
+      else others.push(result)
+    }
+    this.#combined.clear()
+  }
+
   #closeGroup(): void {
     const group = this.#group
     const first = group[0]
@@ -291,38 +407,26 @@ class Analysis implements FunctionFacts {
   }
 }
 
-/** Bits of the registers that an operation may change. Calls leave r1 to r5 as they were. */
-function writes(op: Operation): number {
-  switch (op.kind) {
-    case 'alu':
-    case 'endian':
-    case 'addrSpaceCast':
-    case 'loadImm64':
-    case 'load':
-    case 'loadAcquire':
-      return 1 << op.dst
-    case 'atomic':
-      if (!op.fetch) return 0
-      return op.op === 'cmpxchg' ? 1 : 1 << op.src
-    case 'loadAbs':
-    case 'loadInd':
-    case 'call':
-      return 1
-    case 'store':
-    case 'storeRelease':
-    case 'jump':
-    case 'branch':
-    case 'mayGoto':
-    case 'gotox':
-    case 'exit':
-  }
-  return 0
+/** Whether an operation does nothing but to compute its result, if it does not trap. */
+function isPure(
+  op: Operation,
+): op is Extract<Operation, { kind: 'alu' | 'endian' | 'addrSpaceCast' | 'loadImm64' | 'load' }> {
+  return (
+    op.kind === 'alu' ||
+    op.kind === 'endian' ||
+    op.kind === 'addrSpaceCast' ||
+    op.kind === 'loadImm64' ||
+    op.kind === 'load'
+  )
 }
+
+const lowestZero = (bits: number): number => 31 - Math.clz32(~bits & (bits + 1))
 
 function sameValue(a: Value | null, b: Value | null): boolean {
   if (a === b) return true
   if (a?.kind === 'constant' && b?.kind === 'constant') return a.low === b.low && a.high === b.high
   if (a?.kind === 'frame' && b?.kind === 'frame') return a.offset === b.offset
+  if (a?.kind === 'lookup' && b?.kind === 'lookup') return a.map === b.map
   return a?.kind === 'function' && b?.kind === 'function' && a.slot === b.slot
 }
 
@@ -338,5 +442,9 @@ export function nothingKnown({ cfg }: FunctionCode): FunctionFacts {
     checks: new Uint8Array(cfg.end - cfg.start),
     groups: new Map(),
     slots: NO_SLOTS,
+    unused: new Uint8Array(cfg.end - cfg.start),
+    wideLoads: new Map(),
+    wideResults: new Map(),
+    temporaries: 0,
   }
 }

@@ -13,7 +13,8 @@ import {
 } from './context.ts'
 import { analyseFunction, nothingKnown } from './facts.ts'
 import { buildFlow, type Flow } from './flow.ts'
-import { emitAtomic, emitLoad, emitStore, refreshSpan } from './memory.ts'
+import { emitAtomic, emitLoad, emitStore, emitWideResult, refreshSpan } from './memory.ts'
+import { emitEntryCharge, emitLoopCharge, emitProbe } from './probes.ts'
 import type { FunctionCode, ProgramCode } from './program.ts'
 import { StructuredWalk } from './structure.ts'
 import { emitTrapExit, setPlace, trapIf } from './trap.ts'
@@ -35,6 +36,9 @@ export function translateFunction(
   const code = new CodeSink(BPF_FUNCTION.params.length, 64 + (cfg.end - cfg.start) * 12)
   for (let i = 0; i < CALLEE_LOCALS; i++) code.addLocal(ValueType.I64)
 
+  const facts = optimize ? analyseFunction(program, func, module.memorySize) : nothingKnown(func)
+  facts.slots.declare(code)
+  const temporaries = code.addLocals(ValueType.I64, facts.temporaries)
   const ctx: FunctionContext = {
     program,
     module,
@@ -43,6 +47,7 @@ export function translateFunction(
       span: func.hasCheckedAccess ? code.addLocal(ValueType.I64) : -1,
       address: func.hasCheckedAccess ? code.addLocal(ValueType.I64) : -1,
       scratch: code.addLocal(ValueType.I64),
+      temporaries,
       index: code.addLocal(ValueType.I32),
       count: code.addLocal(ValueType.I32),
       next: code.addLocal(ValueType.I32),
@@ -53,14 +58,13 @@ export function translateFunction(
     },
     control: { depth: 0 },
     values: new BlockValues(),
-    facts: optimize ? analyseFunction(program, func, module.memorySize) : nothingKnown(func),
+    facts,
     start: cfg.start,
     sharesFuel: program.hasCallbacks,
     hasMachineCalls: func.hasMachineCalls,
     faultReadsZero: program.code.faultReadsZero,
     isOnlyEntry: func.index === 0 && !program.isEntryCalled,
   }
-  ctx.facts.slots.declare(code)
   code.block()
   emitPrologue(ctx, func)
   emitBlocks(ctx, func, flow)
@@ -70,10 +74,16 @@ export function translateFunction(
   return code
 }
 
+function hasCharges(program: ProgramCode): boolean {
+  return (program.code.instrumentation?.charges ?? null) !== null
+}
+
 function emitPrologue(ctx: FunctionContext, func: FunctionCode): void {
   const { code, locals, module } = ctx
+  const counts = hasCharges(ctx.program)
+  if (counts) emitEntryCharge(ctx, func.cfg.start)
   // Calls use fuel up, also by callbacks; the entry's first call is free.
-  if (func.index !== 0 || ctx.program.isEntryCalled) {
+  else if (func.index !== 0 || ctx.program.isEntryCalled) {
     code.getGlobal(module.fuelGlobal)
     code.i64(1)
     code.op(Op.i64_sub)
@@ -96,18 +106,24 @@ function emitPrologue(ctx: FunctionContext, func: FunctionCode): void {
 }
 
 function emitBlocks(ctx: FunctionContext, func: FunctionCode, flow: Flow): void {
-  const { code, locals, values } = ctx
+  const { code, facts, locals, values } = ctx
   const { insns } = ctx.program.code
   new StructuredWalk(ctx, func.cfg, flow, {
     emitBody(start, end) {
       ctx.facts.enter(func.cfg.blockOf[start - func.cfg.start] as number, values)
+      emitLoopCharge(ctx, start)
+      emitProbe(ctx, start)
       for (let at = start; at < end; at += slotsAt(insns, at)) {
         const op = ctx.program.operations[at] as Operation
-        emitOperation(ctx, op, at)
+        if (at !== start) emitProbe(ctx, at)
+        const wide = facts.wideResults.get(at)
+        if (wide !== undefined && op.kind === 'alu') emitWideResult(ctx, wide, op.dst, at)
+        else if (facts.unused[at - func.cfg.start] === 0 || op.kind === 'load') emitOperation(ctx, op, at)
         values.step(op, at)
       }
     },
     emitLoopHeader(at) {
+      if (hasCharges(ctx.program)) return
       setPlace(ctx, at, 'fuel')
       code.get(locals.fuel)
       code.i64(1)

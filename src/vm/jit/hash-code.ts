@@ -1,10 +1,11 @@
 import { Errno } from '../../uapi/index.ts'
-import { CPU_ADDRESS, type MapLayout } from '../engine.ts'
-import { Descriptor, Element } from '../runtime/maps/descriptor.ts'
-import { CodeSink, Op, ValueType, w, type Code, type FunctionType } from './wasm/index.ts'
+import { CPU_ADDRESS, DEFERRED_ADDRESS, type MapLayout } from '../engine.ts'
+import { Deferred, Descriptor, Element, NOT_IN_USE } from '../runtime/maps/descriptor.ts'
+import { HASH_FACTOR, WORD_FACTOR, wordFactor } from '../runtime/maps/hash-table.ts'
+import { CodeSink, ValueType, w, type Code, type FunctionType } from './wasm/index.ts'
 
 const { I32 } = ValueType
-const { add, and, eq, get, giveBack, i32, load, mul, ne, not, or, set, shl, shr, store, when, xor } = w
+const { add, and, eq, get, giveBack, i32, load, mul, ne, not, or, rotl, set, shl, shr, store, when, xor } = w
 
 /** Result of a map function that leaves the work to the helper. */
 export const SLOW = 0x7fffffff
@@ -14,10 +15,10 @@ export const cpu: Code = load(i32(0), CPU_ADDRESS)
 
 /** Address of the key, handle of the map; result: the element or 0. */
 export const FIND_FUNCTION: FunctionType = { params: [I32, I32], results: [I32] }
-/** Addresses of key and value; result: 0, a negative errno, or SLOW. */
-export const UPDATE_FUNCTION: FunctionType = { params: [I32, I32], results: [I32] }
-/** Address of the key; result as for an update. */
-export const DELETE_FUNCTION: FunctionType = { params: [I32], results: [I32] }
+/** Addresses of key and value, handle; result: 0, a negative errno, or SLOW. */
+export const UPDATE_FUNCTION: FunctionType = { params: [I32, I32, I32], results: [I32] }
+/** Address of the key, handle; result as for an update. */
+export const DELETE_FUNCTION: FunctionType = { params: [I32, I32], results: [I32] }
 /** Handle, element (0 for the first); result: the element after it, or 0. */
 export const NEXT_FUNCTION: FunctionType = { params: [I32, I32], results: [I32] }
 
@@ -42,17 +43,20 @@ interface Search {
 }
 
 function writeFind(code: CodeSink, { keySize, key, handle, hash, element }: Search): void {
-  writeHash(code, keySize, key, hash)
+  set(hash, hashOf(keySize, key, code.addLocal(I32)))(code)
   set(element, load(bucketOf(handle, get(hash))))(code)
   code.block()
   code.loop()
   not(get(element))(code)
   code.brIf(1)
-  eq(load(get(element), Element.HASH), get(hash))(code)
-  code.if()
+  // Of a short key, the hash tells no more than the key itself.
+  if (keySize > 8) {
+    eq(load(get(element), Element.HASH), get(hash))(code)
+    code.if()
+  }
   not(keyDifference(keySize, key, get(element)))(code)
-  code.brIf(2)
-  code.end()
+  code.brIf(keySize > 8 ? 2 : 1)
+  if (keySize > 8) code.end()
   set(element, load(get(element), Element.NEXT))(code)
   code.br(0)
   code.end()
@@ -63,41 +67,26 @@ function bucketOf(handle: Code, hash: Code): Code {
   return add(load(handle, Descriptor.BASE), shl(and(hash, load(handle, Descriptor.STRIDE)), i32(2)))
 }
 
-/** HashTable.hashOf(): words, then what is left, then a final mix (MurmurHash3, 32 bits). */
-function writeHash(code: CodeSink, keySize: number, key: Code, hash: number): void {
-  set(hash, i32(keySize))(code)
+/** hashBytes() of hash-table.ts; `scratch` is a local. */
+export function hashOf(size: number, address: Code, scratch: number): Code {
+  let sum = i32(size)
   let at = 0
-  for (; at + 4 <= keySize; at += 4) mixWord(hash, load(key, at))(code)
-  if (at < keySize) {
-    let tail = w.load8(key, at++)
-    for (let shift = 8; at < keySize; at++, shift += 8) tail = or(tail, shl(w.load8(key, at), i32(shift)))
-    mixWord(hash, tail)(code)
+  for (; at + 4 <= size; at += 4) sum = add(sum, mixWord(load(address, at), at))
+  if (at < size) {
+    const first = at
+    let tail = w.load8(address, at++)
+    for (let shift = 8; at < size; at++, shift += 8) tail = or(tail, shl(w.load8(address, at), i32(shift)))
+    sum = add(sum, mixWord(tail, first))
   }
-  finish(hash)(code)
-}
-
-function mixWord(hash: number, word: Code): Code {
-  const mixed = mul(rotate(mul(word, i32(0xcc9e2d51)), 15), i32(0x1b873593))
-  return set(hash, add(mul(rotate(xor(mixed, get(hash)), 13), i32(5)), i32(0xe6546b64)))
-}
-
-function rotate(value: Code, by: number): Code {
-  return (code) => {
-    value(code)
-    code.i32(by)
-    code.op(Op.i32_rotl)
-  }
-}
-
-function finish(hash: number): Code {
-  const shiftXor = (by: number): Code => set(hash, xor(get(hash), shr(get(hash), i32(by))))
   return w.all(
-    shiftXor(16),
-    set(hash, mul(get(hash), i32(0x85ebca6b))),
-    shiftXor(13),
-    set(hash, mul(get(hash), i32(0xc2b2ae35))),
-    shiftXor(16),
+    set(scratch, sum),
+    set(scratch, mul(xor(get(scratch), shr(get(scratch), i32(16))), i32(HASH_FACTOR))),
+    xor(get(scratch), shr(get(scratch), i32(15))),
   )
+}
+
+function mixWord(word: Code, at: number): Code {
+  return mul(rotl(mul(word, i32(WORD_FACTOR)), i32(15)), i32(wordFactor(at)))
 }
 
 /** Not 0 when the element's key is another. Words of 4 bytes, as keys are mostly written. */
@@ -113,85 +102,169 @@ function keyDifference(keySize: number, key: Code, element: Code): Code {
   return result ?? i32(0)
 }
 
-/** HashMap.updateAt() of a preallocated or per-CPU map with one of the flags 0 to 2. */
+/** The parts that update and delete are made of; all work on the locals of one function. */
+class HashCode {
+  readonly #map: MapLayout
+  readonly #handle: Code
+  readonly #at: number
+  readonly #next: number
+
+  constructor(code: CodeSink, map: MapLayout, handle: Code) {
+    this.#map = map
+    this.#handle = handle
+    this.#at = code.addLocal(I32)
+    this.#next = code.addLocal(I32)
+  }
+
+  get count(): Code {
+    return load(this.#handle, Descriptor.COUNT)
+  }
+
+  setCount(count: Code): Code {
+    return store(this.#handle, count, Descriptor.COUNT)
+  }
+
+  /** HashTable.take(), or back with SLOW when there is no free element. */
+  take(element: number): Code {
+    return w.all(
+      set(element, load(this.#handle, Descriptor.FREE)),
+      when(not(get(element)), giveBack(i32(SLOW))),
+      store(this.#handle, load(get(element), Element.FREE), Descriptor.FREE),
+    )
+  }
+
+  /** LruOrder.victim(), taken out of its bucket. */
+  evict(element: number): Code {
+    const { ringOffset } = this.#map
+    const referenced = load(get(element), Element.REFERENCED)
+    return w.all(
+      w.repeat(
+        w.all(
+          set(element, load(this.#handle, Descriptor.HEAD)),
+          store(this.#handle, load(get(element), ringOffset), Descriptor.HEAD),
+          set(this.#next, referenced),
+          when(eq(get(this.#next), i32(1)), store(get(element), i32(0), Element.REFERENCED)),
+        ),
+        get(this.#next),
+      ),
+      this.unlink(element),
+    )
+  }
+
+  /** Takes an element out of its bucket. */
+  unlink(element: number): Code {
+    const [at, next] = [this.#at, this.#next]
+    return w.all(
+      set(at, bucketOf(this.#handle, load(get(element), Element.HASH))),
+      set(next, load(get(at))),
+      w.during(
+        and(ne(get(next), get(element)), ne(get(next), i32(0))),
+        w.all(set(at, get(next)), set(next, load(get(at), Element.NEXT))),
+      ),
+      when(get(next), store(get(at), load(get(element), Element.NEXT))),
+    )
+  }
+
+  /** The end of HashTable.insert(). */
+  link(element: number, key: Code, hash: number): Code {
+    const at = this.#at
+    return w.all(
+      set(at, bucketOf(this.#handle, get(hash))),
+      w.copy(add(get(element), i32(Element.KEY)), key, this.#map.keySize),
+      store(get(element), get(hash), Element.HASH),
+      store(get(element), load(get(at)), Element.NEXT),
+      store(get(at), get(element)),
+    )
+  }
+
+  /** HashMap.freeElement(). */
+  release(element: number): Code {
+    const handle = this.#handle
+    if (!this.#map.preallocated) return defer(handle, add(get(element), i32(Deferred.IN_ELEMENT)))
+    const push = w.all(
+      store(get(element), load(handle, Descriptor.FREE), Element.FREE),
+      store(handle, get(element), Descriptor.FREE),
+    )
+    if (this.#map.kind !== 'lru') return push
+    return w.all(store(get(element), i32(NOT_IN_USE), Element.REFERENCED), push)
+  }
+}
+
+/** MapHost.reclaimLater() during a run. */
+export function defer(handle: Code, entry: Code): Code {
+  return w.all(
+    store(entry, handle, Deferred.MAP),
+    store(entry, load(i32(0), DEFERRED_ADDRESS), Deferred.NEXT),
+    store(i32(0), entry, DEFERRED_ADDRESS),
+  )
+}
+
+/** updateAt() of a hash, per CPU and LRU or not, with one of the flags 0 to 2. */
 export function updateBody(map: MapLayout, flags: number): CodeSink {
-  const [key, value] = [0, 1]
-  const code = new CodeSink(2)
-  const [hash, old, element, at, next] = [0, 0, 0, 0, 0].map(() => code.addLocal(I32)) as [
-    number,
-    number,
-    number,
-    number,
-    number,
-  ]
-  const handle = i32(map.handle)
-  writeFind(code, { keySize: map.keySize, key: get(key), handle, hash, element: old })
+  const [key, value, handle] = [0, 1, 2]
+  const code = new CodeSink(3)
+  const [hash, old, element] = [code.addLocal(I32), code.addLocal(I32), code.addLocal(I32)]
+  const table = new HashCode(code, map, get(handle))
+  const isLru = map.kind === 'lru'
+  const isFull = w.atLeast(table.count, load(get(handle), Descriptor.MAX_ENTRIES))
+  const setReferenced = (to: number): Code => (isLru ? store(get(element), i32(to), Element.REFERENCED) : w.all())
+  // The table may have to grow; when it is full, it did so before.
+  const needsRoom = w.above(shl(table.count, i32(1)), load(get(handle), Descriptor.STRIDE))
+  const takeNew = when(
+    isFull,
+    isLru ? table.evict(element) : giveBack(i32(-Errno.E2BIG)),
+    w.all(when(needsRoom, giveBack(i32(SLOW))), table.take(element), table.setCount(add(table.count, i32(1)))),
+  )
+  const valueAt = add(get(element), i32(map.valueOffset))
+  writeFind(code, { keySize: map.keySize, key: get(key), handle: get(handle), hash, element: old })
   if (flags === 1) when(get(old), giveBack(i32(-Errno.EEXIST)))(code)
   if (flags === 2) when(not(get(old)), giveBack(i32(-Errno.ENOENT)))(code)
   if (map.cpuStride !== 0) {
-    const to = add(add(get(old), i32(map.valueOffset)), mul(cpu, i32(map.cpuStride)))
-    when(not(get(old)), giveBack(i32(SLOW)))(code)
-    w.all(set(element, to), w.copy(get(element), get(value), map.valueSize), i32(0))(code)
+    w.all(
+      when(
+        get(old),
+        w.all(set(element, get(old)), setReferenced(1)),
+        w.all(
+          takeNew,
+          w.zero(valueAt, map.cpuStride * map.valueCount),
+          table.link(element, get(key), hash),
+          setReferenced(0),
+        ),
+      ),
+      set(element, add(valueAt, mul(cpu, i32(map.cpuStride)))),
+      w.copy(get(element), get(value), map.valueSize),
+      i32(0),
+    )(code)
     return code
   }
-  const count = load(handle, Descriptor.COUNT)
-  const takeFree = w.all(
-    set(element, load(handle, Descriptor.FREE)),
-    when(not(get(element)), giveBack(i32(SLOW))),
-    store(handle, load(get(element), Element.FREE), Descriptor.FREE),
-  )
-  const spare = add(i32(map.spare), shl(cpu, i32(2)))
-  when(
-    get(old),
-    w.all(set(element, load(spare)), when(get(element), store(spare, i32(0)), takeFree)),
-    w.all(
-      when(w.atLeast(count, i32(map.maxEntries)), giveBack(i32(-Errno.E2BIG))),
-      // The table has to grow.
-      when(w.above(count, load(handle, Descriptor.STRIDE)), giveBack(i32(SLOW))),
-      takeFree,
-      store(handle, add(count, i32(1)), Descriptor.COUNT),
-    ),
-  )(code)
-  const bucket = bucketOf(handle, get(hash))
+  const usesSpare = map.preallocated && !isLru
+  const spare = add(load(get(handle), Descriptor.SPARE), shl(cpu, i32(2)))
+  const takeAnother = usesSpare
+    ? w.all(set(element, load(spare)), when(get(element), store(spare, i32(0)), table.take(element)))
+    : table.take(element)
   w.all(
-    w.copy(add(get(element), i32(map.valueOffset)), get(value), map.valueSize),
-    when(get(old), unlink(handle, hash, old, at, next)),
-    w.copy(add(get(element), i32(Element.KEY)), get(key), map.keySize),
-    store(get(element), get(hash), Element.HASH),
-    store(get(element), load(bucket), Element.NEXT),
-    store(bucket, get(element)),
-    when(get(old), store(spare, get(old))),
+    when(get(old), takeAnother, takeNew),
+    w.copy(valueAt, get(value), map.valueSize),
+    when(get(old), table.unlink(old)),
+    table.link(element, get(key), hash),
+    when(get(old), w.all(usesSpare ? store(spare, get(old)) : table.release(old), setReferenced(1)), setReferenced(0)),
     i32(0),
   )(code)
   return code
 }
 
-/** Takes an element out of its bucket. */
-function unlink(handle: Code, hash: number, element: number, at: number, next: number): Code {
-  return w.all(
-    set(at, bucketOf(handle, get(hash))),
-    set(next, load(get(at))),
-    w.during(
-      and(ne(get(next), get(element)), ne(get(next), i32(0))),
-      w.all(set(at, get(next)), set(next, load(get(at), Element.NEXT))),
-    ),
-    when(get(next), store(get(at), load(get(element), Element.NEXT))),
-  )
-}
-
-/** HashMap.deleteAt() of a preallocated map. */
+/** HashMap.deleteAt(). */
 export function deleteBody(map: MapLayout): CodeSink {
-  const key = 0
-  const code = new CodeSink(1)
-  const [hash, element, at, next] = [0, 0, 0, 0].map(() => code.addLocal(I32)) as [number, number, number, number]
-  const handle = i32(map.handle)
-  writeFind(code, { keySize: map.keySize, key: get(key), handle, hash, element })
+  const [key, handle] = [0, 1]
+  const code = new CodeSink(2)
+  const [hash, element] = [code.addLocal(I32), code.addLocal(I32)]
+  const table = new HashCode(code, map, get(handle))
+  writeFind(code, { keySize: map.keySize, key: get(key), handle: get(handle), hash, element })
   w.all(
     when(not(get(element)), giveBack(i32(-Errno.ENOENT))),
-    unlink(handle, hash, element, at, next),
-    store(handle, w.sub(load(handle, Descriptor.COUNT), i32(1)), Descriptor.COUNT),
-    store(get(element), load(handle, Descriptor.FREE), Element.FREE),
-    store(handle, get(element), Descriptor.FREE),
+    table.unlink(element),
+    table.setCount(w.sub(table.count, i32(1))),
+    table.release(element),
     i32(0),
   )(code)
   return code

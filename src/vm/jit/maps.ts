@@ -1,204 +1,169 @@
-import { HelperId, UpdateFlag } from '../../uapi/index.ts'
 import type { HelperCall } from '../../isa/index.ts'
+import { HelperId, UpdateFlag } from '../../uapi/index.ts'
 import { GUARD_SIZE, type MapLayout } from '../engine.ts'
-import { Element } from '../runtime/maps/descriptor.ts'
-import { pushRegister, pushRegister32, registerLocal, type FunctionContext } from './context.ts'
-import { cpu, DELETE_FUNCTION, deleteBody, SLOW, UPDATE_FUNCTION, updateBody } from './hash-code.ts'
+import { Descriptor, Element } from '../runtime/maps/descriptor.ts'
+import { arrayUpdateBody, LOOKUP_FUNCTION, lookupBody } from './array-code.ts'
+import { BLOOM_FUNCTION, bloomBody } from './bloom-code.ts'
+import type { FunctionContext } from './context.ts'
+import { lowOf, setResult, type FastPath } from './fast-path.ts'
+import { cpu, DELETE_FUNCTION, deleteBody, UPDATE_FUNCTION, updateBody } from './hash-code.ts'
+import { checkAccess, pushAddress } from './memory.ts'
+import { peekBody, pushBody, QUEUE_FUNCTION } from './queue-code.ts'
 import {
-  ARRAY_UPDATE_FUNCTION,
-  arrayUpdateBody,
   COMMIT_FUNCTION,
   commitBody,
-  CSUM_FUNCTION,
-  csumDiffBody,
-  LOOKUP_FUNCTION,
-  lookupBody,
+  OUTPUT_FUNCTION,
+  outputBody,
+  queryOf,
   RESERVE_FUNCTION,
   reserveBody,
-} from './map-code.ts'
-import { checkAccess, pushAddress, pushOutside } from './memory.ts'
-import { Op, ValueType, w, type Code } from './wasm/index.ts'
+} from './ring-code.ts'
+import { isTrieKey, TRIE_LOOKUP_FUNCTION, trieDeleteBody, trieLookupBody, trieUpdateBody } from './trie-code.ts'
+import { setPlace, trapIf } from './trap.ts'
+import { Op, w, type Code } from './wasm/index.ts'
+
+const { add, get, i32, load, mul } = w
 
 /** Keys that are longer are looked up by the helper. */
 const MAX_KEY_SIZE = 64
 /** Values that are longer are copied by the helper. */
 const MAX_VALUE_SIZE = 4096
 
-/**
- * Writes a helper call without leaving wasm, when that can be done; `callHelper` writes the call for what turns out to
- * be no such case when it runs. False: nothing was written.
- */
-export function emitInlineHelper(ctx: FunctionContext, op: HelperCall, at: number, callHelper: () => void): boolean {
-  const { code, module } = ctx
-  const fast = new FastPath(ctx, callHelper)
+/** Writes the call of a helper for maps, see emitInlineHelper(). False: nothing was written. */
+export function emitMapHelper(ctx: FunctionContext, op: HelperCall, at: number, fast: FastPath): boolean {
   switch (op.imm) {
-    case HelperId.get_smp_processor_id:
-      cpu(code)
-      code.op(Op.i64_extend_i32_u)
-      code.set(registerLocal(0))
-      return true
-    case HelperId.ktime_get_ns:
-    case HelperId.ktime_get_boot_ns:
-      if (module.clock === -1) return false
-      code.call(module.clock)
-      code.op(Op.i64_trunc_f64_u)
-      code.set(registerLocal(0))
-      return true
     case HelperId.map_lookup_elem:
       return emitLookup(ctx, at, fast)
     case HelperId.map_update_elem:
       return emitUpdate(ctx, fast)
     case HelperId.map_delete_elem:
       return emitDelete(ctx, fast)
+    case HelperId.map_push_elem:
+      return emitPush(ctx, fast)
+    case HelperId.map_pop_elem:
+      return emitPeek(ctx, fast, true)
+    case HelperId.map_peek_elem:
+      return emitPeek(ctx, fast, false)
     case HelperId.ringbuf_reserve:
       return emitReserve(ctx)
     case HelperId.ringbuf_submit:
     case HelperId.ringbuf_discard:
       return emitCommit(ctx, fast, op.imm === HelperId.ringbuf_discard)
-    case HelperId.csum_diff:
-      return emitCsumDiff(ctx, fast)
+    case HelperId.ringbuf_output:
+      return emitOutput(ctx, fast)
+    case HelperId.ringbuf_query:
+      return emitQuery(ctx)
     default:
       return false
   }
 }
 
-/** Code that leaves what it cannot do to the helper. */
-class FastPath {
-  readonly #ctx: FunctionContext
-  readonly #callHelper: () => void
-
-  constructor(ctx: FunctionContext, callHelper: () => void) {
-    this.#ctx = ctx
-    this.#callHelper = callHelper
-  }
-
-  /**
-   * r0 is the result of `call`, an i32 that is extended, unless it is SLOW or one of the memory ranges (register and
-   * size) or numbers (registers that have to be below 2^32) is none: then the helper decides.
-   */
-  emit(
-    ranges: readonly (readonly [register: number, size: number])[],
-    numbers: readonly number[],
-    call: Code,
-    signed: boolean,
-  ): true {
-    const { code, locals } = this.#ctx
-    code.block()
-    code.block()
-    for (const [register, size] of ranges) {
-      if (pushOutside(this.#ctx, register, size)) code.brIf(0)
-    }
-    for (const register of numbers) {
-      pushRegister(this.#ctx, register)
-      code.i64(32)
-      code.op(Op.i64_shr_u)
-      code.op(Op.i32_wrap_i64)
-      code.brIf(0)
-    }
-    call(code)
-    code.tee(locals.index)
-    code.i32(SLOW)
-    code.op(Op.i32_eq)
-    code.brIf(0)
-    code.get(locals.index)
-    code.op(signed ? Op.i64_extend_i32_s : Op.i64_extend_i32_u)
-    code.set(registerLocal(0))
-    code.br(1)
-    code.end()
-    this.#callHelper()
-    code.end()
-    return true
-  }
+/** What is known of the map in a register. */
+interface Target {
+  readonly map: MapLayout
+  readonly handle: Code
+  /** Whether the handle is a constant; if not, the map is one of a map of maps, or there is none (0). */
+  readonly isKnown: boolean
 }
 
-/** The map that r1 is known to be. */
+function targetOf(ctx: FunctionContext, register: number): Target | null {
+  const known = knownMap(ctx, register)
+  if (known !== null) return { map: known, handle: i32(known.handle), isKnown: true }
+  const value = ctx.values.get(register)
+  const inner = value?.kind === 'lookup' ? (ctx.module.mapAt(value.map)?.inner ?? null) : null
+  return inner === null ? null : { map: inner, handle: lowOf(ctx, register), isKnown: false }
+}
+
 function knownMap(ctx: FunctionContext, register: number): MapLayout | null {
   const handle = ctx.values.constantAddress(register)
   return handle === null ? null : ctx.module.mapAt(handle)
 }
 
+/** Conditions under which the helper must look what is in the register. */
+const doubts = ({ isKnown, handle }: Target): Code[] => (isKnown ? [] : [w.not(handle)])
+
 const isHash = (map: MapLayout): boolean => map.kind === 'hash' || map.kind === 'lru'
+
+/** Whether a map of this kind is one of those whose elements are found by a key that is not too long. */
+function hasInlineKeys(map: MapLayout): boolean {
+  if (map.keySize > MAX_KEY_SIZE) return false
+  return map.kind === 'trie' ? isTrieKey(map.keySize) : map.kind === 'array' || isHash(map)
+}
+
+/** What functions for maps like this one have in their names. */
+function shape(map: MapLayout): string {
+  const { kind, keySize, valueSize, cpuStride, preallocated } = map
+  return `${kind}_${keySize}_${valueSize}${cpuStride === 0 ? '' : '_percpu'}${preallocated ? '' : '_alloc'}`
+}
 
 /** bpf_map_lookup_elem: r0 is the address of the value for the key at r2, or 0. */
 function emitLookup(ctx: FunctionContext, at: number, fast: FastPath): boolean {
-  const map = knownMap(ctx, 1)
-  const { code, module } = ctx
-  if (map === null) {
+  const target = targetOf(ctx, 1)
+  const { module } = ctx
+  if (target === null) {
     if (ctx.values.constantAddress(1) !== null || !module.hasInnerMaps) return false
     const find = module.findFunction(4)
     const lookup = module.function('lookup', LOOKUP_FUNCTION, () => lookupBody(find))
-    return fast.emit([], [1, 2], callOf(ctx, lookup, [1, 2]), false)
+    return fast.emit(
+      [],
+      [1, 2].map((r) => fast.isLarge(r)),
+      w.call(lookup, lowOf(ctx, 1), lowOf(ctx, 2)),
+      'address',
+    )
   }
-  if (map.keySize > MAX_KEY_SIZE || (map.kind !== 'array' && !isHash(map))) return false
+  const { map } = target
+  if (!hasInlineKeys(map)) return false
+  let value = map.kind === 'array' ? arrayValue(ctx, target) : hashValue(ctx, target)
+  if (map.kind === 'trie') value = trieValue(ctx, target)
+  // Without a value, the handle is read at address 0, where there is always 0.
+  if (map.inner !== null) value = load(value)
   checkAccess(ctx, 2, 0, map.keySize, at)
-  if (map.kind === 'array') arrayValue(ctx, map)
-  else hashValue(ctx, map)
-  if (map.hasMaps) {
-    code.tee(ctx.locals.index)
-    code.if(ValueType.I32)
-    w.load(w.get(ctx.locals.index))(code)
-    code.else()
-    code.i32(0)
-    code.end()
+  if (!target.isKnown) {
+    setPlace(ctx, at, 'operation')
+    w.not(target.handle)(ctx.code)
+    trapIf(ctx)
   }
-  code.op(Op.i64_extend_i32_u)
-  code.set(registerLocal(0))
-  return true
+  return setResult(ctx, w.extend(value))
 }
 
-function callOf(ctx: FunctionContext, target: number, registers: readonly number[]): Code {
+/** Address of the key of a checked access. */
+function keyAddress(ctx: FunctionContext, size: number): Code {
   return (code) => {
-    for (const register of registers) pushRegister32(ctx, register)
-    code.call(target)
+    const offset = pushAddress(ctx, 2, 0, size)
+    if (offset !== 0) add(w.all(), i32(offset))(code)
   }
 }
 
-function arrayValue(ctx: FunctionContext, map: MapLayout): void {
-  const { code, locals } = ctx
-  code.memory(Op.i32_load, pushAddress(ctx, 2, 0, map.keySize))
-  code.tee(locals.index)
-  code.i32(map.stride)
-  code.op(Op.i32_mul)
-  code.i32(map.base)
-  code.op(Op.i32_add)
-  addCpuOffset(ctx, map)
-  code.i32(0)
-  code.get(locals.index)
-  code.i32(map.maxEntries)
-  code.op(Op.i32_lt_u)
-  code.op(Op.select)
+function arrayValue(ctx: FunctionContext, { map, handle, isKnown }: Target): Code {
+  const { index } = ctx.locals
+  const base = isKnown ? i32(map.base) : load(handle, Descriptor.BASE)
+  const max = isKnown ? i32(map.maxEntries) : load(handle, Descriptor.MAX_ENTRIES)
+  const key: Code = (code) => code.memory(Op.i32_load, pushAddress(ctx, 2, 0, map.keySize))
+  return w.all(
+    w.set(index, key),
+    w.choose(w.below(get(index), max), ofCpu(map, add(mul(get(index), i32(map.stride)), base)), i32(0)),
+  )
 }
 
-function hashValue(ctx: FunctionContext, map: MapLayout): void {
-  const { code, locals } = ctx
-  const offset = pushAddress(ctx, 2, 0, map.keySize)
-  if (offset !== 0) {
-    code.i32(offset)
-    code.op(Op.i32_add)
-  }
-  code.i32(map.handle)
-  code.call(ctx.module.findFunction(map.keySize))
-  code.tee(locals.index)
-  if (map.kind === 'lru') {
-    code.if()
-    w.store(w.get(locals.index), w.i32(1), Element.REFERENCED)(code)
-    code.end()
-    code.get(locals.index)
-  }
-  code.i32(map.valueOffset)
-  code.op(Op.i32_add)
-  addCpuOffset(ctx, map)
-  code.i32(0)
-  code.get(locals.index)
-  code.op(Op.select)
+function hashValue(ctx: FunctionContext, { map, handle }: Target): Code {
+  const { index } = ctx.locals
+  const element = w.call(ctx.module.findFunction(map.keySize), keyAddress(ctx, map.keySize), handle)
+  const mark = w.when(get(index), w.store(get(index), i32(1), Element.REFERENCED))
+  return w.all(
+    w.set(index, element),
+    map.kind === 'lru' ? mark : w.all(),
+    w.choose(get(index), ofCpu(map, add(get(index), i32(map.valueOffset))), i32(0)),
+  )
 }
 
-function addCpuOffset({ code }: FunctionContext, map: MapLayout): void {
-  if (map.cpuStride === 0) return
-  cpu(code)
-  code.i32(map.cpuStride)
-  code.op(Op.i32_mul)
-  code.op(Op.i32_add)
+function trieValue(ctx: FunctionContext, { map, handle }: Target): Code {
+  const lookup = ctx.module.function(`lookup_${shape(map)}`, TRIE_LOOKUP_FUNCTION, () => trieLookupBody(map))
+  return w.call(lookup, keyAddress(ctx, map.keySize), handle)
+}
+
+/** The value of the running CPU. */
+function ofCpu(map: MapLayout, value: Code): Code {
+  return map.cpuStride === 0 ? value : add(value, mul(cpu, i32(map.cpuStride)))
 }
 
 /** Flags of an update that are 0 to 2, or null. */
@@ -208,74 +173,110 @@ function knownFlags(ctx: FunctionContext, register: number): number | null {
 }
 
 function emitUpdate(ctx: FunctionContext, fast: FastPath): boolean {
-  const map = knownMap(ctx, 1)
+  const target = targetOf(ctx, 1)
   const flags = knownFlags(ctx, 4)
-  if (map === null || flags === null || map.hasMaps || map.hasFields || map.valueSize > MAX_VALUE_SIZE) return false
-  const { module } = ctx
-  let update: number
-  if (map.kind === 'array') {
-    const body = (): ReturnType<typeof arrayUpdateBody> => arrayUpdateBody(map, flags)
-    update = module.function(`update_${map.handle}_${flags}`, ARRAY_UPDATE_FUNCTION, body)
-  } else {
-    if (map.kind !== 'hash' || map.keySize > MAX_KEY_SIZE || (map.spare === 0 && map.cpuStride === 0)) return false
-    update = module.function(`update_${map.handle}_${flags}`, UPDATE_FUNCTION, () => updateBody(map, flags))
-  }
+  if (target === null || flags === null) return false
+  const { map, handle } = target
+  if (!hasInlineKeys(map) || map.inner !== null || map.hasFields || map.valueSize > MAX_VALUE_SIZE) return false
+  const update = ctx.module.function(`update_${shape(map)}_${flags}`, UPDATE_FUNCTION, () => {
+    if (map.kind === 'array') return arrayUpdateBody(map, flags)
+    return map.kind === 'trie' ? trieUpdateBody(map, flags) : updateBody(map, flags)
+  })
   const ranges = [
     [2, map.keySize],
     [3, map.valueSize],
   ] as const
-  return fast.emit(ranges, [], callOf(ctx, update, [2, 3]), true)
+  return fast.emit(ranges, doubts(target), w.call(update, lowOf(ctx, 2), lowOf(ctx, 3), handle), 'errno')
 }
 
 function emitDelete(ctx: FunctionContext, fast: FastPath): boolean {
-  const map = knownMap(ctx, 1)
-  if (map === null || map.kind !== 'hash' || map.hasMaps || map.hasFields) return false
-  if (map.keySize > MAX_KEY_SIZE || map.spare === 0) return false
-  const remove = ctx.module.function(`delete_${map.handle}`, DELETE_FUNCTION, () => deleteBody(map))
-  return fast.emit([[2, map.keySize]], [], callOf(ctx, remove, [2]), true)
+  const target = targetOf(ctx, 1)
+  if (target === null) return false
+  const { map, handle } = target
+  if (!hasInlineKeys(map) || map.kind === 'array' || map.inner !== null || map.hasFields) return false
+  const remove = ctx.module.function(`delete_${shape(map)}`, DELETE_FUNCTION, () =>
+    map.kind === 'trie' ? trieDeleteBody(map) : deleteBody(map),
+  )
+  return fast.emit([[2, map.keySize]], doubts(target), w.call(remove, lowOf(ctx, 2), handle), 'errno')
 }
+
+/** A queue, stack or bloom filter whose values are not too large. */
+function knownQueue(ctx: FunctionContext): MapLayout | null {
+  const map = knownMap(ctx, 1)
+  if (map === null || map.hasFields || map.valueSize > MAX_VALUE_SIZE) return null
+  if (map.kind === 'bloom') return map.valueSize <= MAX_KEY_SIZE ? map : null
+  return map.kind === 'queue' || map.kind === 'stack' ? map : null
+}
+
+function emitPush(ctx: FunctionContext, fast: FastPath): boolean {
+  const map = knownQueue(ctx)
+  const flags = knownFlags(ctx, 3)
+  if (map === null || flags === null || flags === UpdateFlag.NOEXIST) return false
+  if (map.kind === 'bloom' && flags !== UpdateFlag.ANY) return false
+  const push = ctx.module.function(`push_${map.handle}_${flags}`, QUEUE_FUNCTION, () =>
+    map.kind === 'bloom' ? bloomBody(map, true) : pushBody(map, flags),
+  )
+  return fast.emit([[2, map.valueSize]], [], w.call(push, lowOf(ctx, 2)), 'errno')
+}
+
+function emitPeek(ctx: FunctionContext, fast: FastPath, removes: boolean): boolean {
+  const map = knownQueue(ctx)
+  if (map === null || (removes && map.kind === 'bloom')) return false
+  const peek =
+    map.kind === 'bloom'
+      ? ctx.module.function(`peek_${map.handle}`, BLOOM_FUNCTION, () => bloomBody(map, false))
+      : ctx.module.function(`${removes ? 'pop' : 'peek'}_${map.handle}`, QUEUE_FUNCTION, () => peekBody(map, removes))
+  return fast.emit([[2, map.valueSize]], [], w.call(peek, lowOf(ctx, 2)), 'errno')
+}
+
+function knownRing(ctx: FunctionContext): MapLayout | null {
+  const map = knownMap(ctx, 1)
+  return map?.kind === 'ringbuf' ? map : null
+}
+
+/** Whether records of this size fit into the ring, and such sizes are compiled. */
+const fits = (map: MapLayout, size: number): boolean => size <= GUARD_SIZE && size + 8 <= map.stride
 
 function emitReserve(ctx: FunctionContext): boolean {
-  const map = knownMap(ctx, 1)
+  const map = knownRing(ctx)
   const size = ctx.values.constantAddress(2)
-  const flags = ctx.values.constantAddress(3)
-  if (map?.kind !== 'ringbuf' || size === null || size > GUARD_SIZE || size + 8 > map.stride || flags !== 0)
-    return false
+  if (map === null || size === null || !fits(map, size) || ctx.values.constantAddress(3) !== 0) return false
   const reserve = ctx.module.function(`reserve_${map.handle}_${size}`, RESERVE_FUNCTION, () => reserveBody(map, size))
-  ctx.code.call(reserve)
-  ctx.code.op(Op.i64_extend_i32_u)
-  ctx.code.set(registerLocal(0))
-  return true
+  return setResult(ctx, w.extend(w.call(reserve)))
 }
 
+/** The record says nothing of its ring, so that all of the program are tried. */
 function emitCommit(ctx: FunctionContext, fast: FastPath, discard: boolean): boolean {
-  const { module } = ctx
-  // The record says nothing of its ring: most programs have one.
-  const map = module.onlyRing
-  if (map === null) return false
-  const commit = module.function(`commit_${map.handle}`, COMMIT_FUNCTION, () => commitBody(map))
-  const call: Code = (code) => {
-    pushRegister32(ctx, 1)
-    code.i32(discard ? 1 : 0)
-    code.call(commit)
-  }
-  return fast.emit([], [1], call, false)
+  const { rings } = ctx.module
+  if (rings.length === 0) return false
+  const commit = ctx.module.function('commit', COMMIT_FUNCTION, () => commitBody(rings))
+  return fast.emit([], [fast.isLarge(1)], w.call(commit, lowOf(ctx, 1), i32(discard ? 1 : 0)), 'errno')
 }
 
-/** bpf_csum_diff of sizes that are known. */
-function emitCsumDiff(ctx: FunctionContext, fast: FastPath): boolean {
-  const fromSize = ctx.values.constantAddress(2)
-  const toSize = ctx.values.constantAddress(4)
-  if (fromSize === null || toSize === null || fromSize > GUARD_SIZE || toSize > GUARD_SIZE) return false
-  const diff = ctx.module.function('csum_diff', CSUM_FUNCTION, csumDiffBody)
-  const ranges = [[1, fromSize] as const, [3, toSize] as const].filter(([, size]) => size > 0)
-  return fast.emit(ranges, [], callOf(ctx, diff, [1, 2, 3, 4, 5]), false)
+/** BPF_RB_NO_WAKEUP and BPF_RB_FORCE_WAKEUP, which mean nothing here. */
+const WAKEUP_FLAGS = 3
+
+function emitOutput(ctx: FunctionContext, fast: FastPath): boolean {
+  const map = knownRing(ctx)
+  const flags = ctx.values.constantAddress(4)
+  if (map === null || flags === null || flags > WAKEUP_FLAGS) return false
+  const size = ctx.values.constantAddress(3)
+  if (size !== null && !fits(map, size)) return false
+  const output = ctx.module.function(`output_${map.handle}_${size ?? 'any'}`, OUTPUT_FUNCTION, () =>
+    outputBody(map, size),
+  )
+  const call = w.call(output, lowOf(ctx, 2), lowOf(ctx, 3))
+  if (size !== null) return fast.emit([[2, size]], [], call, 'errno')
+  return fast.emit(
+    [],
+    [2, 3].map((register) => fast.isLarge(register)),
+    call,
+    'errno',
+  )
 }
 
-/** Helpers above that read memory through registers. */
-export const INLINE_MEMORY_HELPERS: ReadonlySet<number> = new Set<number>([
-  HelperId.map_lookup_elem,
-  HelperId.map_update_elem,
-  HelperId.map_delete_elem,
-  HelperId.csum_diff,
-])
+function emitQuery(ctx: FunctionContext): boolean {
+  const map = knownRing(ctx)
+  const what = ctx.values.constantAddress(2)
+  return map !== null && what !== null && setResult(ctx, queryOf(map, what))
+}

@@ -8,8 +8,8 @@ import {
   setRegister,
   type FunctionContext,
 } from './context.ts'
-import { INLINE_MEMORY_HELPERS } from './maps.ts'
-import { Check, type Group } from './facts.ts'
+import { Check, type Group, type Wide } from './facts.ts'
+import { INLINE_MEMORY_HELPERS } from './inline.ts'
 import { placeOf, type Place } from './places.ts'
 import { loadSlot, storeSlot } from './slot-code.ts'
 import type { FrameSlot } from './slots.ts'
@@ -66,22 +66,37 @@ export function checkAccess(ctx: FunctionContext, register: number, off: number,
 }
 
 /**
- * Checks what an instruction accesses, unless it is known to be good, and what else its check covers. Pushes the i32
- * address; returns the constant offset that belongs to it.
+ * Checks what an instruction accesses, unless it is known to be good, and what else its check covers. Returns whether
+ * the address local has where it ends.
  */
-function pushChecked(ctx: FunctionContext, register: number, off: number, size: number, at: number): number {
-  const { code, locals } = ctx
+function checkInsn(ctx: FunctionContext, register: number, off: number, size: number, at: number): boolean {
   const how = ctx.facts.checks[at - ctx.start]
   const group = how === Check.GROUP ? ctx.facts.groups.get(at) : undefined
   if (group !== undefined) checkGroup(ctx, register, group)
-  if (how !== Check.OWN || placeAt(ctx, register, off, size) !== null) return pushAddress(ctx, register, off, size)
+  if (how !== Check.OWN || placeAt(ctx, register, off, size) !== null) return false
   setPlace(ctx, at, 'operation')
   pushOutOfBounds(ctx, register, off, size)
   trapIf(ctx)
+  return true
+}
+
+/** As pushAddress(), for an access that was just checked, `inLocal` if checkInsn() says so. */
+function pushCheckedAddress(
+  ctx: FunctionContext,
+  register: number,
+  off: number,
+  size: number,
+  inLocal: boolean,
+): number {
+  if (!inLocal) return pushAddress(ctx, register, off, size)
   // Sums that the register is made of become part of the addition for the check.
-  code.get(locals.address)
-  code.op(Op.i32_wrap_i64)
+  ctx.code.get(ctx.locals.address)
+  ctx.code.op(Op.i32_wrap_i64)
   return GUARD_SIZE - size
+}
+
+function pushChecked(ctx: FunctionContext, register: number, off: number, size: number, at: number): number {
+  return pushCheckedAddress(ctx, register, off, size, checkInsn(ctx, register, off, size, at))
 }
 
 function checkGroup(ctx: FunctionContext, register: number, group: Group): void {
@@ -134,30 +149,51 @@ export function pushAddress(ctx: FunctionContext, register: number, off: number,
 type Load = Extract<Operation, { kind: 'load' | 'loadAcquire' }>
 
 export function emitLoad(ctx: FunctionContext, op: Load, at: number): void {
-  const { code } = ctx
+  const { code, facts } = ctx
+  const { size, src, off } = op
   const signed = op.kind === 'load' && op.signed
-  const slot = slotAt(ctx, op.src, op.off, op.size)
+  const unused = facts.unused[at - ctx.start] === 1
+  const slot = slotAt(ctx, src, off, size)
   if (slot !== null) {
-    loadSlot(code, slot.slot, slot.offset, op.size, signed)
+    if (unused) return
+    loadSlot(code, slot.slot, slot.offset, size, signed)
     return setRegister(ctx, op.dst, at)
   }
-  const opcode = (signed ? SIGNED_LOADS : LOADS)[op.size]
+  const opcode = (signed ? SIGNED_LOADS : LOADS)[size]
   const zeroes =
     ctx.faultReadsZero &&
     op.kind === 'load' &&
-    ctx.facts.checks[at - ctx.start] !== Check.NONE &&
-    placeAt(ctx, op.src, op.off, op.size) === null
+    facts.checks[at - ctx.start] !== Check.NONE &&
+    placeAt(ctx, src, off, size) === null
   if (zeroes) {
-    pushOutOfBounds(ctx, op.src, op.off, op.size)
+    if (unused) return
+    pushOutOfBounds(ctx, src, off, size)
     code.if(ValueType.I64)
     code.i64(0)
     code.else()
-    code.memory(opcode, pushAddress(ctx, op.src, op.off, op.size))
-  } else {
-    code.memory(opcode, pushChecked(ctx, op.src, op.off, op.size, at))
+    code.memory(opcode, pushAddress(ctx, src, off, size))
+    code.end()
+    return setRegister(ctx, op.dst, at)
   }
-  if (zeroes) code.end()
+  const inLocal = checkInsn(ctx, src, off, size, at)
+  for (const wide of facts.wideLoads.get(at) ?? []) {
+    code.memory(LOADS[wide.size], pushAddress(ctx, src, wide.off, wide.size))
+    code.set(ctx.locals.temporaries + wide.temporary)
+  }
+  if (unused) return
+  code.memory(opcode, pushCheckedAddress(ctx, src, off, size, inLocal))
   setRegister(ctx, op.dst, at)
+}
+
+/** Sets the result of an operation that combines bytes from what was loaded at once. */
+export function emitWideResult(ctx: FunctionContext, { temporary, shift }: Wide, dst: number, at: number): void {
+  const { code } = ctx
+  code.get(ctx.locals.temporaries + temporary)
+  if (shift > 0) {
+    code.i64(shift * 8)
+    code.op(Op.i64_shl)
+  }
+  setRegister(ctx, dst, at)
 }
 
 type Store = Extract<Operation, { kind: 'store' | 'storeRelease' }>

@@ -1,5 +1,6 @@
 import { HelperId, helperName, ProgType } from '../../uapi/index.ts'
 import {
+  DEFERRED_ADDRESS,
   FRAME_SIZE,
   JIT_ADDRESS,
   REGS_ADDRESS,
@@ -12,11 +13,12 @@ import {
 import { LdImm64Pseudo } from '../../isa/index.ts'
 import { BPF_FUNCTION, TAIL_FUNCTION, pushFromArea, type ModuleIndices } from './context.ts'
 import { BATCH_FUNCTION, batchBody, START_FUNCTION, startBody } from './entries.ts'
+import { fuelCode, type FuelCode } from './fuel.ts'
 import { translateFunction } from './function.ts'
 import { FIND_FUNCTION, findBody } from './hash-code.ts'
 import type { ProgramCode } from './program.ts'
 import { NO_PLACE } from './trap.ts'
-import { CodeSink, ModuleBuilder, Op, ValueType, w, type FunctionType } from './wasm/index.ts'
+import { CodeSink, ModuleBuilder, Op, ValueType, w, type Code, type FunctionType } from './wasm/index.ts'
 
 const { I32, I64 } = ValueType
 
@@ -32,6 +34,8 @@ export interface JitImports {
   tailCall(): number
   loadPacket(offset: number, size: number): number
   clock(): number
+  /** Between runs, when something waits for that. */
+  endGracePeriod(): void
   /** After a run of a batch whose packet was moved. */
   moved(): void
   tails?: WebAssembly.Table
@@ -61,6 +65,8 @@ export function helperImport(id: number): string {
   return `helper_${helperName(id) ?? id}`
 }
 
+const CLOCK_HELPERS = [HelperId.ktime_get_ns, HelperId.ktime_get_boot_ns, HelperId.ktime_get_tai_ns]
+
 /** Translates a program to a wasm binary. */
 export function buildModule(program: ProgramCode, machine: Machine, optimize: boolean): Uint8Array<ArrayBuffer> {
   const builder = new ModuleBuilder()
@@ -71,15 +77,18 @@ export function buildModule(program: ProgramCode, machine: Machine, optimize: bo
   const loadPacket = builder.importFunction('env', 'loadPacket', signature([I32, I32], [I32]))
   const moved = isXdp(program) ? builder.importFunction('env', 'moved', signature([])) : -1
   const helpers = new Map<number, number>()
-  const usesClock =
-    machine.clock && (program.helpers.has(HelperId.ktime_get_ns) || program.helpers.has(HelperId.ktime_get_boot_ns))
+  const usesClock = machine.clock && CLOCK_HELPERS.some((id) => program.helpers.has(id))
   const maps = usedMaps(program, machine)
-  const usesTails = machine.tails && hasTailCallInstructions() && maps.some(({ kind }) => kind === 'progArray')
+  const sharesBudget = (program.code.instrumentation?.charges ?? null) !== null
+  // Programs that share a budget hand it over when they enter and leave, which tail calls in WebAssembly do not.
+  const usesTails =
+    machine.tails && !sharesBudget && hasTailCallInstructions() && maps.some(({ kind }) => kind === 'progArray')
   const tailTable = usesTails ? builder.importTable('env', 'tails') : -1
   const clock = usesClock ? builder.importFunction('env', 'clock', signature([], [ValueType.F64])) : -1
   for (const id of program.helpers) {
     helpers.set(id, builder.importFunction('env', helperImport(id), signature([])))
   }
+  const endGracePeriod = builder.importFunction('env', 'endGracePeriod', signature([]))
   const run = builder.declareFunction(signature([I32, I32, I32]), 'run')
   const start = builder.declareFunction(START_FUNCTION, 'start')
   const batch = isXdp(program) ? builder.declareFunction(BATCH_FUNCTION, 'batch') : -1
@@ -88,7 +97,6 @@ export function buildModule(program: ProgramCode, machine: Machine, optimize: bo
   const tail = builder.declareFunction(TAIL_FUNCTION, 'tail')
   const indices = program.functions.map((f) => builder.declareFunction(BPF_FUNCTION, f.name))
   const made = new Map<string, number>()
-  const rings = maps.filter(({ kind }) => kind === 'ringbuf')
   const makeFunction = (name: string, type: FunctionType, body: () => CodeSink): number => {
     let index = made.get(name)
     if (index === undefined) {
@@ -114,24 +122,30 @@ export function buildModule(program: ProgramCode, machine: Machine, optimize: bo
     function: makeFunction,
     clock,
     tails: usesTails ? { type: builder.type(TAIL_FUNCTION), table: tailTable } : null,
-    hasInnerMaps: maps.some(({ hasMaps }) => hasMaps),
-    onlyRing: rings.length === 1 ? (rings[0] ?? null) : null,
+    hasInnerMaps: maps.some(({ inner }) => inner !== null),
+    rings: maps.filter(({ kind }) => kind === 'ringbuf'),
+    hasRandom: machine.hasRandom === true,
+    sharesBudget,
   }
+  const fuel = fuelCode(module, sharesBudget ? null : machine.fuel)
   const table = builder.setTable(indices)
   builder.exportFunction('tail', tail)
-  builder.defineFunction(tail, tailBody(module, machine.fuel))
+  builder.defineFunction(tail, tailBody(module, fuel))
   builder.exportFunction('run', run)
   builder.exportFunction('repeat', repeat)
   builder.exportFunction('call', call)
-  const refuel = (code: CodeSink): void => setFuel(code, module, machine.fuel)
+  // The word at GRACE_ADDRESS is read with it; only calls can set them.
+  const isPending = w.isSet64(w.load64(w.i32(0), DEFERRED_ADDRESS))
+  const makesCalls = program.helpers.size > 0 || program.functions.some(({ hasMachineCalls }) => hasMachineCalls)
+  const betweenRuns = makesCalls ? w.when(isPending, w.call(endGracePeriod)) : w.all()
   builder.exportFunction('start', start)
-  builder.defineFunction(start, startBody(module, refuel))
+  builder.defineFunction(start, startBody(module, fuel))
   if (batch !== -1) {
     builder.exportFunction('batch', batch)
-    builder.defineFunction(batch, batchBody(module, moved, refuel))
+    builder.defineFunction(batch, batchBody(module, moved, fuel, betweenRuns))
   }
-  builder.defineFunction(run, runBody(module, machine.fuel))
-  builder.defineFunction(repeat, repeatBody(run))
+  builder.defineFunction(run, runBody(module, fuel))
+  builder.defineFunction(repeat, repeatBody(run, fuel, betweenRuns))
   builder.defineFunction(call, callBody(module, builder.type(BPF_FUNCTION), table))
   program.functions.forEach((f, i) => {
     builder.defineFunction(indices[i] as number, translateFunction(program, f, module, optimize))
@@ -169,9 +183,7 @@ function hasTailCallInstructions(): boolean {
   return tailCallInstructions
 }
 
-const MAX_FUEL = Number.MAX_SAFE_INTEGER
-
-function runBody(module: ModuleIndices, fuel: number): CodeSink {
+function runBody(module: ModuleIndices, fuel: FuelCode): CodeSink {
   const [ctx, top, limit] = [0, 1, 2]
   const code = new CodeSink(3)
   const savedFuel = code.addLocal(I64)
@@ -182,7 +194,7 @@ function runBody(module: ModuleIndices, fuel: number): CodeSink {
   code.set(savedFuel)
   code.getGlobal(module.limitGlobal)
   code.set(savedLimit)
-  setFuel(code, module, fuel)
+  fuel.enter(code)
   code.get(limit)
   code.setGlobal(module.limitGlobal)
   code.i32(0)
@@ -192,6 +204,7 @@ function runBody(module: ModuleIndices, fuel: number): CodeSink {
   for (let r = 2; r <= 5; r++) code.i64(0)
   code.call(module.functions)
   code.memory(Op.i64_store, REGS_ADDRESS)
+  fuel.leave(code)
   code.get(savedFuel)
   code.setGlobal(module.fuelGlobal)
   code.get(savedLimit)
@@ -201,16 +214,11 @@ function runBody(module: ModuleIndices, fuel: number): CodeSink {
 }
 
 /** One more than may be used up: what comes down to 0 is too much, which x86 tests for in the subtraction. */
-function setFuel(code: CodeSink, module: ModuleIndices, fuel: number): void {
-  code.i64Number(Math.min(MAX_FUEL, Math.max(0, Math.floor(fuel)) + 1))
-  code.setGlobal(module.fuelGlobal)
-}
-
 /** Takes over from another program, whose run() restores what is set here when that is this program too. */
-function tailBody(module: ModuleIndices, fuel: number): CodeSink {
+function tailBody(module: ModuleIndices, fuel: FuelCode): CodeSink {
   const [base, limit, ctx] = [0, 1, 2]
   const code = new CodeSink(3)
-  setFuel(code, module, fuel)
+  fuel.enter(code)
   code.get(limit)
   code.setGlobal(module.limitGlobal)
   code.get(base)
@@ -222,13 +230,15 @@ function tailBody(module: ModuleIndices, fuel: number): CodeSink {
 }
 
 /** A loop that calls: a function that loops by itself would stay in V8's baseline code until it returns. */
-function repeatBody(run: number): CodeSink {
+function repeatBody(run: number, fuel: FuelCode, betweenRuns: Code): CodeSink {
   const times = 3
   const code = new CodeSink(4)
   code.loop()
   for (const word of [TAIL_CALLS_ADDRESS, TAIL_PROGRAM_ADDRESS]) w.store(w.i32(0), w.i32(0), word)(code)
+  fuel.begin(code)
   for (const parameter of [0, 1, 2]) code.get(parameter)
   code.call(run)
+  betweenRuns(code)
   code.get(times)
   code.i32(1)
   code.op(Op.i32_sub)

@@ -1,6 +1,6 @@
 import type { Operation } from '../../isa/index.ts'
 import { GUARD_SIZE } from '../engine.ts'
-import { Trap } from '../trap.ts'
+import { outOfBudget, outOfFuel, Trap } from '../trap.ts'
 import type { FunctionContext } from './context.ts'
 import { accessOf } from './places.ts'
 import { Op } from './wasm/index.ts'
@@ -46,9 +46,18 @@ export function placeSlot(place: number): number | null {
 }
 
 /** The Trap at a place; `op` is the instruction there, `low` and `high` the address local. */
-export function makeTrap(place: number, op: Operation | null, low: number, high: number, fuel: number): Trap {
-  if ((place & 1) === 1) return new Trap('fuel', `no end after ${fuel} loop iterations and calls`)
-  if (op?.kind === 'call' && op.call === 'helper') return new Trap('memory', `r2 does not point to a key in memory`)
+export function makeTrap(
+  place: number,
+  op: Operation | null,
+  low: number,
+  high: number,
+  fuel: number,
+  budget: bigint | null,
+): Trap {
+  if ((place & 1) === 1) return budget === null ? outOfFuel(fuel) : outOfBudget(budget)
+  if (op?.kind === 'call' && op.call === 'helper') {
+    return new Trap('memory', 'r2 does not point to a key in memory, or r1 is no map')
+  }
   if (op === null || op.kind === 'call') {
     return new Trap('stack', 'calls are nested too deep: no stack is left for another frame')
   }

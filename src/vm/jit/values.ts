@@ -9,6 +9,8 @@ export type Value =
   | { readonly kind: 'function'; readonly slot: number }
   /** r10 plus `offset`. */
   | { readonly kind: 'frame'; readonly offset: number }
+  /** What bpf_map_lookup_elem gave for the map with this handle. */
+  | { readonly kind: 'lookup'; readonly map: number }
 
 const FRAME: Value = { kind: 'frame', offset: 0 }
 
@@ -64,7 +66,9 @@ export class BlockValues {
         break
       case 'call':
         // The engine leaves r1 to r5 as they were.
-        if (op.call !== 'helper' || op.imm !== HelperId.tail_call) values[0] = null
+        if (op.call !== 'helper') values[0] = null
+        else if (op.imm === HelperId.map_lookup_elem) values[0] = this.#lookup()
+        else if (op.imm !== HelperId.tail_call) values[0] = null
         break
       case 'store':
       case 'storeRelease':
@@ -76,6 +80,11 @@ export class BlockValues {
     }
   }
 
+  #lookup(): Value | null {
+    const map = this.constantAddress(1)
+    return map === null ? null : { kind: 'lookup', map }
+  }
+
   #alu(op: Extract<Operation, { kind: 'alu' }>): Value | null {
     if (op.op === 'mov' && op.wide) {
       return op.src === null ? { kind: 'constant', low: op.imm, high: op.imm >> 31 } : this.get(op.src)
@@ -83,7 +92,7 @@ export class BlockValues {
     if (op.op === 'mov' && op.src === null) return { kind: 'constant', low: op.imm, high: 0 }
     if (op.op !== 'add' || !op.wide || op.src !== null) return null
     const value = this.get(op.dst)
-    if (value === null || value.kind === 'function') return null
+    if (value === null || value.kind === 'function' || value.kind === 'lookup') return null
     if (value.kind === 'frame') return { kind: 'frame', offset: value.offset + op.imm }
     const low = (value.low >>> 0) + op.imm
     return value.high === 0 && low >= 0 && low <= 0xffffffff ? { kind: 'constant', low: low | 0, high: 0 } : null

@@ -1,24 +1,10 @@
-import { MapType } from '../../uapi/index.ts'
 import { STACK_TOP_ADDRESS, TAIL_CALLS_ADDRESS, type Machine, type MapLayout, type TailTable } from '../engine.ts'
 import { Trap } from '../trap.ts'
 import { whyNoHelper } from './helpers/unsupported.ts'
 import { MAX_TAIL_CALLS, PROGRAM_STACK_SIZE, STACK_START } from './layout.ts'
-import { Descriptor } from './maps/descriptor.ts'
+import { layoutOf } from './maps/layout.ts'
 import { ProgArrayMap } from './maps/prog-array.ts'
 import type { Runtime } from './runtime.ts'
-
-/** Maps that engines can use by themselves. */
-const LAYOUTS: Readonly<Record<number, MapLayout['kind']>> = {
-  [MapType.ARRAY]: 'array',
-  [MapType.PERCPU_ARRAY]: 'array',
-  [MapType.ARRAY_OF_MAPS]: 'array',
-  [MapType.HASH]: 'hash',
-  [MapType.PERCPU_HASH]: 'hash',
-  [MapType.HASH_OF_MAPS]: 'hash',
-  [MapType.LRU_HASH]: 'lru',
-  [MapType.RINGBUF]: 'ringbuf',
-  [MapType.PROG_ARRAY]: 'progArray',
-}
 
 /**
  * Helper numbers that stand for what was not found at load: a CO-RE relocation, a map, a kernel function (the numbers
@@ -49,6 +35,14 @@ export class VmMachine implements Machine {
 
   get clock(): (() => number) | null {
     return this.#runtime.options.clockNumber ?? null
+  }
+
+  get hasRandom(): boolean {
+    return this.#runtime.options.random === null
+  }
+
+  endGracePeriod(): void {
+    this.#runtime.endGracePeriod()
   }
 
   get fuel(): number {
@@ -85,24 +79,7 @@ export class VmMachine implements Machine {
 
   mapAt(handle: number): MapLayout | null {
     const map = this.#runtime.mapAt(handle)
-    const kind = map === undefined ? undefined : LAYOUTS[map.type]
-    if (map === undefined || kind === undefined) return null
-    const { memory } = this.#runtime
-    return {
-      kind,
-      hasMaps: map.type === MapType.ARRAY_OF_MAPS || map.type === MapType.HASH_OF_MAPS,
-      hasFields: map.fields.length > 0,
-      keySize: map.keySize,
-      valueSize: map.valueSize,
-      maxEntries: map.maxEntries,
-      handle,
-      base: memory.u32(handle + Descriptor.BASE),
-      stride: memory.u32(handle + Descriptor.STRIDE),
-      cpuStride: memory.u32(handle + Descriptor.CPU_STRIDE),
-      valueOffset: memory.u32(handle + Descriptor.VALUE_OFFSET),
-      spare: memory.u32(handle + Descriptor.SPARE),
-      control: memory.u32(handle + Descriptor.CONTROL),
-    }
+    return map === undefined ? null : layoutOf(map, (address) => this.#runtime.memory.u32(address))
   }
 
   /** Calls of kernel functions have numbers of this vm in place of BTF ids, see link.ts; 0 is a missing one. */

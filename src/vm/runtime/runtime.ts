@@ -1,6 +1,22 @@
+import { encodeUtf8 } from '../../bytes/index.ts'
 import type { Btf } from '../../btf/index.ts'
 import type { RunEffect } from '../../loader/index.ts'
-import { CPU_ADDRESS, GUARD_SIZE, mapSlot, REGS_ADDRESS, STACK_TOP_ADDRESS, TAIL_CALLS_ADDRESS } from '../engine.ts'
+import {
+  CPU_ADDRESS,
+  DEFERRED_ADDRESS,
+  GRACE_ADDRESS,
+  GUARD_SIZE,
+  mapSlot,
+  RANDOM_ADDRESS,
+  REGS_ADDRESS,
+  STACK_TOP_ADDRESS,
+  TAIL_CALLS_ADDRESS,
+  TASK_ADDRESS,
+  TASK_COMM_ADDRESS,
+  TASK_COMM_SIZE,
+  TASK_IDS_ADDRESS,
+} from '../engine.ts'
+import type { VirtualClock } from '../clock.ts'
 import { Trap } from '../trap.ts'
 import { AsyncQueue } from './async.ts'
 import type { RunContext } from './context/context.ts'
@@ -13,9 +29,13 @@ import { Objects } from './objects.ts'
 import { PacketArea, PacketTable } from './packets.ts'
 import { Trees } from './trees.ts'
 import type { FunctionSet } from './user-functions.ts'
+import { Deferred } from './maps/descriptor.ts'
 import type { FieldKind } from './maps/fields.ts'
 import type { MapHost, VmMap } from './maps/map.ts'
 import type { SlotProgram } from './maps/prog-array.ts'
+
+/** In place of 0, with which the random numbers would all be 0. */
+const DEFAULT_SEED = 0x9e3779b9
 
 /** The task that a program in the vm finds itself in. */
 export interface FakeTask {
@@ -36,8 +56,13 @@ export interface RuntimeOptions {
   readonly clock: () => bigint
   /** The same as a number, when that is exact. */
   readonly clockNumber?: (() => number) | null
-  /** Next random 32 bits. */
-  readonly random: () => number
+  /** The clock, when it only moves by advanceTo(). */
+  readonly virtual?: VirtualClock | null
+  /** Next random 32 bits; null for a generator that starts with `seed`. */
+  readonly random: (() => number) | null
+  readonly seed: number
+  /** Next random 32 bits for the choice of CPUs and the order of timers; null for CPU 0 and the order of arming. */
+  readonly scheduling?: (() => number) | null
   readonly task: FakeTask
   /** Bytes of the struct task_struct that get_current_task points to; null for one made from `btf`. */
   readonly taskBytes: Uint8Array | null
@@ -91,8 +116,6 @@ export class Runtime implements MapHost {
   readonly objects: Objects
   /** Where bpf_trace_printk of timers goes: the next run shows it. */
   #asyncTrace: string[] = []
-  /** Address of the fake task_struct, made when first asked for. */
-  #task = 0
   #nextId = 1
   readonly #maps: Map<number, VmMap> = new Map()
   #deferred: (() => void)[] = []
@@ -104,6 +127,11 @@ export class Runtime implements MapHost {
     this.functions = options.functions
     this.cpus = options.cpus
     this.memory = new LinearMemory(options.memoryLimit)
+    const { task } = options
+    this.memory.setU32(RANDOM_ADDRESS, options.seed >>> 0 || DEFAULT_SEED)
+    this.memory.setU64(TASK_IDS_ADDRESS, (BigInt(task.tgid) << 32n) | BigInt(task.pid))
+    this.memory.setU64(TASK_IDS_ADDRESS + 8, (BigInt(task.gid) << 32n) | BigInt(task.uid))
+    this.memory.write(TASK_COMM_ADDRESS, encodeUtf8(task.comm).subarray(0, TASK_COMM_SIZE - 1))
     this.kernel = new KernelObjects({
       memory: this.memory,
       cgroupId: options.task.cgroupId,
@@ -131,8 +159,16 @@ export class Runtime implements MapHost {
   }
 
   afterGracePeriod(work: () => void): void {
-    if (this.run === null) work()
-    else this.#deferred.push(work)
+    if (this.run === null) return work()
+    this.#deferred.push(work)
+    this.memory.setU32(GRACE_ADDRESS, 1)
+  }
+
+  reclaimLater(map: VmMap, entry: number): void {
+    if (this.run === null) return map.reclaim(entry)
+    this.memory.setU32(entry + Deferred.MAP, map.handle)
+    this.memory.setU32(entry + Deferred.NEXT, this.memory.u32(DEFERRED_ADDRESS))
+    this.memory.setU32(DEFERRED_ADDRESS, entry)
   }
 
   mapAt(handle: number): VmMap | undefined {
@@ -163,7 +199,20 @@ export class Runtime implements MapHost {
   /** Ends the run: what was freed meanwhile may be used again. */
   endRun(): void {
     this.run = null
+    this.endGracePeriod()
+  }
+
+  /** No program holds a pointer any more: frees what waited for that. */
+  endGracePeriod(): void {
+    let entry = this.memory.u32(DEFERRED_ADDRESS)
+    if (entry !== 0) this.memory.setU32(DEFERRED_ADDRESS, 0)
+    while (entry !== 0) {
+      const next = this.memory.u32(entry + Deferred.NEXT)
+      this.#maps.get(this.memory.u32(entry + Deferred.MAP))?.reclaim(entry)
+      entry = next
+    }
     if (this.#deferred.length === 0) return
+    this.memory.setU32(GRACE_ADDRESS, 0)
     const deferred = this.#deferred
     this.#deferred = []
     for (const work of deferred) work()
@@ -205,6 +254,30 @@ export class Runtime implements MapHost {
 
   cancelAsyncOf(map: VmMap): void {
     this.async.freeOf(map)
+  }
+
+  schedulingKey(): number | null {
+    return this.options.scheduling?.() ?? null
+  }
+
+  /** CPU of a run that names none. */
+  nextCpu(): number {
+    return (this.schedulingKey() ?? 0) % this.cpus
+  }
+
+  /** Lets time go on; timers fire at their times. */
+  advanceTo(clock: VirtualClock, end: bigint): void {
+    this.runDue()
+    for (;;) {
+      const due = this.async.nextDue()
+      if (due === null || due > end) break
+      // What is due and did not run now has armed itself again too often.
+      if (due <= clock.now) break
+      clock.now = due
+      this.runDue()
+    }
+    clock.now = end
+    this.runDue()
   }
 
   runDue(): void {
@@ -333,14 +406,27 @@ export class Runtime implements MapHost {
     }
   }
 
-  /** Address of the fake task_struct. */
+  /** Address of the fake task_struct, which is made when first asked for. */
   taskAddress(): number {
-    if (this.#task === 0) {
-      const { task, taskBytes } = this.options
-      const btf = taskBytes === null ? this.options.btf() : null
-      this.#task = this.memory.allocate(taskBytes?.length ?? taskStructSize(btf))
-      this.memory.write(this.#task, taskBytes ?? taskStruct(btf, task, this.#task))
-    }
-    return this.#task
+    const known = this.memory.u32(TASK_ADDRESS)
+    if (known !== 0) return known
+    const { task, taskBytes } = this.options
+    const btf = taskBytes === null ? this.options.btf() : null
+    const address = this.memory.allocate(taskBytes?.length ?? taskStructSize(btf))
+    this.memory.write(address, taskBytes ?? taskStruct(btf, task, address))
+    this.memory.setU32(TASK_ADDRESS, address)
+    return address
+  }
+
+  /** Next random 32 bits: xorshift32, small, seeded, and good enough for what BPF programs do with it. */
+  random(): number {
+    const { random } = this.options
+    if (random !== null) return random() >>> 0
+    let state = this.memory.u32(RANDOM_ADDRESS)
+    state ^= state << 13
+    state ^= state >>> 17
+    state ^= state << 5
+    this.memory.setU32(RANDOM_ADDRESS, state)
+    return state >>> 0
   }
 }

@@ -1,6 +1,17 @@
 import type { BranchOp, Operation } from '../../isa/index.ts'
 import { arithmetic } from './domain/arithmetic.ts'
-import { Bounds, constant, isConst, isZero, type Scalar, sameScalar, umaxOf, UNKNOWN } from './domain/bounds.ts'
+import {
+  Bounds,
+  constant,
+  constant64,
+  isConst,
+  isZero,
+  type Scalar,
+  sameScalar,
+  umaxOf,
+  UNKNOWN,
+} from './domain/bounds.ts'
+import { zeroExtend32 } from './domain/resize.ts'
 import { decide, FLIPPED, knownBits, NEGATED, refine } from './domain/compare.ts'
 import { markPrecise } from './precision.ts'
 import { readReg } from './registers.ts'
@@ -171,6 +182,8 @@ function syncLinked(state: State, known: Reg, linked: readonly LinkedReg[]): voi
     if (frame === undefined) continue
     const reg = l.reg >= 0 ? (frame.regs[l.reg] as Reg) : frame.slot(l.slot).reg
     if (reg === null || reg === known || reg.kind !== 'scalar' || reg.id !== known.id) continue
+    // A distance in 32 bits does not hold in 64, nor the other way round.
+    if (reg.delta !== null && known.delta !== null && reg.delta32 !== known.delta32) continue
     const to = follow(reg, known)
     if (l.reg >= 0) frame.regs[l.reg] = to
     else frame.stack[l.slot] = new Slot(frame.slot(l.slot).bytes, to)
@@ -178,11 +191,16 @@ function syncLinked(state: State, known: Reg, linked: readonly LinkedReg[]): voi
 }
 
 function follow(reg: Reg, known: Reg): Reg {
-  const distance = (reg.delta ?? 0) - (known.delta ?? 0)
-  if (distance === 0) return known
+  const isSame = reg.delta === null && known.delta === null
+  // A distance of 0 from the linked register is a distance as well, but the registers are alike.
+  if (isSame || (reg.delta ?? 0) === (known.delta ?? 0)) return known
   const to = known.clone()
   to.delta = reg.delta
-  to.value = arithmetic('add', true, known.value, constant(distance)) as Scalar
+  to.delta32 = reg.delta32
+  const distance = (reg.delta ?? 0) - (known.delta ?? 0)
+  const sum = arithmetic('add', true, known.value, constant64(BigInt(distance))) as Scalar
+  const narrow = (reg.delta !== null && reg.delta32) || (known.delta !== null && known.delta32)
+  to.value = narrow ? zeroExtend32(sum) : sum
   return to
 }
 

@@ -1,2 +1,2 @@
-export { verify, type VerifyOptions, type VerifyResult, type VerifyStats } from './verify.ts'
+export { verify, type VerifyOptions, type VerifyTarget, type VerifyResult, type VerifyStats } from './verify.ts'
 export { type RejectErrno } from './reject.ts'

@@ -8,6 +8,8 @@ export type RejectErrno =
   | 'EOPNOTSUPP'
   | 'EFAULT'
   | 'ENOENT'
+  | 'EEXIST'
+  | 'ESRCH'
   | 'ERANGE'
   | 'ENOMEM'
   | 'UNSUPPORTED'

@@ -6,17 +6,21 @@ import { helperOf, isAsyncCallbackCall, isIterNextCall, isSyncCallbackCall, isTh
 import { CHANGES_PACKET } from './calls/helper.ts'
 import { type MapFacts, mapFacts } from './facts/maps.ts'
 import { checkMapForProgram } from './program/map-rules.ts'
+import { exceptionCallback } from './program/exceptions.ts'
+import { checkDirectValue } from './program/immediates.ts'
 import { analyzeFlow, type CallMarks, postorder, successors } from './program/flow.ts'
 import { checkJumps, decodeAll, functionStarts, type Subprogram } from './program/layout.ts'
 import { liveRegisters } from './program/live.ts'
 import { checkStackDepth, stackDepths } from './program/stack-depth.ts'
-import { Reject, type RejectErrno, unsupported } from './reject.ts'
+import { resolveTarget, type TargetFunction } from './program/target.ts'
+import { invalid, Reject, type RejectErrno } from './reject.ts'
 import { State } from './state/state.ts'
 import { Log, LogLevel } from './log/log.ts'
 import { logProgram, statsText } from './log/program.ts'
 import { Trace } from './log/trace.ts'
 import { StackLiveness } from './liveness.ts'
 import { walkProgram } from './run.ts'
+import { describeTarget } from './target-program.ts'
 import { type ImmediateTarget, type ProgramFacts, Walk } from './walk.ts'
 
 /** What the verifier must know besides the program. */
@@ -29,6 +33,10 @@ export interface VerifyOptions {
   readonly kernelBtf: Btf | null
   /** Licence text; decides on GPL-only helpers. */
   readonly license: string
+  /** The program whose function the program attaches to (freplace, or tracing of a program). */
+  readonly target?: VerifyTarget
+  /** Whether the kernel has CONFIG_FUNCTION_ERROR_INJECTION (default), so that fmod_ret reaches more functions. */
+  readonly errorInjection?: boolean
   /** Helpers (ids) that this kernel's configuration or lockdown does not offer. */
   readonly missingHelpers?: readonly number[]
   /** Processors that the machine may have, for bounds of their numbers (default 8192, the most that Linux knows). */
@@ -41,6 +49,15 @@ export interface VerifyOptions {
   readonly logLevel?: number
   /** Characters of the log to keep, the last ones (default 16 Mi). */
   readonly logSize?: number
+}
+
+/** A loaded program and one of its functions. */
+export interface VerifyTarget {
+  readonly program: PreparedProgram
+  /** Name of the function. */
+  readonly function: string
+  /** What the program was loaded with. */
+  readonly options: VerifyOptions
 }
 
 /** Cost of a verification, as the kernel's last log line has it. */
@@ -100,6 +117,7 @@ export function verify(program: PreparedProgram, options: VerifyOptions): Verify
     walk = makeWalk(facts, program, log)
     walkProgram(walk)
     checkStackDepth(facts)
+    if (walk.unresolvedCalls.size > 0) invalid('invalid kernel function call not eliminated in verifier pass')
     return { ok: true, ...finish(facts) }
   } catch (error) {
     if (!(error instanceof Reject)) throw error
@@ -138,9 +156,20 @@ function makeWalk(facts: ProgramFacts, program: PreparedProgram, log: Log | null
   return new Walk(facts, new State(), liveness, trace)
 }
 
-function collectFacts(program: PreparedProgram, options: VerifyOptions, log: Log | null): ProgramFacts {
+function targetOf(target: VerifyTarget): TargetFunction {
+  const { program, options } = target
+  const walk = makeWalk(collectFacts(program, options, null, true), program, null)
+  walkProgram(walk)
+  return describeTarget(target, walk)
+}
+
+function collectFacts(
+  program: PreparedProgram,
+  options: VerifyOptions,
+  log: Log | null,
+  isTarget: boolean = false,
+): ProgramFacts {
   const { spec, insns } = program
-  checkKnown(program, options.btf)
   if (insns.length === 0) throw new Reject('EINVAL', 'invalid instruction count')
   const ops = decodeAll(insns)
   const immediates = new Map<number, ImmediateTarget>()
@@ -153,6 +182,7 @@ function collectFacts(program: PreparedProgram, options: VerifyOptions, log: Log
         const map = options.maps[ref.map]
         if (map === undefined) throw new Reject('UNSUPPORTED', `the map ${ref.map} is not known`)
         const facts = mapFacts(map, options.btf, cache, options.objectName ?? '')
+        if (ref.kind === 'mapValue') checkDirectValue(facts, ref.offset)
         const target: ImmediateTarget =
           ref.kind === 'map' ? { kind: 'map', map: facts } : { kind: 'mapValue', map: facts, offset: ref.offset }
         immediates.set(ref.insn, target)
@@ -172,7 +202,8 @@ function collectFacts(program: PreparedProgram, options: VerifyOptions, log: Log
         throw new Reject('UNSUPPORTED', 'jump tables')
     }
   }
-  const subprograms = functionsOf(program, ops, options.btf)
+  const handler = exceptionCallback(options.btf, program.functions)
+  const subprograms = functionsOf(program, ops, options.btf, handler)
   if (log?.all === true) for (const sub of subprograms) log.write(`func#${sub.index} @${sub.start}\n`)
   checkJumps(ops, subprograms)
   const partial = { ops, kfuncs }
@@ -188,7 +219,22 @@ function collectFacts(program: PreparedProgram, options: VerifyOptions, log: Log
   for (const target of immediates.values()) {
     if (target.kind === 'map' || target.kind === 'mapValue') checkMapForProgram(target.map, spec.type, sleepable)
   }
-  const flow = analyzeFlow(ops, [0], calls)
+  const flow = analyzeFlow(ops, handler === 0 ? [0] : [0, handler], calls)
+  const changers = packetChangers(ops, subprograms)
+  const gpl = GPL.has(options.license)
+  const replaced = options.target === undefined ? null : targetOf(options.target)
+  const target = resolveTarget({
+    program,
+    attachType: spec.attachType ?? 0,
+    btf: options.btf,
+    kernelBtf: options.kernelBtf,
+    gpl,
+    sleepable,
+    changesPacket: changers.has(0),
+    errorInjection: options.errorInjection ?? true,
+    target: replaced,
+  })
+  const isExtension = spec.type === ProgType.EXT && replaced !== null
   const next = ops.map((op, at) => (op === null ? [] : successors(ops, at, calls).filter((to) => to < ops.length)))
   const params = (at: number): number => {
     const id = helperOf(partial, at)
@@ -198,11 +244,14 @@ function collectFacts(program: PreparedProgram, options: VerifyOptions, log: Log
     return row !== undefined && row.progTypes.includes(spec.type) ? row.args.length : 5
   }
   return {
-    type: spec.type,
-    attachType: spec.attachType ?? 0,
+    type: isExtension ? replaced.program.type : spec.type,
+    attachType: isExtension ? replaced.program.attachType : (spec.attachType ?? 0),
     attachTarget: spec.attachTarget,
+    target,
+    isExtension,
+    isTarget,
     sleepable,
-    gpl: GPL.has(options.license),
+    gpl,
     ops,
     subprograms,
     flow,
@@ -215,7 +264,7 @@ function collectFacts(program: PreparedProgram, options: VerifyOptions, log: Log
     strictAlignment: (flags & STRICT_ALIGNMENT) !== 0,
     testStateFreq: (flags & TEST_STATE_FREQ) !== 0,
     testRegInvariants: (flags & TEST_REG_INVARIANTS) !== 0,
-    packetChangers: packetChangers(ops, subprograms),
+    packetChangers: changers,
     cpus: options.cpus ?? 8192,
     missingHelpers: new Set(options.missingHelpers ?? []),
   }
@@ -237,23 +286,15 @@ function kernelName(
   return known ? btf.name(ref.btfId) : ref.name
 }
 
-/** Program features that change the rules as a whole and are not implemented. */
-function checkKnown(program: PreparedProgram, btf: Btf | null): void {
-  if (program.spec.type === ProgType.STRUCT_OPS) unsupported('struct_ops programs')
-  if (program.spec.type === ProgType.EXT) unsupported('extension programs')
-  if (program.spec.type === ProgType.LSM) unsupported('LSM programs')
-  const main = program.functions[0]?.btfId ?? 0
-  if (btf === null || main === 0) return
-  for (const type of btf.types()) {
-    if (type.kind === BtfKind.DECL_TAG && type.type === main && type.name.startsWith('exception_callback:')) {
-      unsupported('exception callbacks')
-    }
-  }
-}
-
-function functionsOf(program: PreparedProgram, ops: ProgramFacts['ops'], btf: Btf | null): Subprogram[] {
+/** @param handler first slot of the exception callback, 0 without one */
+function functionsOf(
+  program: PreparedProgram,
+  ops: ProgramFacts['ops'],
+  btf: Btf | null,
+  handler: number,
+): Subprogram[] {
   const { insns } = program
-  const starts = functionStarts(insns, ops)
+  const starts = functionStarts(insns, ops, handler)
   return starts.map((start, index) => {
     const known = program.functions.find((f) => f.start === start)
     const btfId = known?.btfId ?? 0
@@ -265,9 +306,10 @@ function functionsOf(program: PreparedProgram, ops: ProgramFacts['ops'], btf: Bt
       name: known?.name ?? '',
       btfId,
       global: index > 0 && type !== null && type.kind === BtfKind.FUNC && type.linkage === 1,
-      isCallback: false,
-      isAsyncCallback: false,
-      isExceptionCallback: false,
+      reliable: true,
+      isCallback: handler > 0 && start === handler,
+      isAsyncCallback: handler > 0 && start === handler,
+      isExceptionCallback: handler > 0 && start === handler,
       hasTailCall: false,
       hasLegacyLoad: false,
       tailCallReachable: false,

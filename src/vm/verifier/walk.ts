@@ -6,6 +6,7 @@ import type { StackLiveness } from './liveness.ts'
 import { Loops } from './loops.ts'
 import type { Flow } from './program/flow.ts'
 import type { Operations, Subprogram } from './program/layout.ts'
+import type { AttachTarget } from './program/target.ts'
 import { Reject } from './reject.ts'
 import { IdMap } from './state/ids.ts'
 import type { Reg } from './state/register.ts'
@@ -25,9 +26,16 @@ export type ImmediateTarget =
 
 /** Facts of the program under verification that do not change during the walk. */
 export interface ProgramFacts {
+  /** Type whose rules hold: of an extension, that of the program it extends. */
   readonly type: number
   readonly attachType: number
   readonly attachTarget: string | null
+  /** Function that the program is attached to, for types whose context is its arguments. */
+  readonly target: AttachTarget | null
+  /** The program replaces a function of another program, with that function's arguments. */
+  readonly isExtension: boolean
+  /** Others attach to the program, so that it matters whether its functions' BTF is true. */
+  readonly isTarget: boolean
   readonly sleepable: boolean
   readonly gpl: boolean
   readonly ops: Operations
@@ -82,6 +90,8 @@ export class Walk {
   readonly ids: IdMap = new IdMap(0)
   /** Kinds of pointers that each load or store used: one instruction serves one kind that is rewritten. */
   readonly accessKinds: Map<number, string> = new Map()
+  /** References that come with arguments of a struct_ops function, by the argument's number. */
+  readonly argumentRefs: Map<number, number> = new Map()
   /** Global functions that were called, to be walked on their own. */
   readonly called: Set<number> = new Set()
   insnsProcessed = 0
@@ -91,6 +101,8 @@ export class Walk {
   totalStates = 0
   peakStates = 0
   maxStatesPerInsn = 0
+  /** Calls of no function that the walk came to: the kernel takes only those that can never run. */
+  readonly unresolvedCalls: Set<number> = new Set()
   asyncCount = 0
   /** Checkpoints that new states are compared with, and those that only wait for their paths to end. */
   exploredCount = 0

@@ -5,11 +5,12 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { BpfError } from '../../../src/bytes/index.ts'
 import { findBinary, openKernelBackend, UserBinary } from '../../../src/kernel/index.ts'
+import { readTracefs } from '../../../src/kernel/links/tracefs.ts'
 import { LinkType } from '../../../src/uapi/index.ts'
 import { kernelTestsRun } from '../../support/kernel.ts'
 import { mutate, mutationRuns } from '../../support/mutate.ts'
 import { thrown } from '../../support/thrown.ts'
-import { counted, loadAttach, programOf } from './support.ts'
+import { counted, loadAttach, mountTracefs, programOf } from './support.ts'
 
 const run = await kernelTestsRun()
 
@@ -32,6 +33,50 @@ __asm__(".symver new_answer, answer@@V_2");
 int old_answer(void) { return 1; }
 int new_answer(void) { return 2; }
 `
+
+const RUNNER = `
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+int main(int argc, char **argv) {
+  long place = atol(argv[2]);
+  char *page = mmap(0, 8192, PROT_READ | PROT_EXEC, MAP_PRIVATE, open(argv[1], O_RDONLY), place & ~4095l);
+  return ((int (*)(int, int))(page + (place & 4095)))(2, 3) == 5 ? 0 : 1;
+}
+`
+
+/** A ZIP file with one entry that is stored on a page of its own. */
+function zipOf(name: string, data: Uint8Array): { readonly archive: Uint8Array; readonly offset: number } {
+  const header = (size: number, write: (view: DataView) => void): Buffer => {
+    const bytes = Buffer.alloc(size)
+    write(new DataView(bytes.buffer, bytes.byteOffset, size))
+    return bytes
+  }
+  const offset = 4096
+  const extra = offset - 30 - name.length
+  const local = header(30, (view) => {
+    view.setUint32(0, 0x0403_4b50, true)
+    view.setUint32(18, data.length, true)
+    view.setUint32(22, data.length, true)
+    view.setUint16(26, name.length, true)
+    view.setUint16(28, extra, true)
+  })
+  const central = header(46, (view) => {
+    view.setUint32(0, 0x0201_4b50, true)
+    view.setUint32(20, data.length, true)
+    view.setUint32(24, data.length, true)
+    view.setUint16(28, name.length, true)
+  })
+  const end = header(22, (view) => {
+    view.setUint32(0, 0x0605_4b50, true)
+    view.setUint16(8, 1, true)
+    view.setUint16(10, 1, true)
+    view.setUint32(12, 46 + name.length, true)
+    view.setUint32(16, offset + data.length, true)
+  })
+  const parts = [local, Buffer.from(name), Buffer.alloc(extra), data, central, Buffer.from(name), end]
+  return { archive: new Uint8Array(Buffer.concat(parts)), offset }
+}
 
 describe.runIf(run)('uprobe links', () => {
   if (!run) return
@@ -121,6 +166,44 @@ describe.runIf(run)('uprobe links', () => {
     expect(counted(live, 'uprobe_session_count')).toBe(6n)
   })
 
+  it.each(['perf', 'tracefs'] as const)('attaches by %s, as older kernels do', async (attachMode) => {
+    const unmount = mountTracefs()
+    try {
+      using live = await loadAttach(backend, 'on_uprobe')
+      using link = programOf(live, 'on_uprobe').attach({ binary: pie, symbol: 'add_numbers', attachMode })
+      execFileSync(pie)
+      expect(counted(live, 'uprobe_count')).toBe(5n)
+      expect(link.info().type).toBe(attachMode === 'perf' ? 0 : LinkType.PERF_EVENT)
+      link.close()
+      execFileSync(pie)
+      expect(counted(live, 'uprobe_count')).toBe(5n)
+      expect(readTracefs('uprobe_events')).not.toContain('elfbee')
+    } finally {
+      unmount()
+    }
+  })
+
+  it('finds functions of a library inside a zip file', async () => {
+    const code = readFileSync(compile('libcode.so', '-shared', '-fPIC'))
+    const { archive, offset } = zipOf('lib/x86/libcode.so', code)
+    const path = join(folder, 'app.apk')
+    writeFileSync(path, archive)
+    const inside = `${path}!/lib/x86/libcode.so`
+    const place = new UserBinary(inside).offsetOf('add_numbers')
+    expect(place).toBeGreaterThan(offset)
+    using live = await loadAttach(backend, 'on_uprobe')
+    using link = programOf(live, 'on_uprobe').attach({ binary: inside, symbol: 'add_numbers' })
+    // Maps the code from the archive, as Android's linker does.
+    writeFileSync(join(folder, 'runner.c'), RUNNER)
+    const runner = join(folder, 'runner')
+    execFileSync('cc', ['-o', runner, join(folder, 'runner.c')])
+    execFileSync(runner, [path, `${place}`])
+    expect(counted(live, 'uprobe_count')).toBe(1n)
+    expect(link.info()).toMatchObject({ target: path })
+    expect(thrown(() => new UserBinary(`${path}!/lib/none.so`)).code).toBe('not-found')
+    expect(thrown(() => new UserBinary(`${pie}!/lib/none.so`)).code).toBe('malformed')
+  })
+
   it('tells which function is missing', async () => {
     using live = await loadAttach(backend, 'on_uprobe')
     const error = thrown(() => programOf(live, 'on_uprobe').attach({ binary: pie, symbol: 'no_such_function' }))
@@ -170,7 +253,7 @@ describe.runIf(run)('functions of binaries', () => {
     expect(findBinary('sh')).toMatch(/^\/.*\/sh$/)
     expect(findBinary('./relative')).toBe('./relative')
     expect(thrown(() => findBinary('no-such-program')).code).toBe('not-found')
-    expect(thrown(() => findBinary('app.apk!/lib/x.so')).code).toBe('unsupported')
+    expect(findBinary('app.apk!/lib/x.so')).toBe('app.apk!/lib/x.so')
   })
 
   it('refuses a file that is no ELF file', () => {

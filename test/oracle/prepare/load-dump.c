@@ -1,7 +1,10 @@
 // Asks the running kernel, through libbpf 1.5, which programs of BPF objects it accepts. Prints JSON lines.
 //
-//   load-dump [--log LEVEL DIRECTORY] OBJECT...   or   load-dump [--log LEVEL DIRECTORY] - < list of objects, one a line
+//   load-dump [--log LEVEL DIRECTORY] [--caps N,N...] OBJECT...   or   ... - < list, one a line
 //
+// A line of the list: OBJECT, or OBJECT PROGRAM for one of its programs, or OBJECT PROGRAM TARGET_OBJECT TARGET_PROGRAM
+// FUNCTION for one that attaches to a function of another program, which is loaded first ("-" for no function).
+// With --caps the kernel is asked with these capabilities only (numbers of <linux/capability.h>).
 // With --log the verifier's log at that level (a sum of 1 or 2 for its detail and 4 for statistics) goes to
 // DIRECTORY/OBJECT/PROGRAM.log, or the last 64 KiB of it to PROGRAM.tail when it is longer than 1 MiB; a program that the
 // verifier did not see leaves no file.
@@ -21,6 +24,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -28,6 +32,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -44,6 +49,12 @@ static char first_warning[512];
 static char last_log_line[512];
 static bool kernel_was_asked;
 static bool slots_failed;
+static const char *capabilities;
+
+// What a line of the list asks for beyond the object; all NULL for all of its programs.
+struct choice {
+	const char *prog, *target_object, *target_prog, *function;
+};
 
 static void copy_line(char *to, size_t size, const char *from, size_t len)
 {
@@ -146,6 +157,45 @@ static void private_bpffs(void)
 	}
 }
 
+// Gives up all capabilities but the chosen ones.
+static void keep_capabilities(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = {};
+	const char *at = capabilities;
+	char *end;
+
+	while (at && *at) {
+		unsigned long bit = strtoul(at, &end, 10);
+
+		if (end == at || bit > 63)
+			break;
+		data[bit / 32].effective |= 1u << (bit % 32);
+		data[bit / 32].permitted |= 1u << (bit % 32);
+		at = *end == ',' ? end + 1 : end;
+	}
+	if (capabilities && syscall(SYS_capset, &header, data)) {
+		perror("load-dump: capset");
+		_exit(2);
+	}
+}
+
+// Loads the program that another one attaches to; its descriptor, or -1.
+static int load_target(const struct choice *choice)
+{
+	struct bpf_object *obj = bpf_object__open_file(choice->target_object, NULL);
+	struct bpf_program *prog;
+
+	if (!obj)
+		return -1;
+	bpf_object__for_each_program(prog, obj)
+		bpf_program__set_autoload(prog, !strcmp(bpf_program__name(prog), choice->target_prog));
+	if (bpf_object__load(obj))
+		return -1;
+	prog = bpf_object__find_program_by_name(obj, choice->target_prog);
+	return prog ? bpf_program__fd(prog) : -1;
+}
+
 static void keep_log(const char *path, const char *prog)
 {
 	char name[PATH_MAX];
@@ -167,7 +217,7 @@ static void keep_log(const char *path, const char *prog)
 }
 
 // Runs in the child: tries program number `index`; its verdict goes to stdout.
-static void try_program(const char *path, int index)
+static void try_program(const char *path, int index, const struct choice *choice)
 {
 	struct bpf_program *prog, *chosen = NULL;
 	struct bpf_object *obj;
@@ -183,6 +233,17 @@ static void try_program(const char *path, int index)
 		if (i++ == index)
 			chosen = prog;
 	}
+	if (choice->target_object) {
+		const char *function = strcmp(choice->function, "-") ? choice->function : NULL;
+
+		err = bpf_program__set_attach_target(chosen, load_target(choice), function);
+		kernel_was_asked = false;
+		first_warning[0] = last_log_line[0] = 0;
+		if (err) {
+			put_result(path, bpf_program__name(chosen), bpf_program__section_name(chosen), "target", err);
+			_exit(0);
+		}
+	}
 	if (log_level) {
 		log_buffer = calloc(1, LOG_BUFFER);
 		if (!log_buffer)
@@ -190,6 +251,7 @@ static void try_program(const char *path, int index)
 		bpf_program__set_log_buf(chosen, log_buffer, LOG_BUFFER);
 		bpf_program__set_log_level(chosen, log_level);
 	}
+	keep_capabilities();
 	err = bpf_object__load(obj);
 	if (log_level)
 		keep_log(path, bpf_program__name(chosen));
@@ -204,7 +266,7 @@ static void try_program(const char *path, int index)
 	_exit(0);
 }
 
-static void one_object(const char *path)
+static void one_object(const char *path, const struct choice *choice)
 {
 	struct bpf_program *prog;
 	struct bpf_object *obj;
@@ -219,10 +281,14 @@ static void one_object(const char *path)
 	}
 	first_warning[0] = 0;
 	bpf_object__for_each_program(prog, obj) {
+		if (choice->prog && strcmp(choice->prog, bpf_program__name(prog))) {
+			index++;
+			continue;
+		}
 		fflush(stdout);
 		pid = fork();
 		if (pid == 0)
-			try_program(path, index);
+			try_program(path, index, choice);
 		if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status)) {
 			bool late = pid > 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM;
 
@@ -234,26 +300,46 @@ static void one_object(const char *path)
 	bpf_object__close(obj);
 }
 
+static void one_line(char *line)
+{
+	struct choice choice = {};
+	char *path = strtok(line, " \n");
+
+	if (!path)
+		return;
+	choice.prog = strtok(NULL, " \n");
+	choice.target_object = strtok(NULL, " \n");
+	choice.target_prog = strtok(NULL, " \n");
+	choice.function = strtok(NULL, " \n");
+	if (choice.target_object && !choice.function) {
+		fprintf(stderr, "load-dump: a target takes an object, a program and a function\n");
+		exit(2);
+	}
+	one_object(path, &choice);
+}
+
 int main(int argc, char **argv)
 {
+	struct choice all = {};
 	char line[PATH_MAX];
+	int i = 1;
 
 	libbpf_set_print(keep_message);
-	if (argc > 3 && !strcmp(argv[1], "--log")) {
-		log_level = atoi(argv[2]);
-		log_directory = argv[3];
-		argv += 3;
-		argc -= 3;
+	if (i + 2 < argc && !strcmp(argv[i], "--log")) {
+		log_level = atoi(argv[i + 1]);
+		log_directory = argv[i + 2];
+		i += 3;
 	}
-	if (argc == 2 && !strcmp(argv[1], "-")) {
-		while (fgets(line, sizeof(line), stdin)) {
-			line[strcspn(line, "\n")] = 0;
-			if (line[0])
-				one_object(line);
-		}
+	if (i + 1 < argc && !strcmp(argv[i], "--caps")) {
+		capabilities = argv[i + 1];
+		i += 2;
+	}
+	if (i + 1 == argc && !strcmp(argv[i], "-")) {
+		while (fgets(line, sizeof(line), stdin))
+			one_line(line);
 		return 0;
 	}
-	for (int i = 1; i < argc; i++)
-		one_object(argv[i]);
+	for (; i < argc; i++)
+		one_object(argv[i], &all);
 	return 0;
 }

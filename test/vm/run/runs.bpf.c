@@ -234,8 +234,10 @@ static long sum_byte(__u32 index, __u64 *sum)
 
 static __noinline int classify(__u32 length)
 {
-	if (length > 100)
+	if (length > 100) {
+		count(3);
 		return XDP_TX;
+	}
 	return XDP_PASS;
 }
 

@@ -24,6 +24,13 @@ export class CodeSink {
     return this.#params + this.#locals.push(type) - 1
   }
 
+  /** Declares `count` locals and returns the index of the first one. */
+  addLocals(type: ValueType, count: number): number {
+    const first = this.#params + this.#locals.length
+    for (let i = 0; i < count; i++) this.#locals.push(type)
+    return first
+  }
+
   /** An instruction without immediate operands. */
   op(opcode: Op): void {
     this.#sink.byte(opcode)
@@ -91,6 +98,11 @@ export class CodeSink {
   /** Copies bytes in the memory: to, from and size are on the stack. */
   memoryCopy(): void {
     for (const byte of [0xfc, 10, 0, 0]) this.#sink.byte(byte)
+  }
+
+  /** Sets bytes in the memory: address, value and size are on the stack. */
+  memoryFill(): void {
+    for (const byte of [0xfc, 11, 0]) this.#sink.byte(byte)
   }
 
   /** A tail call of a function. */

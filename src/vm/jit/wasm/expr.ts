@@ -43,6 +43,8 @@ export const or: (a: Code, b: Code) => Code = binary(Op.i32_or)
 export const xor: (a: Code, b: Code) => Code = binary(Op.i32_xor)
 export const shl: (a: Code, b: Code) => Code = binary(Op.i32_shl)
 export const shr: (a: Code, b: Code) => Code = binary(Op.i32_shr_u)
+export const shrSigned: (a: Code, b: Code) => Code = binary(Op.i32_shr_s)
+export const rotl: (a: Code, b: Code) => Code = binary(Op.i32_rotl)
 export const eq: (a: Code, b: Code) => Code = binary(Op.i32_eq)
 export const ne: (a: Code, b: Code) => Code = binary(Op.i32_ne)
 export const above: (a: Code, b: Code) => Code = binary(Op.i32_gt_u)
@@ -50,6 +52,9 @@ export const atLeast: (a: Code, b: Code) => Code = binary(Op.i32_ge_u)
 export const below: (a: Code, b: Code) => Code = binary(Op.i32_lt_u)
 export const add64: (a: Code, b: Code) => Code = binary(Op.i64_add)
 export const sub64: (a: Code, b: Code) => Code = binary(Op.i64_sub)
+export const or64: (a: Code, b: Code) => Code = binary(Op.i64_or)
+export const shl64: (a: Code, b: Code) => Code = binary(Op.i64_shl)
+export const shrSigned64: (a: Code, b: Code) => Code = binary(Op.i64_shr_s)
 export const above64: (a: Code, b: Code) => Code = binary(Op.i64_gt_u)
 
 const unary =
@@ -60,8 +65,32 @@ const unary =
     code.op(opcode)
   }
 export const not: (a: Code) => Code = unary(Op.i32_eqz)
+/** 1 when an i64 is not 0. */
+export const isSet64 = (a: Code): Code => binary(Op.i64_ne)(a, i64(0))
+export const clz: (a: Code) => Code = unary(Op.i32_clz)
 export const wrap: (a: Code) => Code = unary(Op.i32_wrap_i64)
 export const extend: (a: Code) => Code = unary(Op.i64_extend_i32_u)
+
+/** `a` when the condition is not 0, otherwise `b`; both are evaluated. */
+export const choose =
+  (condition: Code, a: Code, b: Code): Code =>
+  (code) => {
+    a(code)
+    b(code)
+    condition(code)
+    code.op(Op.select)
+  }
+
+/** The four bytes of a word in reverse order. */
+export const reverseBytes = (a: Code): Code =>
+  or(and(rotl(a, i32(8)), i32(0x00ff00ff)), and(rotl(a, i32(24)), i32(0xff00ff00)))
+
+export const call =
+  (target: number, ...args: readonly Code[]): Code =>
+  (code) => {
+    for (const arg of args) arg(code)
+    code.call(target)
+  }
 
 const loads =
   (opcode: Op) =>
@@ -120,6 +149,17 @@ export const during =
     code.end()
   }
 
+/** Statements `body`, which end with the condition to go on. */
+export const repeat =
+  (body: Code, again: Code): Code =>
+  (code) => {
+    code.loop()
+    body(code)
+    again(code)
+    code.brIf(0)
+    code.end()
+  }
+
 export const giveBack =
   (value: Code): Code =>
   (code) => {
@@ -158,4 +198,26 @@ export const copy =
       }
     }
     for (const [offset, storeOp] of done.reverse()) code.memory(storeOp, offset)
+  }
+
+/** Zeros `size` bytes. */
+export const zero =
+  (address: Code, size: number): Code =>
+  (code) => {
+    if (size > MAX_UNROLLED) {
+      address(code)
+      code.i32(0)
+      code.i32(size)
+      code.memoryFill()
+      return
+    }
+    let at = 0
+    for (const [width, , storeOp] of PIECES) {
+      for (; at + width <= size; at += width) {
+        address(code)
+        if (width === 8) code.i64(0)
+        else code.i32(0)
+        code.memory(storeOp, at)
+      }
+    }
   }

@@ -1,13 +1,11 @@
-import { encodeUtf8 } from '../../../bytes/index.ts'
 import { Errno, HelperId } from '../../../uapi/index.ts'
 import { Trap } from '../../trap.ts'
 import { CgroupArrayMap } from '../maps/cgroup-array.ts'
+import { TASK_COMM_ADDRESS, TASK_COMM_SIZE, TASK_IDS_ADDRESS } from '../../engine.ts'
 import { StackTraceMap } from '../maps/stack-trace.ts'
 import type { Runtime } from '../runtime.ts'
 import type { HelperGroup } from './helper.ts'
 
-/** TASK_COMM_LEN. */
-const COMM_SIZE = 16
 /** Return addresses of the call stack that the vm shows. */
 const STACK: readonly bigint[] = [0xffffffff81000010n, 0xffffffff81000020n, 0xffffffff81000030n]
 const STACK_SKIP_MASK = 0xff
@@ -16,10 +14,6 @@ const FAST_COMPARE = 0x200
 const REUSE_STACKID = 0x400
 const USER_BUILD_ID = 0x800
 const LAST_SIGNAL = 64
-
-function comm(rt: Runtime): Uint8Array {
-  return encodeUtf8(rt.options.task.comm).subarray(0, COMM_SIZE - 1)
-}
 
 function stack(flags: number): readonly bigint[] {
   return (flags & USER_STACK) !== 0 ? [] : STACK.slice(flags & STACK_SKIP_MASK)
@@ -51,13 +45,12 @@ function sendSignal(rt: Runtime, helper: string, signal: number): number {
 
 /** The fake task, its names and numbers, and its call stack. */
 export const TASK_HELPERS: HelperGroup = {
-  [HelperId.get_current_pid_tgid]: (rt) => (BigInt(rt.options.task.tgid) << 32n) | BigInt(rt.options.task.pid),
-  [HelperId.get_current_uid_gid]: (rt) => (BigInt(rt.options.task.gid) << 32n) | BigInt(rt.options.task.uid),
+  [HelperId.get_current_pid_tgid]: (rt) => rt.memory.u64(TASK_IDS_ADDRESS),
+  [HelperId.get_current_uid_gid]: (rt) => rt.memory.u64(TASK_IDS_ADDRESS + 8),
   [HelperId.get_current_comm]: (rt, _buffer, size) => {
     const buffer = rt.pointer(1, size, 'a buffer')
-    const text = comm(rt).subarray(0, Math.max(0, size - 1))
     rt.memory.fill(buffer, 0, size)
-    rt.memory.write(buffer, text)
+    rt.memory.copy(buffer, TASK_COMM_ADDRESS, Math.min(TASK_COMM_SIZE - 1, Math.max(0, size - 1)))
     return 0
   },
   [HelperId.get_current_task]: (rt) => rt.taskAddress(),

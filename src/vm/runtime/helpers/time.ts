@@ -17,7 +17,7 @@ export const TIME_HELPERS: HelperGroup = {
     return now - (now % (SECOND / HZ))
   },
   [HelperId.jiffies64]: (rt) => INITIAL_JIFFIES + (rt.options.clock() * HZ) / SECOND,
-  [HelperId.get_prandom_u32]: (rt) => rt.options.random() >>> 0,
+  [HelperId.get_prandom_u32]: (rt) => rt.random(),
   [HelperId.get_smp_processor_id]: (rt) => rt.cpu,
   [HelperId.get_numa_node_id]: () => 0,
 }

@@ -1,4 +1,6 @@
 import { Errno, UpdateFlag } from '../../../uapi/index.ts'
+import { Descriptor } from './descriptor.ts'
+import { hashBytes } from './hash-table.ts'
 import { VmMap, type MapConfig, type MapHost } from './map.ts'
 
 const DEFAULT_HASHES = 5
@@ -20,16 +22,18 @@ export class BloomFilterMap extends VmMap {
     const bits = Math.min(MAX_BITS, Math.max(64, 2 ** Math.ceil(Math.log2(Math.max(1, wanted)))))
     this.#mask = bits - 1
     this.#bits = this.memory.allocate(bits / 8)
+    this.memory.setU32(this.handle + Descriptor.BASE, this.#bits)
+    this.memory.setU32(this.handle + Descriptor.STRIDE, this.#mask)
+    this.memory.setU32(this.handle + Descriptor.EXTRA, this.#hashes)
   }
 
   override pushAt(value: number, flags: number): number {
     if (flags !== UpdateFlag.ANY) return -Errno.EINVAL
     const { u8 } = this.memory
-    for (let i = 0; i < this.#hashes; i++) {
-      const bit = this.#bit(value, i)
-      const at = this.#bits + (bit >>> 3)
-      u8[at] = (u8[at] as number) | (1 << (bit & 7))
-    }
+    this.#everyBit(value, (at, bit) => {
+      u8[at] = (u8[at] as number) | bit
+      return true
+    })
     return 0
   }
 
@@ -40,11 +44,7 @@ export class BloomFilterMap extends VmMap {
   /** 0 when the value may have been added, -ENOENT when it was not. */
   override peekAt(value: number): number {
     const { u8 } = this.memory
-    for (let i = 0; i < this.#hashes; i++) {
-      const bit = this.#bit(value, i)
-      if (((u8[this.#bits + (bit >>> 3)] as number) & (1 << (bit & 7))) === 0) return -Errno.ENOENT
-    }
-    return 0
+    return this.#everyBit(value, (at, bit) => ((u8[at] as number) & bit) !== 0) ? 0 : -Errno.ENOENT
   }
 
   override deleteAt(_key: number): number {
@@ -73,12 +73,24 @@ export class BloomFilterMap extends VmMap {
     this.memory.free(this.#bits, (this.#mask + 1) / 8)
   }
 
-  #bit(value: number, seed: number): number {
-    const { u8 } = this.memory
-    let hash = 0x811c9dc5 ^ Math.imul(seed + 1, 0x9e3779b1)
-    for (let i = 0; i < this.valueSize; i++) hash = Math.imul(hash ^ (u8[value + i] as number), 0x01000193)
-    hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
-    hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
-    return ((hash ^ (hash >>> 16)) & this.#mask) >>> 0
+  /** Whether `visit` (address of the byte, bit in it) is true for all bits of a value; stops at the first other one. */
+  #everyBit(value: number, visit: (at: number, bit: number) => boolean): boolean {
+    // Two hashes make all others (Kirsch and Mitzenmacher, "Less hashing, same performance").
+    let hash = hashBytes(this.memory.view, value, this.valueSize)
+    const step = secondHash(hash)
+    for (let i = 0; i < this.#hashes; i++) {
+      const bit = (hash & this.#mask) >>> 0
+      if (!visit(this.#bits + (bit >>> 3), 1 << (bit & 7))) return false
+      hash = (hash + step) | 0
+    }
+    return true
   }
+}
+
+/** Factor of the second hash, which is odd, so that no step is 0. */
+export const STEP_FACTOR = 0xc2b2ae35
+
+function secondHash(hash: number): number {
+  const mixed = Math.imul(hash, STEP_FACTOR)
+  return (mixed ^ (mixed >>> 16)) | 1
 }

@@ -1,7 +1,8 @@
 import { isBpfError } from '../../../bytes/index.ts'
 import type { LinearMemory } from '../memory.ts'
-import { Descriptor, Element } from './descriptor.ts'
+import { Descriptor, Element, NOT_IN_USE } from './descriptor.ts'
 import { roundUp8 } from './map.ts'
+import { Slabs } from './slabs.ts'
 
 /** Elements that are allocated at a time. */
 const SLAB_BYTES = 16384
@@ -9,7 +10,7 @@ const FIRST_BUCKETS = 16
 
 /**
  * A chained hash table in linear memory: bucket heads and elements by the layout in descriptor.ts. Elements never
- * move; the array of bucket heads is doubled when there are more elements than buckets.
+ * move; the array of bucket heads is doubled when more than half as many elements are in it.
  */
 export class HashTable {
   readonly #memory: LinearMemory
@@ -19,14 +20,21 @@ export class HashTable {
   readonly elementSize: number
   #buckets: number
   #mask: number
-  readonly #slabs: { readonly address: number; readonly size: number }[] = []
+  readonly #slabs: Slabs
+  /** Bytes from an element to the link that makes a ring of all elements there are; 0 when there is none. */
+  readonly ringOffset: number
+  /** The element whose link closes the ring. */
+  #ringEnd = 0
 
-  constructor(memory: LinearMemory, handle: number, keySize: number, valueBytes: number) {
+  /** @param ring whether all elements, free ones too, make a ring, which Descriptor.HEAD is in */
+  constructor(memory: LinearMemory, handle: number, keySize: number, valueBytes: number, ring: boolean = false) {
     this.#memory = memory
+    this.#slabs = new Slabs(memory)
     this.#handle = handle
     this.keySize = keySize
     this.valueOffset = Element.KEY + roundUp8(keySize)
-    this.elementSize = this.valueOffset + valueBytes
+    this.ringOffset = ring ? this.valueOffset + valueBytes : 0
+    this.elementSize = this.valueOffset + valueBytes + (ring ? 8 : 0)
     this.#mask = FIRST_BUCKETS - 1
     this.#buckets = memory.allocate(FIRST_BUCKETS * 4)
     memory.setU32(handle + Descriptor.VALUE_OFFSET, this.valueOffset)
@@ -61,16 +69,35 @@ export class HashTable {
       return element
     }
     const count = Math.max(1, Math.min(1024, Math.floor(SLAB_BYTES / this.elementSize)))
-    const size = count * this.elementSize
-    const slab = memory.allocate(size)
-    this.#slabs.push({ address: slab, size })
-    for (let i = count - 1; i > 0; i--) this.give(slab + i * this.elementSize)
+    const slab = this.#slabs.add(count * this.elementSize)
+    const last = slab + (count - 1) * this.elementSize
+    if (this.ringOffset !== 0) this.#extendRing(slab, last)
+    for (let element = last; element > slab; element -= this.elementSize) this.give(element)
     return slab
+  }
+
+  /** The element of the ring behind `element`. */
+  nextInRing(element: number): number {
+    return this.#memory.u32(element + this.ringOffset)
+  }
+
+  #extendRing(first: number, last: number): void {
+    const memory = this.#memory
+    const head = this.#handle + Descriptor.HEAD
+    if (this.#ringEnd === 0) memory.setU32(head, first)
+    const start = this.#ringEnd === 0 ? first : this.nextInRing(this.#ringEnd)
+    if (this.#ringEnd !== 0) memory.setU32(this.#ringEnd + this.ringOffset, first)
+    for (let element = first; element < last; element += this.elementSize) {
+      memory.setU32(element + this.ringOffset, element + this.elementSize)
+    }
+    memory.setU32(last + this.ringOffset, start)
+    this.#ringEnd = last
   }
 
   /** Puts an element, that no bucket holds any more, back. */
   give(element: number): void {
     const memory = this.#memory
+    if (this.ringOffset !== 0) memory.setU32(element + Element.REFERENCED, NOT_IN_USE)
     memory.setU32(element + Element.FREE, memory.u32(this.#handle + Descriptor.FREE))
     memory.setU32(this.#handle + Descriptor.FREE, element)
   }
@@ -79,7 +106,7 @@ export class HashTable {
   insert(element: number, key: number): void {
     const memory = this.#memory
     const { count } = this
-    if (count > this.#mask) this.#double()
+    if (count * 2 > this.#mask) this.#double()
     const hash = this.hashOf(key)
     const bucket = this.#buckets + (hash & this.#mask) * 4
     memory.copy(element + Element.KEY, key, this.keySize)
@@ -122,26 +149,11 @@ export class HashTable {
   /** Gives all memory back. */
   release(): void {
     this.#memory.free(this.#buckets, (this.#mask + 1) * 4)
-    for (const slab of this.#slabs) this.#memory.free(slab.address, slab.size)
+    this.#slabs.release()
   }
 
-  /** Hash of a key: its 32-bit words, then its last bytes, mixed by multiplication and rotation (as in Murmur3). */
   hashOf(key: number): number {
-    const view = this.#memory.view
-    const size = this.keySize
-    let hash = size
-    let at = 0
-    for (; at + 4 <= size; at += 4) hash = mix(hash, view.getInt32(key + at, true))
-    if (at < size) {
-      let tail = 0
-      for (let shift = 0; at < size; at++, shift += 8) tail |= view.getUint8(key + at) << shift
-      hash = mix(hash, tail)
-    }
-    hash ^= hash >>> 16
-    hash = Math.imul(hash, 0x85ebca6b)
-    hash ^= hash >>> 13
-    hash = Math.imul(hash, 0xc2b2ae35)
-    return hash ^ (hash >>> 16)
+    return hashBytes(this.#memory.view, key, this.keySize)
   }
 
   #sameKey(a: number, b: number): boolean {
@@ -189,10 +201,30 @@ export class HashTable {
   }
 }
 
-function mix(hash: number, word: number): number {
-  let k = Math.imul(word, 0xcc9e2d51)
-  k = (k << 15) | (k >>> 17)
-  let h = hash ^ Math.imul(k, 0x1b873593)
-  h = (h << 13) | (h >>> 19)
-  return (Math.imul(h, 5) + 0xe6546b64) | 0
+/** Factors of the hash, as in MurmurHash3; that of a word is different for each place. */
+export const HASH_FACTOR = 0x85ebca6b
+export const WORD_FACTOR = 0xcc9e2d51
+export const wordFactor = (at: number): number => (Math.imul(0x1b873593, at * 2 + 1) | 1) >>> 0
+
+/**
+ * Hash of a key: the sum of its 32-bit words (the last bytes are one too), each mixed by itself with a factor for its
+ * place, so that processors work on several at a time, and mixed again.
+ */
+export function hashBytes(view: DataView, address: number, size: number): number {
+  let hash = size
+  let at = 0
+  for (; at + 4 <= size; at += 4) hash = (hash + mixWord(view.getInt32(address + at, true), at)) | 0
+  if (at < size) {
+    const first = at
+    let tail = 0
+    for (let shift = 0; at < size; at++, shift += 8) tail |= view.getUint8(address + at) << shift
+    hash = (hash + mixWord(tail, first)) | 0
+  }
+  hash = Math.imul(hash ^ (hash >>> 16), HASH_FACTOR)
+  return hash ^ (hash >>> 15)
+}
+
+function mixWord(word: number, at: number): number {
+  const k = Math.imul(word, WORD_FACTOR)
+  return Math.imul((k << 15) | (k >>> 17), wordFactor(at))
 }

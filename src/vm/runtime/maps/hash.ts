@@ -1,5 +1,5 @@
 import { Errno, MapFlag, UpdateFlag } from '../../../uapi/index.ts'
-import { Descriptor, Element } from './descriptor.ts'
+import { Deferred, Descriptor, Element } from './descriptor.ts'
 import { HashTable } from './hash-table.ts'
 import { VmMap, type MapConfig, type MapHost } from './map.ts'
 
@@ -14,13 +14,14 @@ export class HashMap extends VmMap {
   /** Preallocated maps: address of the elements that the next update of an existing key takes, one a CPU. */
   readonly #spare: number
 
-  constructor(host: MapHost, config: MapConfig, perCpu: boolean = false) {
+  /** @param ring see HashTable */
+  constructor(host: MapHost, config: MapConfig, perCpu: boolean = false, ring: boolean = false) {
     const { spec } = config
     super(host, config, perCpu)
     this.preallocated = (spec.flags & MapFlag.NO_PREALLOC) === 0
     this.#spare = this.preallocated ? this.memory.allocate(host.cpus * 4) : 0
     this.memory.setU32(this.handle + Descriptor.SPARE, this.#spare)
-    this.table = new HashTable(this.memory, this.handle, spec.keySize, this.valueStride * this.valueCount)
+    this.table = new HashTable(this.memory, this.handle, spec.keySize, this.valueStride * this.valueCount, ring)
   }
 
   override lookupAt(key: number): number {
@@ -105,7 +106,11 @@ export class HashMap extends VmMap {
 
   protected freeElement(element: number): void {
     if (this.preallocated) this.table.give(element)
-    else this.host.afterGracePeriod(() => this.table.give(element))
+    else this.host.reclaimLater(this, element + Deferred.IN_ELEMENT)
+  }
+
+  override reclaim(entry: number): void {
+    this.table.give(entry - Deferred.IN_ELEMENT)
   }
 
   protected override release(): void {

@@ -8,8 +8,8 @@ export class LruHashMap extends HashMap {
   readonly #order: LruOrder
 
   constructor(host: MapHost, config: MapConfig) {
-    super(host, config)
-    this.#order = new LruOrder(this.memory)
+    super(host, config, false, true)
+    this.#order = new LruOrder(this.memory, this.handle, this.table)
   }
 
   override lookupAt(key: number): number {
@@ -24,11 +24,7 @@ export class LruHashMap extends HashMap {
     const old = this.table.find(key)
     const error = checkFlags(old, flags)
     if (error !== 0) return error
-    if (old === 0 && this.table.count >= this.maxEntries) {
-      const victim = this.#order.evict()
-      if (victim === 0) return -Errno.ENOMEM
-      super.removeElement(victim)
-    }
+    if (old === 0 && this.table.count >= this.maxEntries) this.removeElement(this.#order.victim())
     const element = this.table.take()
     this.clearFields(element + this.table.valueOffset)
     this.copyValue(element + this.table.valueOffset, value)
@@ -44,10 +40,5 @@ export class LruHashMap extends HashMap {
     if (element === 0) return -Errno.ENOENT
     this.memory.copy(value, element + this.table.valueOffset, this.valueSize)
     return 0
-  }
-
-  protected override removeElement(element: number): void {
-    this.#order.remove(element)
-    super.removeElement(element)
   }
 }

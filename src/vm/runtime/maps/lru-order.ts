@@ -1,40 +1,42 @@
 import type { LinearMemory } from '../memory.ts'
-import { Element } from './descriptor.ts'
+import { Descriptor, Element } from './descriptor.ts'
+import type { HashTable } from './hash-table.ts'
 
 /**
- * Age of the elements of an LRU map: oldest first, with a second chance for those that were looked up since they
- * were last considered. (The kernel's choice is approximate too, and depends on per-CPU lists.)
+ * Which element an LRU map drops: a hand goes round the ring of all elements, gives those that were looked up since it
+ * last came by a second chance, and takes the first other one. New elements take the place of those that go, just
+ * behind the hand, so that they are the last to be considered. (The kernel's choice is approximate too, and depends on
+ * per-CPU lists.)
  */
 export class LruOrder {
   readonly #memory: LinearMemory
-  /** A Set keeps the order of insertion. */
-  readonly #elements: Set<number> = new Set()
+  readonly #table: HashTable
+  /** Address of the hand. */
+  readonly #hand: number
 
-  constructor(memory: LinearMemory) {
+  constructor(memory: LinearMemory, handle: number, table: HashTable) {
     this.#memory = memory
+    this.#table = table
+    this.#hand = handle + Descriptor.HEAD
   }
 
   add(element: number, referenced: boolean): void {
     this.#memory.setU32(element + Element.REFERENCED, referenced ? 1 : 0)
-    this.#elements.add(element)
   }
 
   touch(element: number): void {
     this.#memory.setU32(element + Element.REFERENCED, 1)
   }
 
-  remove(element: number): void {
-    this.#elements.delete(element)
-  }
-
-  /** The element to evict, taken out; 0 when there is none. */
-  evict(): number {
-    // Each element gets at most one second chance, so this ends.
-    for (const element of this.#elements) {
-      this.#elements.delete(element)
-      if (this.#memory.u32(element + Element.REFERENCED) === 0) return element
-      this.add(element, false)
+  /** The element to evict; there must be one in use. */
+  victim(): number {
+    const memory = this.#memory
+    for (;;) {
+      const element = memory.u32(this.#hand)
+      memory.setU32(this.#hand, this.#table.nextInRing(element))
+      const referenced = memory.u32(element + Element.REFERENCED)
+      if (referenced === 0) return element
+      if (referenced === 1) memory.setU32(element + Element.REFERENCED, 0)
     }
-    return 0
   }
 }

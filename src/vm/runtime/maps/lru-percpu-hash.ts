@@ -9,8 +9,8 @@ export class LruPerCpuHashMap extends PerCpuHashMap {
   readonly #order: LruOrder
 
   constructor(host: MapHost, config: MapConfig) {
-    super(host, config)
-    this.#order = new LruOrder(this.memory)
+    super(host, config, true)
+    this.#order = new LruOrder(this.memory, this.handle, this.table)
   }
 
   override lookupAt(key: number): number {
@@ -29,18 +29,9 @@ export class LruPerCpuHashMap extends PerCpuHashMap {
       this.#order.touch(old)
       return old
     }
-    if (this.table.count >= this.maxEntries) {
-      const victim = this.#order.evict()
-      if (victim === 0) return -Errno.ENOMEM
-      super.removeElement(victim)
-    }
+    if (this.table.count >= this.maxEntries) this.removeElement(this.#order.victim())
     const element = super.elementFor(key, flags)
     if (element > 0) this.#order.add(element, false)
     return element
-  }
-
-  protected override removeElement(element: number): void {
-    this.#order.remove(element)
-    super.removeElement(element)
   }
 }

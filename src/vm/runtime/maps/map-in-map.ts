@@ -1,8 +1,11 @@
 import type { BackendMap, BackendProgram } from '../../../loader/index.ts'
 import { Errno, MapFlag, MapType } from '../../../uapi/index.ts'
+import type { MapLayout } from '../../engine.ts'
 import { ArrayMap } from './array.ts'
 import { refuse } from './attributes.ts'
+import type { SpecialField } from './fields.ts'
 import { HashMap } from './hash.ts'
+import { innerLayoutOf } from './layout.ts'
 import { VmMap, type MapConfig, type MapHost } from './map.ts'
 
 /** Types that compare no attributes, which therefore cannot be inner maps (no map_meta_equal in their operations). */
@@ -21,15 +24,18 @@ interface InnerShape {
   readonly valueSize: number
   readonly maxEntries: number
   readonly flags: number
+  readonly fields: readonly SpecialField[]
+  readonly layout: MapLayout | null
 }
 
-function shapeOf(config: MapConfig): InnerShape {
+function shapeOf(host: MapHost, config: MapConfig): InnerShape {
   const { inner } = config
   if (inner === null) refuse(config, 'EINVAL', 'an inner map')
   if (MAPS_OF_MAPS.has(inner.type)) refuse(config, 'EINVAL', 'an inner map that holds no maps')
   if (NEVER_INNER.has(inner.type)) refuse(config, 'ENOTSUPP', 'an inner map of another type')
-  const { type, keySize, valueSize, maxEntries, flags } = inner
-  return { type, keySize, valueSize, maxEntries, flags }
+  const { type, keySize, valueSize, maxEntries, flags, fields } = inner
+  const layout = innerLayoutOf(inner, (address) => host.memory.u32(address))
+  return { type, keySize, valueSize, maxEntries, flags, fields, layout }
 }
 
 /** The handle of a map that may be put into a slot, or a negative errno. */
@@ -40,9 +46,14 @@ function acceptInner(host: MapHost, shape: InnerShape, target: BackendMap | Back
     target.keySize === shape.keySize &&
     target.valueSize === shape.valueSize &&
     target.flags === shape.flags &&
+    sameFields(target.fields, shape.fields) &&
     // Arrays are inlined with their size, unless BPF_F_INNER_MAP says otherwise.
     (target.type !== MapType.ARRAY || (shape.flags & MapFlag.INNER_MAP) !== 0 || target.maxEntries === shape.maxEntries)
   return same ? target.handle : -Errno.EINVAL
+}
+
+function sameFields(a: readonly SpecialField[], b: readonly SpecialField[]): boolean {
+  return a.length === b.length && a.every(({ kind, offset }, i) => kind === b[i]?.kind && offset === b[i]?.offset)
 }
 
 /** BPF_MAP_TYPE_ARRAY_OF_MAPS: a program's lookup gives the inner map's handle, user space sees its id. */
@@ -50,9 +61,13 @@ export class ArrayOfMaps extends ArrayMap {
   readonly #shape: InnerShape
 
   constructor(host: MapHost, config: MapConfig) {
-    const shape = shapeOf(config)
+    const shape = shapeOf(host, config)
     super(host, config)
     this.#shape = shape
+  }
+
+  override get innerLayout(): MapLayout | null {
+    return this.#shape.layout
   }
 
   override lookupAt(key: number): number {
@@ -115,9 +130,13 @@ export class HashOfMaps extends HashMap {
   readonly #shape: InnerShape
 
   constructor(host: MapHost, config: MapConfig) {
-    const shape = shapeOf(config)
+    const shape = shapeOf(host, config)
     super(host, config)
     this.#shape = shape
+  }
+
+  override get innerLayout(): MapLayout | null {
+    return this.#shape.layout
   }
 
   override lookupAt(key: number): number {

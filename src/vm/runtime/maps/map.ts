@@ -2,6 +2,7 @@ import { BpfError, isBpfError } from '../../../bytes/index.ts'
 import type { Btf } from '../../../btf/index.ts'
 import type { BackendMap, BackendProgram, MapBatchOptions, MapBatch, MapSpec } from '../../../loader/index.ts'
 import { Errno, MapFlag, UpdateFlag, errnoName, mapTypeName } from '../../../uapi/index.ts'
+import type { MapLayout } from '../../engine.ts'
 import type { KernelObjects } from '../kernel/objects.ts'
 import type { LinearMemory } from '../memory.ts'
 import { deleteBatch, hasBatch, lookupBatch, updateBatch, type BatchKind, type BatchTarget } from './batch.ts'
@@ -20,6 +21,8 @@ export interface MapHost {
   afterGracePeriod(work: () => void): void
   /** The map with this handle address; undefined when there is none. */
   mapAt(handle: number): VmMap | undefined
+  /** reclaim() of the map for the entry, see Deferred in descriptor.ts, at the end of the grace period. */
+  reclaimLater(map: VmMap, entry: number): void
   /** Takes a new map into the registry and gives it an id. */
   register(map: VmMap): number
   unregister(map: VmMap): void
@@ -105,6 +108,11 @@ export abstract class VmMap implements BackendMap {
   /** Records that a producer could not store. */
   get lost(): number {
     return 0
+  }
+
+  /** Maps of maps: what engines may know of the inner maps. */
+  get innerLayout(): MapLayout | null {
+    return null
   }
 
   // What programs do.
@@ -354,6 +362,9 @@ export abstract class VmMap implements BackendMap {
   get closed(): boolean {
     return this.#closed
   }
+
+  /** Takes back what reclaimLater() was asked for. */
+  reclaim(_entry: number): void {}
 
   /** Gives the map's memory back. */
   protected abstract release(): void

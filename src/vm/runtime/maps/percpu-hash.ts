@@ -4,8 +4,9 @@ import type { MapConfig, MapHost } from './map.ts'
 
 /** BPF_MAP_TYPE_PERCPU_HASH: a hash with a value for each CPU; updates of a key are in place. */
 export class PerCpuHashMap extends HashMap {
-  constructor(host: MapHost, config: MapConfig) {
-    super(host, config, true)
+  /** @param ring see HashTable */
+  constructor(host: MapHost, config: MapConfig, ring: boolean = false) {
+    super(host, config, true, ring)
     publishCpuStride(this, this.memory)
   }
 

@@ -1,16 +1,34 @@
 import { Errno, MapType, UpdateFlag } from '../../../uapi/index.ts'
+import { Descriptor } from './descriptor.ts'
 import { VmMap, type MapConfig, type MapHost } from './map.ts'
 
 /** BPF_MAP_TYPE_QUEUE (first in, first out) and BPF_MAP_TYPE_STACK (last in, first out). */
 export class QueueStackMap extends VmMap {
+  /** Address of a ring of values; which of them are in use is in the descriptor, for compiled programs too. */
   readonly #base: number
-  /** Index of the oldest value and number of values; a ring. */
-  #first = 0
-  #count = 0
 
   constructor(host: MapHost, config: MapConfig) {
     super(host, config)
     this.#base = this.memory.allocate(this.valueStride * this.maxEntries)
+    this.memory.setU32(this.handle + Descriptor.BASE, this.#base)
+    this.memory.setU32(this.handle + Descriptor.STRIDE, this.valueStride)
+  }
+
+  /** Index of the oldest value. */
+  get #first(): number {
+    return this.memory.u32(this.handle + Descriptor.HEAD)
+  }
+
+  set #first(index: number) {
+    this.memory.setU32(this.handle + Descriptor.HEAD, index)
+  }
+
+  get #count(): number {
+    return this.memory.u32(this.handle + Descriptor.COUNT)
+  }
+
+  set #count(count: number) {
+    this.memory.setU32(this.handle + Descriptor.COUNT, count)
   }
 
   override updateAt(_key: number, _value: number, _flags: number): number {

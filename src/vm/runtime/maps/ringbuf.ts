@@ -84,18 +84,18 @@ export class RingBufMap extends VmMap {
   }
 
   /** bpf_ringbuf_query. */
-  query(what: number): number {
+  query(what: number): bigint {
     switch (what) {
       case 0:
-        return this.#producer - this.#consumer
+        return BigInt(this.#producer - this.#consumer)
       case 1:
-        return this.#mask + 1
+        return BigInt(this.#mask + 1)
       case 2:
-        return this.#consumer
+        return BigInt(this.#consumer)
       case 3:
-        return this.#producer
+        return BigInt(this.#producer)
       default:
-        return 0
+        return 0n
     }
   }
 

@@ -1,22 +1,24 @@
 import { BtfKind } from '../../../btf/index.ts'
+import { AttachType, ProgType } from '../../../uapi/index.ts'
+import { checkUnmodified } from '../context/access.ts'
 import { type Scalar, sminOf, smaxOf } from '../domain/bounds.ts'
 import { markPrecise } from '../precision.ts'
 import { readReg } from '../registers.ts'
 import { deny, invalid } from '../reject.ts'
 import { isSyncCallbackCall } from './kinds.ts'
-import { regName } from '../state/register.ts'
+import { type Reg, regName } from '../state/register.ts'
 import type { Frame } from '../state/state.ts'
 import { signedText } from '../text.ts'
 import type { Walk } from '../walk.ts'
 import { previousEntry, widen } from '../widen.ts'
 import { checkNoResources } from './resources.ts'
-import { returnRange } from './return-range.ts'
+import { returnRange, returns32Bit, returnsVoid } from './return-range.ts'
 
 /** End of a function: back to the caller, or the end of this path. */
 export function stepExit(walk: Walk): 'next' | 'exit' {
   const { state } = walk
   const inMain = state.frames.length === 1
-  if (inMain) checkNoResources(walk, 'BPF_EXIT instruction in main prog')
+  if (inMain) checkNoResources(walk, 'BPF_EXIT instruction in main prog', true, handedBack(walk))
   if (!inMain) {
     walk.liveness.update(state)
     returnToCaller(walk)
@@ -45,6 +47,31 @@ function inRange(value: Scalar, range: readonly [number, number], is32: boolean)
   return range[0] <= sminOf(value) && smaxOf(value) <= range[1]
 }
 
+/** Reference that a struct_ops program may give to its caller by returning it. */
+function handedBack(walk: Walk): number {
+  return walk.facts.type === ProgType.STRUCT_OPS ? walk.reg(0).refId : 0
+}
+
+/** Kernel structure that a struct_ops function returns a pointer to, 0 for none. */
+function returnedStruct(walk: Walk): number {
+  const { target } = walk.facts
+  if (target === null || target.structOps === null || target.proto === null) return 0
+  const type = target.btf.type(target.btf.skipModifiersAndTypedefs(target.proto.returnType))
+  return type.kind === BtfKind.PTR ? target.btf.skipModifiersAndTypedefs(type.type) : 0
+}
+
+/** The value that a struct_ops program returns; true when it is settled. */
+function checkStructOpsReturn(walk: Walk, regno: number, reg: Reg): boolean {
+  const struct = returnedStruct(walk)
+  if (struct === 0) {
+    readReg(walk, regno)
+    return true
+  }
+  if (reg.kind !== 'ptr_' || reg.btf !== 'kernel' || reg.btfId !== struct || reg.refId === 0) return false
+  checkUnmodified(reg, regno)
+  return true
+}
+
 /** The value with which the program (or a global function, or a callback) ends, in r0 or as the argument of bpf_throw. */
 export function checkReturn(walk: Walk, regno: number = 0): void {
   const { facts, state } = walk
@@ -52,8 +79,8 @@ export function checkReturn(walk: Walk, regno: number = 0): void {
   const sub = facts.subprograms[frame.subprog]
   const isSub = frame.subprog !== 0
   if (isSub && sub !== undefined && sub.btfId !== 0 && isVoid(walk, sub.btfId)) return
-  const reg = readReg(walk, regno)
   if (frame.inAsync) {
+    const reg = readReg(walk, regno)
     const range = frame.callbackRange ?? [0, 0]
     const what = 'At async callback return'
     if (reg.kind !== 'scalar') invalid(`${what} the register R${regno} is not a known value (${regName(reg)})`)
@@ -62,16 +89,27 @@ export function checkReturn(walk: Walk, regno: number = 0): void {
     return
   }
   if (isSub && !frame.inException) {
+    const reg = readReg(walk, regno)
     if (reg.kind !== 'scalar') {
       invalid(`At subprogram exit the register R${regno} is not a scalar value (${regName(reg)})`)
     }
     return
   }
-  const range = returnRange(walk.facts)
+  const isOps = facts.type === ProgType.STRUCT_OPS
+  const isHook = facts.type === ProgType.LSM && facts.attachType !== AttachType.LSM_CGROUP
+  if ((isOps || isHook) && returnsVoid(facts.target)) return
+  if (isOps && checkStructOpsReturn(walk, regno, walk.reg(regno))) return
+  const reg = readReg(walk, regno)
+  const range = isOps ? ([0, 0] as const) : returnRange(facts)
   if (range === null) return
   if (reg.kind !== 'scalar') invalid(`At program exit the register R${regno} is not a known value (${regName(reg)})`)
   markPrecise(walk, regno)
-  if (!inRange(reg.value, range, false)) outOfRange('At program exit', regno, reg.value, range)
+  if (inRange(walk.reg(regno).value, range, returns32Bit(facts))) return
+  const isVoidCgroup = facts.attachType === AttachType.LSM_CGROUP && facts.type === ProgType.LSM
+  if (isVoidCgroup && returnsVoid(facts.target)) {
+    invalid("Note, BPF_LSM_CGROUP that attach to void LSM hooks can't modify return value!")
+  }
+  outOfRange('At program exit', regno, reg.value, range)
 }
 
 function isVoid(walk: Walk, btfId: number): boolean {

@@ -1,4 +1,4 @@
-import { HELPERS, HelperId as H, type HelperRow, MapType, ProgType } from '../../../uapi/index.ts'
+import { AttachType, HELPERS, HelperId as H, type HelperRow, MapType, ProgType } from '../../../uapi/index.ts'
 import { isKernelFormat } from '../../runtime/format.ts'
 import { Bounds, isConst, type Scalar, umaxOf, valueOf } from '../domain/bounds.ts'
 import { markPrecise } from '../precision.ts'
@@ -18,6 +18,7 @@ import { inLess } from './kinds.ts'
 import { stepLock } from './lock.ts'
 import { mapAllows, mayChangeSockmap } from './map-compat.ts'
 import { argumentsFor, hasRetval, offeredByIterator } from './variants.ts'
+import { allowedByTarget, hasTrampoline, offeredByTarget } from './target-helpers.ts'
 import {
   acquire,
   checkNoResources,
@@ -76,9 +77,6 @@ const CASTS: ReadonlySet<number> = new Set([
   H.skc_to_tcp_request_sock,
 ])
 
-/** Helpers whose rules go beyond their prototype and are not implemented yet. */
-const UNKNOWN: ReadonlySet<number> = new Set([H.get_func_arg])
-
 /** A helper call: checks what it demands of the registers, then what it does to them. */
 export function stepHelperCall(walk: Walk, id: number): boolean {
   const row = HELPERS[id - 1]
@@ -89,10 +87,10 @@ export function stepHelperCall(walk: Walk, id: number): boolean {
   if (!offered || facts.missingHelpers.has(id)) invalid(`program of this type cannot use helper ${name}#${id}`)
   checkAvailable(walk, row)
   if (!facts.gpl && row.gplOnly) invalid('cannot call GPL-restricted function from non-GPL compatible program')
+  if (!allowedByTarget(facts, row)) invalid('helper call is not allowed in probe')
   if (row.mightSleep && !walk.state.sleepable) {
     if (!facts.sleepable) invalid('helper call might sleep in a non-sleepable prog')
   }
-  if (UNKNOWN.has(id)) unsupported(`the helper ${name}`)
   checkRegions(walk, row, name)
   const call = noFacts(id, name, row.packetAccess)
   const args = argumentsFor(row, facts.type)
@@ -125,13 +123,17 @@ function checkAvailable(walk: Walk, row: HelperRow): void {
   const { type, attachType } = walk.facts
   const refuse = (): never => invalid(`program of this type cannot use helper bpf_${row.name}#${row.id}`)
   if ((row.id === H.get_retval || row.id === H.set_retval) && !hasRetval(attachType)) refuse()
+  if (!offeredByTarget(walk.facts, row)) refuse()
   if (
     row.id === H.get_attach_cookie &&
     type !== ProgType.KPROBE &&
     type !== ProgType.TRACEPOINT &&
-    type !== ProgType.PERF_EVENT
+    type !== ProgType.PERF_EVENT &&
+    type !== ProgType.RAW_TRACEPOINT &&
+    !(type === ProgType.TRACING && attachType === AttachType.TRACE_RAW_TP) &&
+    !hasTrampoline(walk.facts)
   ) {
-    unsupported('where bpf_get_attach_cookie may be called')
+    refuse()
   }
 }
 

@@ -428,7 +428,7 @@ function checkBuffer(walk: Walk, call: KfuncCall, { param, reg, regno, index }: 
     } catch (error) {
       if (!(error instanceof Reject) || error.errno === 'UNSUPPORTED') throw error
       const words = `arg#${index} arg#${index + 1} memory, len pair leads to invalid memory access`
-      throw new Reject(error.errno, `${error.message}\n${words}`)
+      throw new Reject(error.errno, `${error.text}\n${words}`)
     }
   }
   if (size.name.endsWith('__szk')) takeConstant(walk, call, regno + 1)

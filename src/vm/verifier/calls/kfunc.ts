@@ -20,6 +20,11 @@ import { acquire, checkNoResources, clobberCallerSaved, forgetPacketPointers, fo
 
 /** A call of a kernel function, by its BTF and its flags. `exit` when it ends the program. */
 export function stepKfuncCall(walk: Walk): 'next' | 'exit' {
+  const op = walk.op(walk.insn)
+  if (!walk.facts.kfuncs.has(walk.insn) && op.kind === 'call' && op.call === 'kfunc' && op.imm === 0) {
+    walk.unresolvedCalls.add(walk.insn)
+    return 'next'
+  }
   const call = resolve(walk)
   const { name } = call
   if (walk.state.locks > 0 && !allowedUnderLock(name)) invalid('function calls are not allowed while holding a lock')

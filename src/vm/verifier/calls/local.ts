@@ -1,13 +1,14 @@
-import { BtfKind } from '../../../btf/index.ts'
-import { contextStruct, ProgType } from '../../../uapi/index.ts'
 import type { LocalCall } from '../../../isa/index.ts'
-import { invalid, Reject, unsupported } from '../reject.ts'
-import { Flag, NOT_INIT, pointerReg, type Reg, unknownReg } from '../state/register.ts'
-import { Frame } from '../state/state.ts'
+import { checkArgumentOffset, checkUnmodified } from '../context/access.ts'
 import type { Subprogram } from '../program/layout.ts'
-import { checkUnmodified } from '../context/access.ts'
+import { type Parameter, parametersOf } from '../program/signature.ts'
+import { deny, invalid, Reject, unsupported } from '../reject.ts'
+import { Flag, NOT_INIT, pointerReg, type Reg, regName, unknownReg } from '../state/register.ts'
+import { Frame } from '../state/state.ts'
+import type { Walk } from '../walk.ts'
+import { structsMatch } from './arguments.ts'
+import { initializedDynptr } from './dynptr.ts'
 import { checkMemory } from './memory-argument.ts'
-import type { ProgramFacts, Walk } from '../walk.ts'
 import { clobberCallerSaved, forgetPacketPointers } from './resources.ts'
 
 const MAX_FRAMES = 8
@@ -22,11 +23,12 @@ export function stepLocalCall(walk: Walk, op: LocalCall): void {
     walk.called.add(callee.index)
     walk.trace?.touch(0)
     clobberCallerSaved(walk)
-    walk.set(0, returnsNothing(walk, callee) ? NOT_INIT : unknownReg())
+    walk.set(0, unknownReg())
     if (changesPacket(walk, callee)) forgetPacketPointers(walk)
     walk.insn++
     return
   }
+  if (walk.facts.isTarget && callee.reliable) callee.reliable = matchesBtf(walk, callee)
   enter(walk, callee, walk.insn)
   const frame = walk.state.frame
   const caller = walk.state.frames[walk.state.frames.length - 2] as Frame
@@ -54,151 +56,99 @@ export function enter(walk: Walk, callee: Subprogram, callsite: number): Frame {
   return frame
 }
 
-function returnsNothing(walk: Walk, callee: Subprogram): boolean {
-  const proto = signature(walk, callee)
-  return proto !== null && walk.facts.btf?.skipModifiersAndTypedefs(proto.returnType) === 0
-}
-
-export interface Parameter {
-  readonly kind: 'anything' | 'ctx' | 'mem' | 'unsupported'
-  readonly nullable: boolean
-  readonly size: number
-}
-
-function signature(walk: Walk, sub: Subprogram): { returnType: number; params: readonly { type: number }[] } | null {
-  const { btf } = walk.facts
-  if (btf === null || sub.btfId === 0) return null
-  const func = btf.type(sub.btfId)
-  if (func.kind !== BtfKind.FUNC) return null
-  const proto = btf.type(func.type)
-  return proto.kind === BtfKind.FUNC_PROTO ? proto : null
-}
-
-/** What a global function's BTF says of its parameters. */
-export function parameters(walk: Walk, sub: Subprogram): readonly Parameter[] {
-  const { btf } = walk.facts
-  const proto = signature(walk, sub)
-  if (btf === null || proto === null) return unsupported('global functions without BTF')
-  for (const type of btf.types()) {
-    if (type.kind === BtfKind.DECL_TAG && type.type === sub.btfId && type.name.startsWith('arg:')) {
-      if (type.name !== 'arg:nonnull' && type.name !== 'arg:ctx') return unsupported(`the argument tag ${type.name}`)
-    }
-  }
-  const tagged = (index: number, name: string): boolean => {
-    for (const type of btf.types()) {
-      if (
-        type.kind === BtfKind.DECL_TAG &&
-        type.type === sub.btfId &&
-        type.componentIndex === index &&
-        type.name === name
-      ) {
-        return true
-      }
-    }
-    return false
-  }
-  if (proto.params.length > 5) {
-    invalid(`Global function ${sub.name}() with ${proto.params.length} > 5 args. Buggy compiler.`)
-  }
-  return proto.params.map((param, i) => {
-    const type = btf.type(btf.skipModifiersAndTypedefs(param.type))
-    if (type.kind === BtfKind.INT || type.kind === BtfKind.ENUM || type.kind === BtfKind.ENUM64) {
-      return { kind: 'anything', nullable: false, size: 0 }
-    }
-    if (type.kind !== BtfKind.PTR) return { kind: 'unsupported', nullable: false, size: 0 }
-    const target = btf.type(btf.skipModifiersAndTypedefs(type.type))
-    if (isContextPointer(walk.facts, sub.btfId, i, type.type)) {
-      return { kind: 'ctx', nullable: false, size: 0 }
-    }
-    // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
-    switch (target.kind) {
-      case BtfKind.INT:
-      case BtfKind.ENUM:
-      case BtfKind.ENUM64:
-      case BtfKind.STRUCT:
-      case BtfKind.UNION:
-      case BtfKind.ARRAY:
-      case BtfKind.PTR:
-        if (target.name === 'bpf_dynptr') return { kind: 'unsupported', nullable: false, size: 0 }
-        return { kind: 'mem', nullable: !tagged(i, 'arg:nonnull'), size: btf.sizeOf(target.id) }
-      default:
-        return { kind: 'unsupported', nullable: false, size: 0 }
-    }
-  })
-}
-
-/** Whether a parameter, a pointer to `pointee`, is the program's context: by its type's name or by its tag. */
-export function isContextPointer(facts: ProgramFacts, func: number, index: number, pointee: number): boolean {
-  const { btf } = facts
-  if (btf === null) return false
-  const target = btf.type(btf.skipModifiersAndTypedefs(pointee))
-  const isStruct = target.kind === BtfKind.STRUCT || target.kind === BtfKind.UNION
-  if (isContextName(facts.type, btf.name(pointee), isStruct ? target.name : '')) return true
-  for (const type of btf.types()) {
-    const isTag = type.kind === BtfKind.DECL_TAG && type.type === func && type.componentIndex === index
-    if (isTag && type.name === 'arg:ctx') return true
-  }
-  return false
-}
-
-/** Whether a pointer to a type of this name is the program's context. */
-function isContextName(type: number, name: string, structName: string): boolean {
-  if (type === ProgType.KPROBE) return name === 'bpf_user_pt_regs_t' || structName === 'pt_regs'
-  if (structName === '') return false
-  const own = contextStruct(type)
-  return own !== null && structName === own
-}
-
-/** Global functions return a number. */
-function checkReturnType(walk: Walk, callee: Subprogram, fail: () => never): void {
-  const proto = signature(walk, callee)
-  const { btf } = walk.facts
-  if (proto === null || btf === null) return fail()
-  const kind = btf.kind(btf.skipModifiersAndTypedefs(proto.returnType))
-  if (kind !== BtfKind.INT && kind !== BtfKind.ENUM && kind !== BtfKind.ENUM64) fail()
-}
-
 function callGlobal(walk: Walk, callee: Subprogram): void {
-  if (walk.state.locks > 0) {
+  const { state } = walk
+  if (state.locks > 0) {
     invalid('global function calls are not allowed while holding a lock,\nuse static function instead')
   }
-  const fail = (): never => invalid(`Caller passes invalid args into func#${callee.index} ('${callee.name}')`)
-  checkReturnType(walk, callee, fail)
-  const params = parameters(walk, callee)
-  params.forEach((param, i) => {
-    const regno = i + 1
-    const reg = walk.reg(regno)
-    switch (param.kind) {
-      case 'anything':
-        if (reg.kind !== 'scalar') fail()
-        return
-      case 'ctx':
-        if (reg.kind !== 'ctx') fail()
-        checkUnmodified(reg, regno)
-        return
-      case 'mem':
-        if (reg.kind === '?') fail()
-        if (reg.kind === 'scalar') {
-          if (!(param.nullable && isNull(reg))) fail()
-          return
-        }
-        try {
-          if (reg.mayBeNull && !param.nullable) fail()
-          const copy = reg.mayBeNull ? withoutNull(reg) : reg
-          const kept = walk.reg(regno)
-          walk.set(regno, copy)
-          checkMemory(walk, regno, param.size, false, false)
-          checkMemory(walk, regno, param.size, false, true)
-          walk.set(regno, kept)
-        } catch (error) {
-          if (error instanceof Reject && error.errno !== 'UNSUPPORTED') fail()
-          throw error
-        }
-        return
-      case 'unsupported':
-        unsupported(`argument ${i} of the global function ${callee.name}`)
+  try {
+    parametersOf(walk.facts, callee).forEach((param, i) => checkParameter(walk, param, i))
+  } catch (error) {
+    if (!(error instanceof Reject) || error.errno === 'UNSUPPORTED' || error.errno === 'EFAULT') throw error
+    throw new Reject(
+      error.errno,
+      `${error.text}\nCaller passes invalid args into func#${callee.index} ('${callee.name}')`,
+    )
+  }
+}
+
+/** Whether a static function gets what its BTF says: compilers change such functions without telling. */
+export function matchesBtf(walk: Walk, callee: Subprogram): boolean {
+  try {
+    return parametersOf(walk.facts, callee).every(({ kind }, i) => {
+      const reg = walk.reg(i + 1)
+      return kind === 'anything' ? reg.kind === 'scalar' : kind === 'ctx' && reg.kind === 'ctx'
+    })
+  } catch (error) {
+    if (error instanceof Reject) return false
+    throw error
+  }
+}
+
+/** What a caller passes to a global function. */
+function checkParameter(walk: Walk, param: Parameter, index: number): void {
+  const regno = index + 1
+  const reg = walk.reg(regno)
+  switch (param.kind) {
+    case 'anything':
+      if (reg.kind !== 'scalar') invalid(`R${regno} is not a scalar`)
+      return
+    case 'ctx':
+      checkArgumentOffset(reg, regno, false)
+      if (reg.kind !== 'ctx') invalid(`arg#${index} expects pointer to ctx`)
+      return
+    case 'mem':
+      checkArgumentOffset(reg, regno, false)
+      checkMemoryParameter(walk, regno, param)
+      return
+    case 'arena':
+      if (reg.kind !== 'arena' && reg.kind !== 'scalar') invalid(`R${regno} is not a pointer to arena or scalar.`)
+      return
+    case 'dynptr':
+      checkArgumentOffset(reg, regno, false)
+      initializedDynptr(walk, regno, null)
+      return
+    case 'btf':
+      if (isNull(reg) && (param.flags & Flag.MAYBE_NULL) !== 0) return
+      checkStructParameter(walk, reg, regno, param)
+  }
+}
+
+/** Memory that the function may read and write; of one that may be null what it is otherwise. */
+function checkMemoryParameter(walk: Walk, regno: number, param: Parameter & { kind: 'mem' }): void {
+  const reg = walk.reg(regno)
+  // Where nothing can go wrong the function may get any number as address.
+  if ((param.flags & Flag.UNTRUSTED) !== 0) return
+  if (!isNull(reg)) {
+    if (reg.mayBeNull) walk.set(regno, withoutNull(reg))
+    try {
+      checkMemory(walk, regno, param.size, false, false)
+      checkMemory(walk, regno, param.size, false, true)
+    } catch (error) {
+      if (error instanceof Reject && error.errno !== 'UNSUPPORTED') invalid(error.text)
+      throw error
     }
-  })
+    walk.set(regno, reg)
+  }
+  const nonNull = (param.flags & Flag.MAYBE_NULL) === 0
+  if (nonNull && (reg.mayBeNull || isNull(reg))) invalid(`arg#${regno - 1} is expected to be non-NULL`)
+}
+
+function checkStructParameter(walk: Walk, reg: Reg, regno: number, param: Parameter & { kind: 'btf' }): void {
+  const { kernelBtf } = walk.facts
+  if (kernelBtf === null) return unsupported('kernel types without kernel BTF')
+  if ((param.flags & Flag.UNTRUSTED) !== 0) return
+  const expected = 'ptr_, trusted_ptr_, rcu_ptr_'
+  const nullable = (param.flags & Flag.MAYBE_NULL) !== 0
+  const flags = nullable ? reg.flags & ~Flag.MAYBE_NULL : reg.flags
+  const isFit = flags === 0 || flags === Flag.TRUSTED || flags === Flag.RCU
+  if (reg.kind !== 'ptr_' || !isFit || reg.btf !== 'kernel') {
+    return deny(`R${regno} type=${regName(reg)} expected=${expected}`)
+  }
+  if (!structsMatch(kernelBtf, reg.btfId, reg.off, param.btfId)) {
+    deny(`R${regno} is of type ${kernelBtf.name(reg.btfId)} but ${kernelBtf.name(param.btfId)} is expected`)
+  }
+  checkUnmodified(reg, regno, true)
 }
 
 function withoutNull(reg: Reg): Reg {
@@ -208,28 +158,34 @@ function withoutNull(reg: Reg): Reg {
 }
 
 function isNull(reg: Reg): boolean {
-  const { value } = reg
-  return value.mh === 0 && value.ml === 0 && value.vh === 0 && value.vl === 0
+  const { kind, value } = reg
+  return kind === 'scalar' && value.mh === 0 && value.ml === 0 && value.vh === 0 && value.vl === 0
 }
 
-/** Registers with which a global function is verified on its own. */
+/** Registers with which a global function, or an extension, is verified on its own. */
 export function entryRegisters(walk: Walk, sub: Subprogram): void {
-  parameters(walk, sub).forEach((param, i) => {
-    switch (param.kind) {
-      case 'anything':
-        return walk.set(i + 1, unknownReg())
-      case 'ctx':
-        return walk.set(i + 1, pointerReg('ctx'))
-      case 'mem': {
-        const reg = pointerReg('mem', param.nullable ? Flag.MAYBE_NULL : 0)
-        reg.memSize = param.size
-        if (param.nullable) reg.id = walk.newId()
-        return walk.set(i + 1, reg)
-      }
-      case 'unsupported':
-        return unsupported(`argument ${i} of the global function ${sub.name}`)
-    }
+  parametersOf(walk.facts, sub).forEach((param, i) => {
+    walk.set(i + 1, entryRegister(walk, param))
   })
+}
+
+function entryRegister(walk: Walk, param: Parameter): Reg {
+  if (param.kind === 'mem') {
+    const reg = pointerReg('mem', param.flags)
+    reg.memSize = param.size
+    if (reg.mayBeNull) reg.id = walk.newId()
+    return reg
+  }
+  if (param.kind === 'btf') {
+    const reg = pointerReg('ptr_', param.flags)
+    reg.btfId = param.btfId
+    reg.id = walk.newId()
+    return reg
+  }
+  if (param.kind !== 'dynptr') return param.kind === 'ctx' ? pointerReg('ctx') : unknownReg()
+  const reg = pointerReg('dynptr_ptr')
+  reg.dynptr = { type: 'local', id: walk.newId(), first: true }
+  return reg
 }
 
 /** Whether a global function may call a helper that moves the packet; unknown here, so the safe answer. */

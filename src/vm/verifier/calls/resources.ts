@@ -96,13 +96,21 @@ export function clobberCallerSaved(walk: Walk): void {
   for (let i = 0; i <= 5; i++) walk.set(i, NOT_INIT)
 }
 
-/** Nothing may be held where the program (or a callback) ends, or where control leaves it. */
-export function checkNoResources(walk: Walk, prefix: string, inFunctions: boolean = true): void {
+/**
+ * Nothing may be held where the program (or a callback) ends, or where control leaves it, but for the reference that is
+ * handed back to the caller.
+ */
+export function checkNoResources(
+  walk: Walk,
+  prefix: string,
+  inFunctions: boolean = true,
+  handedBack: number = 0,
+): void {
   const { state } = walk
   if (state.locks > 0) invalid(`${prefix} cannot be used inside bpf_spin_lock-ed region`)
   // A function of the program may leave a reference to its caller: checked where the path ends.
   const isHere = inFunctions || state.frames.length === 1
-  const leaked = isHere ? state.refs.filter((r) => r.kind === 'ptr') : []
+  const leaked = isHere ? state.refs.filter((r) => r.kind === 'ptr' && r.id !== handedBack) : []
   if (leaked.length > 0) {
     const lines = leaked.map((r) => `Unreleased reference id=${r.id} alloc_insn=${r.insn}\n`)
     invalid(`${lines.join('')}${prefix} would lead to reference leak`)

@@ -1,84 +1,160 @@
-import { BtfKind, type Btf, type BtfParam } from '../../../btf/index.ts'
-import { AttachType, ProgType } from '../../../uapi/index.ts'
-import { deny, unsupported } from '../reject.ts'
+import { BtfKind, type Btf } from '../../../btf/index.ts'
+import { AttachType as A, ProgType } from '../../../uapi/index.ts'
+import { returnsOf } from '../calls/return-range.ts'
+import { Bounds } from '../domain/bounds.ts'
 import { tracepointArgument } from '../facts/tracepoints.ts'
-import { Flag, pointerReg, type Reg, unknownReg } from '../state/register.ts'
+import { isContext, kindWord } from '../program/signature.ts'
+import type { AttachTarget } from '../program/target.ts'
+import { deny, unsupported } from '../reject.ts'
+import { Flag, pointerReg, type Reg, scalarReg, unknownReg } from '../state/register.ts'
 import type { Walk } from '../walk.ts'
+import { kernelContext } from './kernel-types.ts'
 
-const TYPES: ReadonlySet<number> = new Set([ProgType.TRACING, ProgType.LSM, ProgType.STRUCT_OPS, ProgType.EXT])
+const TYPES: ReadonlySet<number> = new Set([ProgType.TRACING, ProgType.LSM, ProgType.STRUCT_OPS])
+/** Arguments of a function whose signature is not known. */
+const UNKNOWN_ARGUMENTS = 5
+const WORDS = 12
 
-/** Whether the context is an array of the arguments of a kernel function, described by BTF. */
+/** Whether the context is an array of the arguments of a function, described by BTF. */
 export function hasArguments(type: number): boolean {
   return TYPES.has(type)
 }
 
-interface Signature {
-  readonly params: readonly BtfParam[]
-  readonly name: string
-}
-
-/** Function whose arguments a tracing program gets; null when this verifier does not know. */
-export function targetSignature(walk: Walk): Signature | null {
-  const { kernelBtf, attachTarget, attachType, type } = walk.facts
-  if (kernelBtf === null || attachTarget === null || type !== ProgType.TRACING) return null
-  if (attachType === AttachType.TRACE_ITER) {
-    const name = `bpf_iter_${attachTarget}`
-    const id = kernelBtf.findByName(name, BtfKind.FUNC)
-    return id === undefined ? null : prototype(kernelBtf, id, name, 0)
-  }
-  if (attachType === AttachType.TRACE_RAW_TP) {
-    const name = `btf_trace_${attachTarget}`
-    const id = kernelBtf.findByName(name, BtfKind.TYPEDEF)
-    return id === undefined ? null : prototype(kernelBtf, id, name, 1)
-  }
-  return null
-}
-
-function prototype(btf: Btf, id: number, name: string, skip: number): Signature | null {
-  let type = btf.type(id)
-  while (type.kind === BtfKind.TYPEDEF || type.kind === BtfKind.PTR || type.kind === BtfKind.FUNC) {
-    type = btf.type(type.type)
-  }
-  return type.kind === BtfKind.FUNC_PROTO ? { params: type.params.slice(skip), name } : null
-}
-
-/** A load of an argument. */
+/** A load of an argument, or of what the function returned. */
 export function accessArguments(walk: Walk, off: number, size: number, write: boolean): Reg {
-  const signature = targetSignature(walk)
-  if (signature === null) unsupported('the arguments of this attach target')
-  if (write || off < 0 || off >= 96 || off % size !== 0) deny(`invalid bpf_context access off=${off} size=${size}`)
-  if (off % 8 !== 0) deny(`func '${signature.name}' offset ${off} is not multiple of 8`)
-  const index = off / 8
-  const param = signature.params[index]
-  if (param === undefined) deny(`func '${signature.name}' doesn't have ${index + 1}-th argument`)
-  const btf = walk.facts.kernelBtf as Btf
-  const type = btf.type(btf.skipModifiersAndTypedefs(param.type))
-  if (type.kind !== BtfKind.PTR) return unknownReg()
-  if (size !== 8) deny(`func '${signature.name}' size ${size} must be 8`)
-  return argumentPointer(walk, btf, type.type, signature.name, index)
+  const { target } = walk.facts
+  if (target === null) return unsupported('the arguments of this attach target')
+  const refuse = (why: string | null): never => {
+    if (why !== null) deny(why)
+    return deny(`invalid bpf_context access off=${off} size=${size}`)
+  }
+  if (write || off < 0 || off >= WORDS * 8 || off % size !== 0) refuse(null)
+  const { name, btf, proto, skip } = target
+  if (off % 8 !== 0) refuse(`func '${name}' offset ${off} is not multiple of 8`)
+  const count = proto === null ? UNKNOWN_ARGUMENTS : proto.params.length - skip
+  const index = argumentAt(target, off)
+  if (index > count) refuse(`func '${name}' doesn't have ${index + 1}-th argument`)
+  const isReturn = index === count
+  if (isReturn && !seesReturn(walk.facts.attachType)) refuse(`func '${name}' doesn't have ${index + 1}-th argument`)
+  if (proto === null) return isReturn && walk.facts.attachType === A.MODIFY_RETURN ? refuse(null) : unknownReg()
+  const param = isReturn ? undefined : proto.params[index + skip]
+  const type = btf.type(btf.skipModifiersAndTypedefs(param?.type ?? proto.returnType))
+  if (isReturn && walk.facts.attachType === A.MODIFY_RETURN && !(type.kind === BtfKind.INT && type.size <= 8)) {
+    refuse(`ret type ${kindWord(type)} not allowed for fmod_ret`)
+  }
+  if (NUMBERS.has(type.kind)) return isReturn && walk.facts.attachType === A.LSM_MAC ? returned(walk) : unknownReg()
+  if (type.kind !== BtfKind.PTR) {
+    return refuse(
+      `func '${name}' arg${index} '${type.name}' has type ${kindWord(type)}. Only pointer access is allowed`,
+    )
+  }
+  if (size !== 8) refuse(`func '${name}' size ${size} must be 8`)
+  const to = pointerArgument(walk, target, type.type, index, param?.name ?? '')
+  return to ?? refuse(null)
 }
 
-function argumentPointer(walk: Walk, btf: Btf, target: number, name: string, index: number): Reg {
+/** Kinds that are numbers to the program. */
+const NUMBERS: ReadonlySet<BtfKind> = new Set([
+  BtfKind.INT,
+  BtfKind.ENUM,
+  BtfKind.ENUM64,
+  BtfKind.STRUCT,
+  BtfKind.UNION,
+])
+
+/** Which argument lies at an offset: structures passed by value take as many words as they need. */
+function argumentAt(target: AttachTarget, off: number): number {
+  const { btf, proto, skip } = target
+  if (proto === null) return off >> 3
+  let end = 0
+  const params = proto.params.slice(skip)
+  for (let i = 0; i < params.length; i++) {
+    const id = btf.skipModifiersAndTypedefs(params[i]?.type ?? 0)
+    end += btf.kind(id) === BtfKind.PTR ? 8 : Math.ceil(btf.sizeOf(id) / 8) * 8
+    if (off < end) return i
+  }
+  return off < end + 8 ? params.length : params.length + 1
+}
+
+const SEE_RETURN: ReadonlySet<number> = new Set<number>([A.LSM_MAC, A.LSM_CGROUP, A.TRACE_FEXIT, A.MODIFY_RETURN])
+
+function seesReturn(attachType: number): boolean {
+  return SEE_RETURN.has(attachType)
+}
+
+/** What other hooks returned so far: an error, or whatever the hook returns. */
+function returned(walk: Walk): Reg {
+  const range = returnsOf(walk.facts)
+  if (range === null) return unknownReg()
+  const value = new Bounds()
+  value.s32min = range[0]
+  value.s32max = range[1]
+  value.sminL = range[0]
+  value.sminH = range[0] < 0 ? -1 : 0
+  value.smaxL = range[1]
+  value.smaxH = range[1] < 0 ? -1 : 0
+  return scalarReg(value.sync())
+}
+
+function pointerArgument(walk: Walk, target: AttachTarget, pointed: number, index: number, param: string): Reg | null {
+  const { btf, name, structOps } = target
   const buffer = BUFFERS[name]?.[index]
   if (buffer !== undefined) {
     const reg = pointerReg('buf', buffer)
     reg.id = walk.newId()
     return reg
   }
-  const id = btf.skipModifiersAndTypedefs(target)
+  const cast = structOps?.row.casts?.find((c) => c.member === structOps.member && c.index === index)
+  if (cast !== undefined) return structPointer(walk, Flag.TRUSTED, structNamed(btf, cast.struct))
+  const id = btf.skipModifiersAndTypedefs(pointed)
   const type = btf.type(id)
-  if (type.kind !== BtfKind.STRUCT) {
-    // Pointers to numbers and void are numbers to the program.
-    if (type.kind === BtfKind.UNION || type.kind === BtfKind.FWD) unsupported(`argument ${index} of ${name}`)
-    return unknownReg()
+  // Pointers to numbers, to void and to unknown structures are numbers to the program.
+  if (type.kind !== BtfKind.STRUCT && type.kind !== BtfKind.UNION) return unknownReg()
+  if (
+    walk.facts.attachType === A.TRACE_ITER &&
+    target.programType === null &&
+    target.hook === null &&
+    structOps === null
+  ) {
+    return iterArgument(walk, id, name, index)
   }
-  if (walk.facts.attachType === AttachType.TRACE_ITER) return iterArgument(walk, id, name, index)
-  const may = tracepointArgument(name.replace(/^btf_trace_/, ''), index)
-  if (may.error) return unknownReg()
-  const reg = pointerReg('ptr_', Flag.TRUSTED | tagFlags(btf, target) | (may.null ? Flag.MAYBE_NULL : 0))
-  if (may.null) reg.id = walk.newId()
-  reg.btfId = id
+  let flags = target.trusted ? Flag.TRUSTED : 0
+  if (param.endsWith('__nullable') || target.nullable.has(index)) flags |= Flag.MAYBE_NULL
+  if (target.skip === 1) {
+    const may = tracepointArgument(name, index)
+    if (may.error) return unknownReg()
+    if (may.null) flags |= Flag.MAYBE_NULL
+  }
+  if (target.programType !== null) {
+    if (!isContext(target.programType, btf, pointed)) return null
+    return structPointer(walk, flags, kernelContext(walk, target.programType))
+  }
+  if (target.refs.has(index)) return referenced(walk, flags, id, index)
+  const promoted = structOps?.row.promotes
+  const isPromoted = promoted !== undefined && type.name === promoted.from
+  return structPointer(walk, flags | tagFlags(btf, pointed), isPromoted ? structNamed(btf, promoted.to) : id)
+}
+
+function structPointer(walk: Walk, flags: number, btfId: number): Reg {
+  const reg = pointerReg('ptr_', flags)
+  reg.btfId = btfId
+  if (reg.mayBeNull) reg.id = walk.newId()
   return reg
+}
+
+/** The argument comes with a reference, which the program may have given away. */
+function referenced(walk: Walk, flags: number, btfId: number, index: number): Reg | null {
+  const refId = walk.argumentRefs.get(index) ?? 0
+  if (!walk.state.refs.some((ref) => ref.kind === 'ptr' && ref.id === refId)) {
+    deny(`invalid bpf_context access off=${index * 8}. Reference may already be released`)
+  }
+  const reg = structPointer(walk, flags, btfId)
+  reg.refId = refId
+  return reg
+}
+
+function structNamed(btf: Btf, name: string): number {
+  return btf.findByName(name, BtfKind.STRUCT) ?? unsupported(`struct ${name} without kernel BTF`)
 }
 
 /** Address spaces that a pointer's target is tagged with. */
@@ -104,8 +180,5 @@ function iterArgument(walk: Walk, id: number, name: string, index: number): Reg 
   const isMap =
     name === 'bpf_iter_bpf_map_elem' || name === 'bpf_iter_bpf_sk_storage_map' || name === 'bpf_iter_sockmap'
   const plain = isMeta || (isMap && index === 1)
-  const reg = pointerReg('ptr_', plain ? Flag.TRUSTED : trusted | Flag.MAYBE_NULL)
-  if (reg.mayBeNull) reg.id = walk.newId()
-  reg.btfId = id
-  return reg
+  return structPointer(walk, plain ? Flag.TRUSTED : trusted | Flag.MAYBE_NULL, id)
 }

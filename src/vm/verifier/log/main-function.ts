@@ -1,6 +1,6 @@
 import type { Btf } from '../../../btf/index.ts'
 import { BtfKind } from '../../../btf/index.ts'
-import { isContextPointer } from '../calls/local.ts'
+import { isContextParameter } from '../program/signature.ts'
 import type { ProgramFacts } from '../walk.ts'
 import type { Trace } from './trace.ts'
 
@@ -41,7 +41,7 @@ export function logMainFunction(trace: Trace, facts: ProgramFacts): void {
       trace.log.write(`Arg#${i} type ${KIND_NAMES[type.kind] ?? ''} in ${func.name}() is not supported yet.\n`)
       return
     }
-    if (isContextPointer(facts, main.btfId, i, type.type)) continue
+    if (isContextParameter(facts, main.btfId, i, type.type)) continue
     const target = btf.type(btf.skipModifiersAndTypedefs(type.type))
     const unsized = KIND_NAMES[target.kind]
     if (unsized === undefined || target.kind === BtfKind.STRUCT || target.kind === BtfKind.UNION) continue

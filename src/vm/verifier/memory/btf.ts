@@ -1,4 +1,5 @@
 import { BtfKind, type Btf, type BtfComposite } from '../../../btf/index.ts'
+import { checkStructWrite } from '../context/struct-write.ts'
 import { isConst, isZero } from '../domain/bounds.ts'
 import { fieldName } from '../facts/fields.ts'
 import { fieldsOf } from '../facts/query.ts'
@@ -19,13 +20,24 @@ interface Found {
 
 const MAX_DEPTH = 32
 
-/** Follows an access of `size` bytes at `off` through a structure's members down to a scalar or a pointer. */
-export function walkStruct(btf: Btf, typeId: number, off: number, size: number, depth: number = 0): Found {
+/**
+ * Follows an access of `size` bytes at `off` through a structure's members down to a scalar or a pointer. Below a union
+ * nobody knows which member it is, so that a scalar may reach beyond the end of one.
+ */
+export function walkStruct(
+  btf: Btf,
+  typeId: number,
+  off: number,
+  size: number,
+  depth: number = 0,
+  throughUnion: boolean = false,
+): Found {
   const type = btf.type(btf.skipModifiersAndTypedefs(typeId))
   if (depth > MAX_DEPTH || (type.kind !== BtfKind.STRUCT && type.kind !== BtfKind.UNION)) {
     return invalid(`Type '${type.name}' is not a struct`)
   }
   const composite: BtfComposite = type
+  const inUnion = throughUnion || isAmbiguous(composite)
   if (off + size > composite.size) {
     const inner = flexibleArray(btf, composite, off, size, depth)
     if (inner !== null) return inner
@@ -56,12 +68,13 @@ export function walkStruct(btf: Btf, typeId: number, off: number, size: number, 
       }
       return pointer(btf, target.type, member.name)
     }
-    if (off < at || off + size > end) {
+    const isNested = target.kind === BtfKind.STRUCT || target.kind === BtfKind.UNION
+    if (off < at || (off + size > end && !isNested && !inUnion)) {
       deny(
         `access beyond the end of member ${member.name} (mend:${end}) in struct ${type.name} with off ${off} size ${size}`,
       )
     }
-    return inMember(btf, id, off - at, size, member.name, depth, isAmbiguous(composite))
+    return inMember(btf, id, off - at, size, member.name, depth, inUnion)
   }
   return deny(`struct ${type.name} doesn't have field at offset ${off}`)
 }
@@ -106,7 +119,7 @@ function inMember(
   switch (type.kind) {
     case BtfKind.STRUCT:
     case BtfKind.UNION: {
-      const found = walkStruct(btf, id, off, size, depth + 1)
+      const found = walkStruct(btf, id, off, size, depth + 1, inUnion)
       return inUnion || isAmbiguous(type) ? { ...found, flags: found.flags | Flag.UNTRUSTED } : found
     }
     case BtfKind.ARRAY: {
@@ -153,30 +166,19 @@ function pointer(btf: Btf, target: number, field: string): Found {
   return { kind: 'memory', typeId: 0, flags: 0, field }
 }
 
-/** Members that stay trusted when they are read through a trusted pointer, and those that are RCU-protected. */
-const RCU_FIELDS: Readonly<Record<string, readonly string[]>> = {
-  task_struct: ['cpus_ptr', 'css_set', 'cgroups', 'real_parent', 'group_leader'],
-  cgroup: ['kn'],
-  css_set: ['dfl_cgrp'],
-  cgroup_subsys_state: ['cgroup'],
-}
-const RCU_OR_NULL_FIELDS: Readonly<Record<string, readonly string[]>> = {
-  mm_struct: ['exe_file'],
-  sk_buff: ['sk'],
-  request_sock: ['sk'],
-}
-const TRUSTED_FIELDS: Readonly<Record<string, readonly string[]>> = {
-  bpf_iter_meta: ['seq'],
-  bpf_iter__task: ['meta', 'task'],
-  linux_binprm: ['file'],
-  file: ['f_inode', 'f_path'],
-  path: ['mnt', 'dentry'],
-  dentry: ['d_inode'],
-}
-const TRUSTED_OR_NULL_FIELDS: Readonly<Record<string, readonly string[]>> = {
-  socket: ['sk'],
-  dentry: [],
-  vm_area_struct: ['vm_mm', 'vm_file'],
+/** How far a member may be trusted that is read through a pointer that may. */
+type Trust = 'safe_trusted' | 'safe_trusted_or_null' | 'safe_rcu' | 'safe_rcu_or_null'
+
+/** The kernel says in its own BTF which members: structures of this name repeat them. */
+function isMarked(btf: Btf, struct: string, trust: Trust, found: Found): boolean {
+  const id = btf.findByName(`${struct}__${trust}`, BtfKind.STRUCT)
+  const marks = id === undefined ? null : btf.type(id)
+  if (marks === null || marks.kind !== BtfKind.STRUCT) return false
+  return marks.members.some(({ name, type }) => {
+    if (name !== found.field) return false
+    const pointer = btf.type(btf.skipModifiersAndTypedefs(type))
+    return pointer.kind === BtfKind.PTR && btf.skipModifiersAndTypedefs(pointer.type) === found.typeId
+  })
 }
 
 export function inRcuSection(walk: Walk): boolean {
@@ -199,13 +201,16 @@ export function accessBtf(walk: Walk, reg: Reg, regno: number, off: number, size
   if (reg.flags & Flag.USER) deny(`R${regno} is ptr_${name} access user memory: off=${off}`)
   if (reg.flags & Flag.PERCPU) deny(`R${regno} is ptr_${name} access percpu memory: off=${off}`)
   const isObject = (reg.flags & Flag.ALLOC) !== 0
-  if (write && !isObject) deny('only read is supported')
+  if (write && !isObject) {
+    checkStructWrite(walk, reg, off, size)
+    return reg
+  }
   if (isObject) checkSpecialFields(walk, reg, off, size)
   const found = walkStruct(btf, reg.btfId, off, size)
   if (found.kind === 'memory') return untrustedMemory()
   // What the program stored in its own objects is a number when it is loaded.
   if (found.kind !== 'pointer' || isObject) return unknownReg()
-  const to = pointerReg('ptr_', fieldFlags(walk, reg, name, found))
+  const to = pointerReg('ptr_', fieldFlags(walk, btf, reg, name, found))
   to.btf = reg.btf
   to.btfId = found.typeId
   if (to.mayBeNull) to.id = walk.newId()
@@ -280,17 +285,18 @@ function checkSpecialFields(walk: Walk, reg: Reg, off: number, size: number): vo
   }
 }
 
-function fieldFlags(walk: Walk, reg: Reg, struct: string, found: Found): number {
+function fieldFlags(walk: Walk, btf: Btf, reg: Reg, struct: string, found: Found): number {
+  const marked = (trust: Trust): boolean => isMarked(btf, struct, trust, found)
   if (reg.flags & Flag.UNTRUSTED) return Flag.UNTRUSTED
   const isTrusted = (reg.flags & Flag.TRUSTED) !== 0 || reg.refId !== 0
   if (!isTrusted && (reg.flags & Flag.RCU) === 0) return found.flags & ~(Flag.RCU | Flag.TRUSTED)
-  if (isTrusted && TRUSTED_FIELDS[struct]?.includes(found.field) === true) return found.flags | Flag.TRUSTED
-  if (isTrusted && TRUSTED_OR_NULL_FIELDS[struct]?.includes(found.field) === true) {
+  if (marked('safe_trusted')) return found.flags | Flag.TRUSTED
+  if (marked('safe_trusted_or_null')) {
     return found.flags | Flag.TRUSTED | Flag.MAYBE_NULL
   }
   if (!inRcuSection(walk) || reg.mayBeNull) return Flag.UNTRUSTED
-  if (RCU_FIELDS[struct]?.includes(found.field) === true) return found.flags | Flag.RCU
-  const orNull = RCU_OR_NULL_FIELDS[struct]?.includes(found.field) === true
+  if (marked('safe_rcu')) return found.flags | Flag.RCU
+  const orNull = marked('safe_rcu_or_null')
   if ((found.flags & Flag.RCU) !== 0 || orNull) {
     const flags = found.flags | Flag.RCU | Flag.MAYBE_NULL
     return orNull ? flags & ~Flag.UNTRUSTED : flags

@@ -22,7 +22,7 @@ export function regSafe(old: Reg, now: Reg, ids: IdMap, how: Likeness): boolean 
     case 'scalar':
       if (!old.precise && how === 'pruning') return true
       if ((old.delta !== null) !== (now.delta !== null) && old.id !== 0) return false
-      if (old.delta !== null && old.delta !== now.delta) return false
+      if (old.delta !== null && (old.delta !== now.delta || old.delta32 !== now.delta32)) return false
       return ids.sameScalar(old.id, now.id) && within(old.value, now.value)
     case 'map_key':
     case 'map_value':
@@ -70,6 +70,7 @@ function exactly(old: Reg, now: Reg, ids: IdMap): boolean {
     sameFixed(old, now) &&
     old.frame === now.frame &&
     old.delta === now.delta &&
+    (old.delta === null || old.delta32 === now.delta32) &&
     old.dynptr?.type === now.dynptr?.type &&
     sameScalar(old.value, now.value) &&
     ids.same(old.id, now.id) &&
