@@ -1,5 +1,5 @@
 import { BpfError } from '../../bytes/index.ts'
-import { HelperId, ProgType } from '../../uapi/index.ts'
+import { HelperId, helperName, ProgType } from '../../uapi/index.ts'
 import {
   budgetOf,
   FRAME_SIZE,
@@ -74,7 +74,7 @@ function checkHelpers(program: ProgramCode, machine: Machine): void {
   program.operations.forEach((op, at) => {
     if (op?.kind !== 'call') return
     if (op.call === 'helper' && op.imm !== HelperId.tail_call && !machine.hasHelper(op.imm)) {
-      throw new BpfError('unsupported', machine.whyNoHelper?.(op.imm) ?? `there is no helper ${op.imm}`, {
+      throw new BpfError('unsupported', machine.whyNoHelper?.(op.imm) ?? `there is no helper bpf_${helperName(op.imm) ?? op.imm}`, {
         where: { program: program.code.name, insn: at },
       })
     }
