@@ -3,6 +3,7 @@ import { emitAlu, emitEndian } from './alu.ts'
 import { emitCall, emitPacketLoad, saveFuel } from './calls.ts'
 import {
   BPF_FUNCTION,
+  functionType,
   CALLEE_LOCALS,
   pushRegister,
   registerLocal,
@@ -24,7 +25,7 @@ import { CodeSink, Op, ValueType } from './wasm/index.ts'
 /** Budget of may_goto in one call of a function (BPF_MAX_LOOPS, include/linux/bpf.h). */
 const MAY_GOTO_BUDGET = 8 * 1024 * 1024
 
-/** Translates one function to a wasm function of type BPF_FUNCTION. */
+/** Translates one function to a wasm function of its functionType(). */
 export function translateFunction(
   program: ProgramCode,
   func: FunctionCode,
@@ -33,7 +34,10 @@ export function translateFunction(
 ): CodeSink {
   const { cfg } = func
   const flow = buildFlow(cfg)
-  const code = new CodeSink(BPF_FUNCTION.params.length, 64 + (cfg.end - cfg.start) * 12)
+  const { params } = functionType(program, func.index)
+  const code = new CodeSink(params.length, 64 + (cfg.end - cfg.start) * 12)
+  // Registers are the same locals, passed or not.
+  for (const type of BPF_FUNCTION.params.slice(params.length)) code.addLocal(type)
   for (let i = 0; i < CALLEE_LOCALS; i++) code.addLocal(ValueType.I64)
 
   const facts = optimize ? analyseFunction(program, func, module.memorySize) : nothingKnown(func)
