@@ -33,6 +33,8 @@ export interface ModuleIndices {
   /** Import of a helper. */
   helper(id: number): number
   readonly callKfunc: number
+  /** Import for callx: halves of the register; -1 when the program has none. */
+  readonly callRegister: number
   readonly tailCall: number
   readonly loadPacket: number
   /** First BPF function; the others follow in order. */
@@ -157,9 +159,8 @@ export function pushRegister32(ctx: FunctionContext, register: number): void {
   code.op(Op.i32_wrap_i64)
 }
 
-/** Pops an i64 into a register. */
-export function setRegister(ctx: FunctionContext, register: number, at: number): void {
-  if (register === 10) malformed(at, 'instruction writes r10, which is read-only')
+/** Pops an i64 into a register, r0 to r9. */
+export function setRegister(ctx: FunctionContext, register: number): void {
   ctx.code.set(registerLocal(register))
 }
 

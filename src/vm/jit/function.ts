@@ -1,4 +1,5 @@
 import { LdImm64Pseudo, slotsAt, type Operation } from '../../isa/index.ts'
+import { writesFramePointer } from '../frame-pointer.ts'
 import { emitAlu, emitEndian } from './alu.ts'
 import { emitCall, emitPacketLoad, saveFuel } from './calls.ts'
 import {
@@ -120,8 +121,14 @@ function emitBlocks(ctx: FunctionContext, func: FunctionCode, flow: Flow): void 
       for (let at = start; at < end; at += slotsAt(insns, at)) {
         const op = ctx.program.operations[at] as Operation
         if (at !== start) emitProbe(ctx, at)
+        if (writesFramePointer(op)) {
+          setPlace(ctx, at, 'operation')
+          code.i32(1)
+          trapIf(ctx)
+          continue
+        }
         const wide = facts.wideResults.get(at)
-        if (wide !== undefined && op.kind === 'alu') emitWideResult(ctx, wide, op.dst, at)
+        if (wide !== undefined && op.kind === 'alu') emitWideResult(ctx, wide, op.dst)
         else if (facts.unused[at - func.cfg.start] === 0 || op.kind === 'load') emitOperation(ctx, op, at)
         values.step(op, at)
       }
@@ -143,19 +150,19 @@ function emitOperation(ctx: FunctionContext, op: Operation, at: number): void {
   const { code } = ctx
   switch (op.kind) {
     case 'alu':
-      return emitAlu(ctx, op, at)
+      return emitAlu(ctx, op)
     case 'endian':
-      return emitEndian(ctx, op, at)
+      return emitEndian(ctx, op)
     case 'addrSpaceCast':
       // Arena pointers are offsets in the one memory in either address space.
       pushRegister(ctx, op.src)
       code.i64Halves(-1, 0)
       code.op(Op.i64_and)
-      return setRegister(ctx, op.dst, at)
+      return setRegister(ctx, op.dst)
     case 'loadImm64':
       if (op.pseudo === LdImm64Pseudo.FUNC) code.i64(ctx.program.functionAt.get(at + 1 + op.low) as number)
       else code.i64Halves(op.low, op.high)
-      return setRegister(ctx, op.dst, at)
+      return setRegister(ctx, op.dst)
     case 'load':
     case 'loadAcquire':
       return emitLoad(ctx, op, at)

@@ -31,6 +31,7 @@ const signature = (params: readonly ValueType[], results: readonly ValueType[] =
 export interface JitImports {
   trap(place: number, low: number, high: number): never
   callKfunc(id: number): void
+  callRegister(low: number, high: number): void
   tailCall(): number
   loadPacket(offset: number, size: number): number
   clock(): number
@@ -88,6 +89,9 @@ export function buildModule(program: ProgramCode, machine: Machine, optimize: bo
   for (const id of program.helpers) {
     helpers.set(id, builder.importFunction('env', helperImport(id), signature([])))
   }
+  const callRegister = program.hasRegisterCalls
+    ? builder.importFunction('env', 'callRegister', signature([I32, I32]))
+    : -1
   const endGracePeriod = builder.importFunction('env', 'endGracePeriod', signature([]))
   const run = builder.declareFunction(signature([I32, I32, I32]), 'run')
   const start = builder.declareFunction(START_FUNCTION, 'start')
@@ -110,6 +114,7 @@ export function buildModule(program: ProgramCode, machine: Machine, optimize: bo
     trap,
     helper: (id) => helpers.get(id) as number,
     callKfunc,
+    callRegister,
     tailCall,
     loadPacket,
     functions: indices[0] as number,
