@@ -1,6 +1,6 @@
 import { BpfError } from '../../bytes/index.ts'
 import { buildCfg, decode, slotsAt, type AluOp, type AtomicOp, type BranchOp, type Operation } from '../../isa/index.ts'
-import { HelperId, helperName } from '../../uapi/index.ts'
+import { HelperId } from '../../uapi/index.ts'
 import type { Machine, VmCode } from '../engine.ts'
 import { writesFramePointer } from '../frame-pointer.ts'
 
@@ -182,8 +182,7 @@ export function predecode(code: VmCode, machine: Machine): Decoded {
               break
             }
             if (!machine.hasHelper(o.imm)) {
-              const name = helperName(o.imm)
-              fail(at, 'unsupported', `the vm has no helper ${name === undefined ? `#${o.imm}` : `bpf_${name}`}`)
+              fail(at, 'unsupported', machine.whyNoHelper?.(o.imm) ?? `there is no helper ${o.imm}`)
             }
             put(at, CALL_HELPER, 0, 0, 0)
             extra[at] = o.imm

@@ -2,7 +2,7 @@ import type { AluOp, Operation } from '../../isa/index.ts'
 import { arithmetic } from './domain/arithmetic.ts'
 import { Bounds, constant, isConst, isZero, type Scalar, sminOf, UNKNOWN, valueOf } from './domain/bounds.ts'
 import { bitLength } from './domain/int64.ts'
-import { signExtend32, signExtend64, zeroExtend32 } from './domain/resize.ts'
+import { signExtend32, signExtend64, swapBytes, truncate, zeroExtend32 } from './domain/resize.ts'
 import { markPrecise } from './precision.ts'
 import { deny, invalid } from './reject.ts'
 import { isPacketPointer, type Kind, pointerReg, type Reg, regName, scalarReg, unknownReg } from './state/register.ts'
@@ -38,6 +38,17 @@ export function stepAlu(walk: Walk, op: Alu): void {
     return writeReg(walk, op.dst, value === null ? unknownReg() : scalarReg(value, reg.precise))
   }
   stepArithmetic(walk, op)
+}
+
+/** Swaps bytes, or on the way to little endian only cuts the value. */
+export function stepEndian(walk: Walk, op: Extract<Operation, { kind: 'endian' }>): void {
+  const reg = readReg(walk, op.dst)
+  if (reg.kind !== 'scalar') return writeReg(walk, op.dst, unknownReg())
+  const swaps = op.op !== 'le'
+  const to = swaps || op.bits < 64 ? without(reg).clone() : reg.clone()
+  if (swaps) to.value = swapBytes(to.value, op.bits)
+  to.value = truncate(to.value, op.bits / 8)
+  writeReg(walk, op.dst, to)
 }
 
 function without(reg: Reg): Reg {
@@ -116,13 +127,23 @@ function scalarArithmetic(walk: Walk, op: Alu, dst: Reg, src: Reg): Reg {
   return to
 }
 
-/** After `r += constant` the sum stays linked to its copies, at a distance. */
+/** After `r += constant` or `r -= constant` the result stays linked to copies of the register, at a distance. */
 function link(op: Alu, to: Reg, dst: Reg, src: Reg): void {
-  const { value } = src
-  const isSmall = isConst(value) && value.vh === 0 && value.vl >= 0
-  const linked = op.op === 'add' && op.wide && dst.id !== 0 && isSmall && dst.delta === null
+  const delta = dst.id === 0 || op.src === op.dst ? null : distance(op, src.value)
+  const keepsValue = op.wide || dst.value.umaxH === 0
+  const linked = delta !== null && dst.delta === null && keepsValue
   to.id = linked ? dst.id : 0
-  to.delta = linked ? value.vl : null
+  to.delta = linked ? delta : null
+  to.delta32 = linked && !op.wide
+}
+
+/** What an addition or subtraction of a constant adds, null when it is none or does not fit. */
+function distance(op: Alu, by: Scalar): number | null {
+  if (op.op !== 'add' && op.op !== 'sub') return null
+  const known = op.wide ? isConst(by) : by.ml === 0
+  if (!known || (op.wide && by.vh !== by.vl >> 31)) return null
+  if (op.op === 'add') return by.vl
+  return by.vl === -0x80000000 ? null : 0 - by.vl
 }
 
 /** A value that is 0 or -1 (a sign) masked with a constant: both cases are followed on their own. */

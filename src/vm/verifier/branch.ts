@@ -1,12 +1,24 @@
 import type { BranchOp, Operation } from '../../isa/index.ts'
 import { arithmetic } from './domain/arithmetic.ts'
-import { Bounds, constant, isConst, isZero, type Scalar, sameScalar, umaxOf, UNKNOWN } from './domain/bounds.ts'
+import {
+  Bounds,
+  constant,
+  constant64,
+  isConst,
+  isZero,
+  type Scalar,
+  sameScalar,
+  umaxOf,
+  UNKNOWN,
+} from './domain/bounds.ts'
+import { zeroExtend32 } from './domain/resize.ts'
 import { decide, FLIPPED, knownBits, NEGATED, refine } from './domain/compare.ts'
 import { markPrecise } from './precision.ts'
 import { readReg } from './registers.ts'
 import { Reject } from './reject.ts'
 import { Flag, isPacketPointer, type Reg, scalarReg } from './state/register.ts'
 import { Slot } from './state/slot.ts'
+import { frameInsn } from './state/equal.ts'
 import type { LinkedReg, State } from './state/state.ts'
 import { becomeNotNull, markNull } from './nullness.ts'
 import type { Walk } from './walk.ts'
@@ -33,7 +45,7 @@ export function stepBranch(walk: Walk, op: Branch): void {
     walk.insn = taken ? op.target : walk.insn + 1
     return
   }
-  const linked = collectLinked(walk.state, src, dst)
+  const linked = collectLinked(walk, src, dst)
   if (linked.length > 1) walk.record(-1, 0, linked)
   const other = walk.push(op.target, walk.insn)
   const here = walk.state
@@ -132,14 +144,17 @@ function set(state: State, i: number, value: Scalar): void {
 }
 
 /** Registers and slots that hold the same scalar as the operands, so that what is learnt holds for them as well. */
-function collectLinked(state: State, src: Reg | null, dst: Reg): LinkedReg[] {
+function collectLinked(walk: Walk, src: Reg | null, dst: Reg): LinkedReg[] {
+  const { state } = walk
   const linked: LinkedReg[] = []
   for (const operand of [src, dst]) {
     if (operand === null || operand.kind !== 'scalar' || operand.id === 0) continue
     for (let f = state.frames.length - 1; f >= 0; f--) {
       const frame = state.frames[f]
       if (frame === undefined) continue
+      const live = walk.facts.live[frameInsn(state, f)] as number
       for (let i = 0; i < 10; i++) {
+        if ((live & (1 << i)) === 0) continue
         const reg = frame.regs[i] as Reg
         if (reg.kind !== 'scalar' || reg.id !== operand.id) continue
         if (linked.length < MAX_LINKED) linked.push({ frame: f, reg: i, slot: -1 })
@@ -171,6 +186,8 @@ function syncLinked(state: State, known: Reg, linked: readonly LinkedReg[]): voi
     if (frame === undefined) continue
     const reg = l.reg >= 0 ? (frame.regs[l.reg] as Reg) : frame.slot(l.slot).reg
     if (reg === null || reg === known || reg.kind !== 'scalar' || reg.id !== known.id) continue
+    // A distance in 32 bits does not hold in 64, nor the other way round.
+    if (reg.delta !== null && known.delta !== null && reg.delta32 !== known.delta32) continue
     const to = follow(reg, known)
     if (l.reg >= 0) frame.regs[l.reg] = to
     else frame.stack[l.slot] = new Slot(frame.slot(l.slot).bytes, to)
@@ -180,9 +197,14 @@ function syncLinked(state: State, known: Reg, linked: readonly LinkedReg[]): voi
 function follow(reg: Reg, known: Reg): Reg {
   const distance = (reg.delta ?? 0) - (known.delta ?? 0)
   if (distance === 0) return known
+  const is32 = (r: Reg): boolean => r.delta !== null && r.delta32
+  // A distance of one width says nothing of one of the other.
+  if (reg.delta !== null && known.delta !== null && reg.delta32 !== known.delta32) return reg
   const to = known.clone()
   to.delta = reg.delta
-  to.value = arithmetic('add', true, known.value, constant(distance)) as Scalar
+  to.delta32 = reg.delta32
+  const sum = arithmetic('add', true, known.value, constant64(BigInt(distance))) as Scalar
+  to.value = is32(reg) || is32(known) ? zeroExtend32(sum) : sum
   return to
 }
 

@@ -8,6 +8,7 @@ export type RejectErrno =
   | 'EOPNOTSUPP'
   | 'EFAULT'
   | 'ENOENT'
+  | 'EEXIST'
   | 'ESRCH'
   | 'ERANGE'
   | 'ENOMEM'

@@ -1,6 +1,8 @@
 import { pointerReg } from './state/register.ts'
 import { Frame, State } from './state/state.ts'
 import { entryRegisters } from './calls/local.ts'
+import { parametersOf } from './program/signature.ts'
+import { invalid } from './reject.ts'
 import { acquire } from './calls/resources.ts'
 import type { Subprogram } from './program/layout.ts'
 import { pathEnded } from './checkpoints.ts'
@@ -13,6 +15,7 @@ import type { Walk } from './walk.ts'
 export function walkProgram(walk: Walk): void {
   const { subprograms } = walk.facts
   walkFunction(walk, subprograms[0] as Subprogram)
+  for (const sub of subprograms) if (sub.isExceptionCallback) walk.called.add(sub.index)
   const done = new Set<number>()
   for (let grown = true; grown;) {
     grown = false
@@ -45,6 +48,7 @@ function walkFunction(walk: Walk, sub: Subprogram): void {
   } else {
     if (trace !== null && trace.log.paths) walk.say(`Validating ${sub.name}() func#${sub.index}...`)
     entryRegisters(walk, sub)
+    if (sub.isExceptionCallback) checkHandler(walk, frame, sub)
   }
   state.firstInsn = sub.start
   run(walk)
@@ -54,6 +58,13 @@ function walkFunction(walk: Walk, sub: Subprogram): void {
 /** References that a struct_ops program is given with its arguments. */
 function acquireArguments(walk: Walk): void {
   for (const index of walk.facts.target?.refs ?? []) walk.argumentRefs.set(index, acquire(walk))
+}
+
+/** An exception callback gets what was thrown and returns a number, for the whole program. */
+function checkHandler(walk: Walk, frame: Frame, sub: Subprogram): void {
+  frame.inException = true
+  const [first, ...others] = parametersOf(walk.facts, sub)
+  if (first?.kind !== 'anything' || others.length > 0) invalid('exception cb only supports single integer argument')
 }
 
 /** The main loop: one instruction after the other, path after path. */
@@ -81,8 +92,8 @@ function run(walk: Walk): void {
     }
     if (!ended) continue
     trace?.touchAll()
-    liveness.update(walk.state)
     pathEnded(walk, walk.state)
+    liveness.update(walk.state)
     if (!walk.pop()) return
     previous = walk.prevInsn
     if (trace !== null) trace.broken = true

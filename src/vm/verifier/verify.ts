@@ -1,17 +1,20 @@
 import type { Btf } from '../../btf/index.ts'
 import { BtfKind } from '../../btf/index.ts'
 import type { MapSpec, PreparedProgram } from '../../loader/index.ts'
-import { HELPERS, ProgType } from '../../uapi/index.ts'
+import { HELPERS, HelperId, ProgType } from '../../uapi/index.ts'
 import { helperOf, isAsyncCallbackCall, isIterNextCall, isSyncCallbackCall, isThrowCall } from './calls/kinds.ts'
 import { CHANGES_PACKET } from './calls/helper.ts'
+import { hasRetval } from './calls/variants.ts'
 import { type MapFacts, mapFacts } from './facts/maps.ts'
 import { checkMapForProgram } from './program/map-rules.ts'
+import { exceptionCallback } from './program/exceptions.ts'
+import { checkDirectValue } from './program/immediates.ts'
 import { analyzeFlow, type CallMarks, postorder, successors } from './program/flow.ts'
 import { checkJumps, decodeAll, functionStarts, type Subprogram } from './program/layout.ts'
 import { liveRegisters } from './program/live.ts'
 import { checkStackDepth, stackDepths } from './program/stack-depth.ts'
 import { resolveTarget, type TargetFunction } from './program/target.ts'
-import { Reject, type RejectErrno, unsupported } from './reject.ts'
+import { invalid, Reject, type RejectErrno } from './reject.ts'
 import { State } from './state/state.ts'
 import { Log, LogLevel } from './log/log.ts'
 import { logProgram, statsText } from './log/program.ts'
@@ -99,12 +102,12 @@ export function verify(program: PreparedProgram, options: VerifyOptions): Verify
   const log = level === 0 ? null : new Log(level, options.logSize)
   const started = performance.now()
   let walk: Walk | null = null
-  const finish = (facts: ProgramFacts | null): { stats: VerifyStats; log: string } => {
+  const finish = (facts: ProgramFacts | null, ok: boolean): { stats: VerifyStats; log: string } => {
     const stats = statsOf(walk)
     if (log === null) return { stats, log: '' }
     if ((level & LogLevel.STATS) !== 0) {
       log.write(`verification time ${Math.round((performance.now() - started) * 1000)} usec\n`)
-      log.write(`stack depth ${facts === null ? 0 : stackDepths(facts)}\n`)
+      log.write(`stack depth ${facts === null ? 0 : stackDepths(facts, ok ? walk : null)}\n`)
     }
     log.write(statsText(stats))
     return { stats, log: log.toString() }
@@ -115,12 +118,13 @@ export function verify(program: PreparedProgram, options: VerifyOptions): Verify
     walk = makeWalk(facts, program, log)
     walkProgram(walk)
     checkStackDepth(facts)
-    return { ok: true, ...finish(facts) }
+    if (walk.unresolvedCalls.size > 0) invalid('invalid kernel function call not eliminated in verifier pass')
+    return { ok: true, ...finish(facts, true) }
   } catch (error) {
     if (!(error instanceof Reject)) throw error
     if (!error.logged) log?.write(`${error.text}\n`)
     const at = walk === null ? {} : { insn: walk.insn }
-    return { ok: false, errno: error.errno, message: error.message, ...at, ...finish(facts) }
+    return { ok: false, errno: error.errno, message: error.message, ...at, ...finish(facts, false) }
   }
 }
 
@@ -167,7 +171,6 @@ function collectFacts(
   isTarget: boolean = false,
 ): ProgramFacts {
   const { spec, insns } = program
-  checkKnown(program, options.btf)
   if (insns.length === 0) throw new Reject('EINVAL', 'invalid instruction count')
   const ops = decodeAll(insns)
   const immediates = new Map<number, ImmediateTarget>()
@@ -180,6 +183,7 @@ function collectFacts(
         const map = options.maps[ref.map]
         if (map === undefined) throw new Reject('UNSUPPORTED', `the map ${ref.map} is not known`)
         const facts = mapFacts(map, options.btf, cache, options.objectName ?? '')
+        if (ref.kind === 'mapValue') checkDirectValue(facts, ref.offset)
         const target: ImmediateTarget =
           ref.kind === 'map' ? { kind: 'map', map: facts } : { kind: 'mapValue', map: facts, offset: ref.offset }
         immediates.set(ref.insn, target)
@@ -199,7 +203,8 @@ function collectFacts(
         throw new Reject('UNSUPPORTED', 'jump tables')
     }
   }
-  const subprograms = functionsOf(program, ops, options.btf)
+  const handler = exceptionCallback(options.btf, program.functions)
+  const subprograms = functionsOf(program, ops, options.btf, handler)
   if (log?.all === true) for (const sub of subprograms) log.write(`func#${sub.index} @${sub.start}\n`)
   checkJumps(ops, subprograms)
   const partial = { ops, kfuncs }
@@ -215,7 +220,7 @@ function collectFacts(
   for (const target of immediates.values()) {
     if (target.kind === 'map' || target.kind === 'mapValue') checkMapForProgram(target.map, spec.type, sleepable)
   }
-  const flow = analyzeFlow(ops, [0], calls)
+  const flow = analyzeFlow(ops, handler === 0 ? [0] : [0, handler], calls)
   const changers = packetChangers(ops, subprograms)
   const gpl = GPL.has(options.license)
   const replaced = options.target === undefined ? null : targetOf(options.target)
@@ -237,6 +242,8 @@ function collectFacts(
     const kfunc = kfuncs.get(at)
     if (kfunc !== undefined) return kfuncParameters(options.kernelBtf, kfunc.btfId)
     const row = HELPERS[id - 1]
+    const isRetval = id === HelperId.get_retval || id === HelperId.set_retval
+    if (isRetval && !hasRetval(spec.attachType ?? 0)) return 5
     return row !== undefined && row.progTypes.includes(spec.type) ? row.args.length : 5
   }
   return {
@@ -282,20 +289,15 @@ function kernelName(
   return known ? btf.name(ref.btfId) : ref.name
 }
 
-/** Program features that change the rules as a whole and are not implemented. */
-function checkKnown(program: PreparedProgram, btf: Btf | null): void {
-  const main = program.functions[0]?.btfId ?? 0
-  if (btf === null || main === 0) return
-  for (const type of btf.types()) {
-    if (type.kind === BtfKind.DECL_TAG && type.type === main && type.name.startsWith('exception_callback:')) {
-      unsupported('exception callbacks')
-    }
-  }
-}
-
-function functionsOf(program: PreparedProgram, ops: ProgramFacts['ops'], btf: Btf | null): Subprogram[] {
+/** @param handler first slot of the exception callback, 0 without one */
+function functionsOf(
+  program: PreparedProgram,
+  ops: ProgramFacts['ops'],
+  btf: Btf | null,
+  handler: number,
+): Subprogram[] {
   const { insns } = program
-  const starts = functionStarts(insns, ops)
+  const starts = functionStarts(insns, ops, handler)
   return starts.map((start, index) => {
     const known = program.functions.find((f) => f.start === start)
     const btfId = known?.btfId ?? 0
@@ -308,9 +310,9 @@ function functionsOf(program: PreparedProgram, ops: ProgramFacts['ops'], btf: Bt
       btfId,
       global: index > 0 && type !== null && type.kind === BtfKind.FUNC && type.linkage === 1,
       reliable: true,
-      isCallback: false,
-      isAsyncCallback: false,
-      isExceptionCallback: false,
+      isCallback: handler > 0 && start === handler,
+      isAsyncCallback: handler > 0 && start === handler,
+      isExceptionCallback: handler > 0 && start === handler,
       hasTailCall: false,
       hasLegacyLoad: false,
       tailCallReachable: false,

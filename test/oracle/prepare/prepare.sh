@@ -3,7 +3,8 @@
 #
 #   test/oracle/prepare/prepare.sh [STEP...]
 #
-# STEP is any of: packages sources libbpf bpftool vmlinux objects harness core load logs (default: all, in this order).
+# STEP is any of: packages sources libbpf bpftool vmlinux objects harness core load logs table (default: all, in this
+# order).
 # Every step can be repeated; finished work is not done again.
 #
 # Environment:
@@ -20,6 +21,7 @@
 #   objs/compile.json    { clang, kernelSource, flags, ok: [name], failed: { name: reason } }
 #   core-dump            harness (core-dump.c) and its answers for all objects, core-dump.jsonl
 #   load-dump            harness (load-dump.c) and its answers for all objects, load-dump.jsonl
+#   table-dump           test_verifier of the selftests with table-dump.c in between, and table-dump.jsonl
 #   logs/LEVEL/OBJECT/   the verifier's logs of all programs with statistics: failing paths (1), everything (2)
 set -euo pipefail
 
@@ -218,6 +220,29 @@ step_harness() {
   build_harness core-dump -I"$src/tools/lib/bpf" -I"$src/tools/include" -I"$src/tools/include/uapi" \
     -D_LARGEFILE64_SOURCE -D_FILE_OFFSET_BITS=64 "${others[@]}"
   build_harness load-dump -I"$dir/include" -I"$src/tools/include/uapi" "$dir/libbpf.a"
+  build_table
+}
+
+# test_verifier itself: table-dump.c stands between it and libbpf. The list of its table's files is what its Makefile
+# makes.
+build_table() {
+  local out=$dir/build/table wrap=bpf_prog_load,bpf_map_create,bpf_btf_load,load_bpf_testmod,unload_bpf_testmod,printf
+  if [[ $dir/table-dump -nt $here/table-dump.c && $dir/table-dump -nt $dir/libbpf.a ]]; then
+    say 'harness: table-dump is there'
+    return
+  fi
+  say 'harness: building table-dump'
+  mkdir -p "$out/verifier"
+  {
+    echo '#ifdef FILL_ARRAY'
+    (cd "$selftests/verifier" && printf '#include "%s"\n' [a-z]*.c)
+    echo '#endif'
+  } >"$out/verifier/tests.h"
+  gcc -std=gnu11 -O1 -g -w -fno-builtin-printf -D_GNU_SOURCE -I"$out" -I"$selftests/verifier" -I"$dir/include" \
+    -I"$selftests" -I"$src/tools/include" -I"$src/tools/include/uapi" -o "$dir/table-dump.new" "$here/table-dump.c" \
+    "$selftests"/{test_verifier,testing_helpers,cap_helpers,unpriv_helpers}.c \
+    "-Wl,--wrap=${wrap//,/,--wrap=}" "$dir/libbpf.a" -lelf -lz
+  mv "$dir/table-dump.new" "$dir/table-dump"
 }
 
 build_harness() {
@@ -255,6 +280,16 @@ step_load() {
     "$dir/load-dump.jsonl")"
 }
 
+step_table() {
+  if [[ ! $dir/table-dump.jsonl -nt $dir/table-dump ]]; then
+    say 'table-dump: running'
+    # Its status says whether the kernel behaves as the table expects, which is not the question here.
+    "$dir/table-dump" >"$dir/table-dump.jsonl.new" 2>"$dir/build/table/test.log" || true
+    mv "$dir/table-dump.jsonl.new" "$dir/table-dump.jsonl"
+  fi
+  say "table: $(jq -s -c '{programs: length, loaded: map(select(.ok)) | length}' "$dir/table-dump.jsonl")"
+}
+
 # Logs of the verifier at a level of detail, with statistics.
 step_logs() {
   local level
@@ -272,7 +307,7 @@ step_logs() {
 }
 
 steps=("$@")
-((${#steps[@]})) || steps=(packages sources libbpf bpftool vmlinux objects harness core load logs)
+((${#steps[@]})) || steps=(packages sources libbpf bpftool vmlinux objects harness core load logs table)
 for step in "${steps[@]}"; do
   declare -F "step_$step" >/dev/null || die "unknown step '$step'"
   "step_$step"

@@ -59,6 +59,30 @@ const accepted: Record<string, string> = {
     r0 = *(u16 *)(r2 +12)
     out:
     exit`,
+  'a copy of a value at a negative distance, known from a comparison of the other (found by fuzzing)': `
+    call 7
+    r7 = r0
+    r0 += -7
+    if r0 > 7 goto out
+    r4 = r10
+    r4 += r7
+    *(u8 *)(r4 -512) = 0
+    out:
+    r0 = 0
+    exit`,
+  'a copy of a value at a distance in 32 bits': `
+    r2 = *(u32 *)(r1 +12)
+    r3 = r2
+    w3 -= 5
+    if r2 < 5 goto out
+    if r2 > 12 goto out
+    r4 = r10
+    r4 += -8
+    r4 += r3
+    *(u8 *)(r4 +0) = 1
+    out:
+    r0 = 0
+    exit`,
   'a value spilled and filled keeps its bounds': `
     r2 = *(u32 *)(r1 +12)
     r2 &= 7
@@ -151,7 +175,10 @@ describe('verify() refuses, in the words of Linux,', () => {
 })
 
 test('what is not implemented is refused, never accepted', () => {
-  // Indirect jumps came with 6.19.
-  const program = judge('r0 = 0\ncallx r0\nexit')
-  expect(program).toMatchObject({ ok: false, errno: 'UNSUPPORTED' })
+  // A function of the kernel, without the kernel's BTF.
+  expect(judge('call kernel-function#5\nexit')).toMatchObject({ ok: false, errno: 'UNSUPPORTED' })
+})
+
+test('an opcode that came after 6.18', () => {
+  expect(judge('r0 = 0\ncallx r0\nexit')).toMatchObject({ errno: 'EINVAL', message: 'unknown opcode 8d' })
 })

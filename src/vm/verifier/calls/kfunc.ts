@@ -20,6 +20,11 @@ import { acquire, checkNoResources, clobberCallerSaved, forgetPacketPointers, fo
 
 /** A call of a kernel function, by its BTF and its flags. `exit` when it ends the program. */
 export function stepKfuncCall(walk: Walk): 'next' | 'exit' {
+  const op = walk.op(walk.insn)
+  if (!walk.facts.kfuncs.has(walk.insn) && op.kind === 'call' && op.call === 'kfunc' && op.imm === 0) {
+    walk.unresolvedCalls.add(walk.insn)
+    return 'next'
+  }
   const call = resolve(walk)
   const { name } = call
   if (walk.state.locks > 0 && !allowedUnderLock(name)) invalid('function calls are not allowed while holding a lock')
@@ -222,7 +227,7 @@ function special(walk: Walk, call: KfuncCall, btf: Btf, targetId: number): Reg |
       if (call.dynptr === null || call.constant < 0) return unsupported('slices without a constant size')
       const isWritable = call.name === 'bpf_dynptr_slice_rdwr'
       if (isWritable && !mayWritePacket(walk.facts)) invalid('the prog does not allow writes to packet data')
-      const slice = sliceOf(walk, call.dynptr, call.constant, isWritable ? 0 : Flag.RDONLY)
+      const slice = sliceOf(call.dynptr, call.constant, isWritable ? 0 : Flag.RDONLY)
       slice.refId = 0
       return slice
     }

@@ -1,6 +1,7 @@
 import { decode, type InsnBuffer, LdImm64Pseudo, type Operation } from '../../../isa/index.ts'
 import { isBpfError } from '../../../bytes/index.ts'
 import { invalid, Reject } from '../reject.ts'
+import { checkImmediate } from './immediates.ts'
 
 /** A function of the program as the walk sees it. */
 export interface Subprogram {
@@ -34,26 +35,35 @@ export function decodeAll(insns: InsnBuffer): Operations {
   for (let i = 0; i < insns.length; i++) {
     const op = decodeOne(insns, i)
     ops[i] = op
-    if (op.kind === 'loadImm64') i++
+    if (op.kind !== 'loadImm64') continue
+    checkImmediate(insns, i)
+    i++
   }
   return ops
 }
 
+const CALL_REGISTER = 0x8d
+
 function decodeOne(insns: InsnBuffer, at: number): Operation {
+  // Calls through registers have an opcode, but no kernel takes them.
+  if (insns.code[at] === CALL_REGISTER) throw new Reject('EINVAL', `unknown opcode ${CALL_REGISTER.toString(16)}`)
   try {
     return decode(insns, at)
   } catch (error) {
     if (!isBpfError(error)) throw error
     const code = insns.code[at] as number
+    for (const reg of [insns.dst[at] as number, insns.src[at] as number]) {
+      if (reg > 10) throw new Reject('EINVAL', `R${reg} is invalid`)
+    }
     if ((code & 7) === 0 && (code & 0x18) === 0x18) invalid('invalid bpf_ld_imm64 insn')
     if (/opcode/.test(error.message)) throw new Reject('EINVAL', `unknown opcode ${code.toString(16).padStart(2, '0')}`)
     throw new Reject('EINVAL', error.message)
   }
 }
 
-/** First slots of all functions, in order. */
-export function functionStarts(insns: InsnBuffer, ops: Operations): number[] {
-  const starts = new Set<number>([0])
+/** First slots of all functions, in order; `handler` is that of the exception callback, 0 without one. */
+export function functionStarts(insns: InsnBuffer, ops: Operations, handler: number): number[] {
+  const starts = new Set<number>([0, handler])
   for (let i = 0; i < insns.length; i++) {
     const op = ops[i]
     if (op === null || op === undefined) continue

@@ -74,6 +74,8 @@ export class Reg {
   id = 0
   /** Distance to the linked scalar with the same id (BPF_ADD_CONST), null when equal. */
   delta: number | null = null
+  /** The distance was added in 32 bits (BPF_ADD_CONST32). */
+  delta32 = false
   /** Reference that must be released, 0 for none. */
   refId = 0
   /** Bytes of packet known to be readable from the base; negative: at (-1) or beyond (-2) the packet's end. */
@@ -104,6 +106,7 @@ export class Reg {
     to.value = this.value
     to.id = this.id
     to.delta = this.delta
+    to.delta32 = this.delta32
     to.refId = this.refId
     to.range = this.range
     to.map = this.map

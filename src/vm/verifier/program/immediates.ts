@@ -1,0 +1,36 @@
+import { type InsnBuffer, LdImm64Pseudo } from '../../../isa/index.ts'
+import { MapType } from '../../../uapi/index.ts'
+import type { MapFacts } from '../facts/maps.ts'
+import { MAX_OFFSET } from '../memory/region.ts'
+import { invalid } from '../reject.ts'
+
+/** Kinds of 64-bit immediates that stand for a map. */
+const OF_MAP: ReadonlySet<number> = new Set<number>([LdImm64Pseudo.MAP_FD, LdImm64Pseudo.MAP_IDX])
+const KNOWN: ReadonlySet<number> = new Set<number>([
+  LdImm64Pseudo.NONE,
+  LdImm64Pseudo.BTF_ID,
+  LdImm64Pseudo.FUNC,
+  LdImm64Pseudo.MAP_VALUE,
+  LdImm64Pseudo.MAP_IDX_VALUE,
+  ...OF_MAP,
+])
+
+/** Encodings of a ld_imm64 that the kernel refuses before it looks for a map. */
+export function checkImmediate(insns: InsnBuffer, at: number): void {
+  const pseudo = insns.src[at] as number
+  if (!KNOWN.has(pseudo) || (OF_MAP.has(pseudo) && insns.imm[at + 1] !== 0)) invalid('unrecognized bpf_ld_imm64 insn')
+}
+
+/** Map types whose values have an address that a program may contain. */
+const DIRECT: ReadonlySet<number> = new Set<number>([MapType.ARRAY, MapType.ARENA])
+
+/** An address inside of a map's value, as part of the program. */
+export function checkDirectValue(map: MapFacts, offset: number): void {
+  const off = offset >>> 0
+  if (off >= MAX_OFFSET) invalid(`direct value offset of ${off} is not allowed`)
+  if (!DIRECT.has(map.type)) invalid('no direct value access support for this map type')
+  if (map.type !== MapType.ARRAY) return
+  if (map.maxEntries !== 1 || off >= map.valueSize) {
+    invalid(`invalid access to map value pointer, value_size=${map.valueSize} off=${off}`)
+  }
+}
