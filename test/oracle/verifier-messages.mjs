@@ -7,7 +7,7 @@
 // final lines of refusals; `expected` and `printed` the annotations.
 import { existsSync, readFileSync } from 'node:fs'
 import { BtfKind } from '../../dist/btf/index.js'
-import { corpus } from './lib/verifier-corpus.mjs'
+import { corpus, lastLogLine } from './lib/verifier-corpus.mjs'
 import { oracleDir, writeResult } from './results.mjs'
 
 const args = process.argv.slice(2)
@@ -25,16 +25,6 @@ const LEVEL = 'comment:test_log_level='
 function kernelLog(level, file, program) {
   const path = `${dir}/logs/${level}/${file}/${program}.log`
   return existsSync(path) ? readFileSync(path, 'utf8') : null
-}
-
-/** The last line before the costs; the kernel forgets one line's end. */
-function lastLine(log) {
-  const lines = log.trimEnd().split('\n')
-  for (let i = lines.length - 1; i >= 0; i--) {
-    if (/^(verification time|stack depth|processed) /.test(lines[i])) continue
-    return lines[i].replace(/processed \d+ insns .*$/, '')
-  }
-  return ''
 }
 
 /** Instruction that the last line with one is about, -1 when the walk did not begin. */
@@ -95,8 +85,8 @@ for (const { file, spec, verdict, run } of corpus(dir, only)) {
   const theirs = kernelLog(level, file, verdict.prog)
   if (!verdict.ok) {
     counts.total++
-    const ours = lastLine(result.log)
-    const kernel = verdict.lastLogLine.replace(/processed \d+ insns .*$/, '')
+    const ours = lastLogLine(result.log)
+    const kernel = lastLogLine(verdict.lastLogLine)
     const isSame = FROM_LIBBPF.test(kernel) ? ours.startsWith('invalid func unknown#') : ours === kernel
     if (isSame) counts.equal++
     else {

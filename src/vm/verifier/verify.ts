@@ -93,6 +93,7 @@ const GPL: ReadonlySet<string> = new Set([
 ])
 const SLEEPABLE = 16
 const STRICT_ALIGNMENT = 1
+const ANY_ALIGNMENT = 2
 const TEST_STATE_FREQ = 8
 const TEST_REG_INVARIANTS = 128
 
@@ -265,7 +266,7 @@ function collectFacts(
     kfuncs,
     btf: options.btf,
     kernelBtf: options.kernelBtf,
-    strictAlignment: (flags & STRICT_ALIGNMENT) !== 0,
+    strictAlignment: (flags & (STRICT_ALIGNMENT | ANY_ALIGNMENT)) === STRICT_ALIGNMENT,
     testStateFreq: (flags & TEST_STATE_FREQ) !== 0,
     testRegInvariants: (flags & TEST_REG_INVARIANTS) !== 0,
     packetChangers: changers,

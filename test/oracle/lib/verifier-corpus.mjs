@@ -90,3 +90,13 @@ function verifyOne(spec, name, file, kernelBtf, config, options) {
     return { ok: false, errno: 'CRASH', message, log: '' }
   }
 }
+
+/** The last line of a verifier's log before the costs; the kernel forgets the end of one line. */
+export function lastLogLine(log) {
+  const lines = log.trimEnd().split('\n')
+  for (let i = lines.length - 1; i >= 0; i--) {
+    if (/^(verification time|stack depth|processed) /.test(lines[i])) continue
+    return lines[i].replace(/processed \d+ insns .*$/, '')
+  }
+  return ''
+}

@@ -6,23 +6,6 @@ import { invalid } from '../reject.ts'
 
 /** Opcode of ld_imm64. */
 const LOAD = 0x18
-/** Kinds of 64-bit immediates that stand for a map. */
-const OF_MAP: ReadonlySet<number> = new Set<number>([LdImm64Pseudo.MAP_FD, LdImm64Pseudo.MAP_IDX])
-const KNOWN: ReadonlySet<number> = new Set<number>([
-  LdImm64Pseudo.NONE,
-  LdImm64Pseudo.BTF_ID,
-  LdImm64Pseudo.FUNC,
-  LdImm64Pseudo.MAP_VALUE,
-  LdImm64Pseudo.MAP_IDX_VALUE,
-  ...OF_MAP,
-])
-
-/** Encodings of a ld_imm64 that the kernel refuses before it looks for a map. */
-export function checkImmediate(insns: InsnBuffer, at: number): void {
-  const pseudo = insns.src[at] as number
-  if (!KNOWN.has(pseudo) || (OF_MAP.has(pseudo) && insns.imm[at + 1] !== 0)) invalid('unrecognized bpf_ld_imm64 insn')
-}
-
 /** Map types whose values have an address that a program may contain. */
 const DIRECT: ReadonlySet<number> = new Set<number>([MapType.ARRAY, MapType.ARENA])
 
