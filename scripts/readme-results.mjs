@@ -22,6 +22,7 @@ const ROWS = [
   ['vm-vs-kernel', 'fixture programs with the same results in interpreter, JIT and kernel on 1,000 inputs each'],
   ['isa-vs-kernel', 'instructions on edge values with the same results in interpreter, JIT and kernel'],
   ['fuzz-programs', 'random programs, verified by the kernel, with the same results everywhere on 10 inputs each'],
+  ['map-operations', 'random operations on maps by programs with the same results in interpreter, JIT and kernel'],
   ['maps-vs-kernel', 'operations on maps of every type, and creations, that give in the vm what the kernel gives'],
   ['selftest-retval', 'selftest programs that return in the vm what they say (`__retval`)'],
   ['verifier-selftests', 'selftest programs that get the kernel’s verdict from the verifier that is being built'],

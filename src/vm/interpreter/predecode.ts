@@ -9,7 +9,7 @@ import {
   type BranchOp,
   type Operation,
 } from '../../isa/index.ts'
-import { HelperId, helperName } from '../../uapi/index.ts'
+import { HelperId } from '../../uapi/index.ts'
 import type { Machine, VmCode } from '../engine.ts'
 
 /**
@@ -193,8 +193,7 @@ export function predecode(code: VmCode, machine: Machine): Decoded {
               break
             }
             if (!machine.hasHelper(o.imm)) {
-              const name = helperName(o.imm)
-              fail(at, 'unsupported', `the vm has no helper ${name === undefined ? `#${o.imm}` : `bpf_${name}`}`)
+              fail(at, 'unsupported', machine.whyNoHelper?.(o.imm) ?? `there is no helper ${o.imm}`)
             }
             put(at, CALL_HELPER, 0, 0, 0)
             extra[at] = o.imm

@@ -31,6 +31,7 @@ export function emitCall(ctx: FunctionContext, op: Call, at: number): void {
       return callLocal(ctx, op.target, at)
     case 'helper':
       if (op.imm === HelperId.tail_call) return tailCall(ctx, at)
+      if (ctx.module.replaces(op.imm)) return callOther(ctx, op, at)
       if (op.imm === HelperId.loop && emitLoop(ctx, at)) return
       if (op.imm === HelperId.for_each_map_elem && emitForEach(ctx, at)) return
       return callHelper(ctx, op, at)
@@ -44,8 +45,13 @@ export function emitCall(ctx: FunctionContext, op: Call, at: number): void {
   }
 }
 
+/** A call that is left to the machine. */
+function callOther(ctx: FunctionContext, op: HelperCall, at: number): void {
+  callMachine(ctx, at, () => ctx.code.call(ctx.module.helper(op.imm)))
+}
+
 function callHelper(ctx: FunctionContext, op: HelperCall, at: number): void {
-  const call = (): void => callMachine(ctx, at, () => ctx.code.call(ctx.module.helper(op.imm)))
+  const call = (): void => callOther(ctx, op, at)
   if (!emitInlineHelper(ctx, op, at, call)) call()
 }
 

@@ -28,6 +28,8 @@ export interface ModuleIndices {
   readonly limitGlobal: number
   /** What is known of the map with a handle. */
   mapAt(handle: number): MapLayout | null
+  /** Whether a helper must be called, whatever the JIT knows of it. */
+  replaces(id: number): boolean
   /** Function that finds keys of this size in hashes, see hash-code.ts. */
   findFunction(keySize: number): number
   /** The function with this name, made at the first call. */

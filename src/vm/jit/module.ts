@@ -117,6 +117,7 @@ export function buildModule(program: ProgramCode, machine: Machine, optimize: bo
     limitGlobal: builder.addGlobal(I32),
     memorySize: machine.memory.buffer.byteLength,
     mapAt: (handle) => machine.mapAt?.(handle) ?? null,
+    replaces: (id) => machine.replaces?.(id) ?? false,
     findFunction: (keySize) => makeFunction(`find_${keySize}`, FIND_FUNCTION, () => findBody(keySize)),
     function: makeFunction,
     clock,

@@ -1,7 +1,7 @@
 import type { Operation } from '../../isa/index.ts'
 import { LdImm64Pseudo } from '../../isa/index.ts'
 import { MapType } from '../../uapi/index.ts'
-import { stepAddrSpaceCast, stepAlu } from './alu.ts'
+import { stepAddrSpaceCast, stepAlu, stepEndian } from './alu.ts'
 import { stepBranch } from './branch.ts'
 import { stepCall } from './calls/call.ts'
 import { returnToCaller, stepExit } from './calls/exit.ts'
@@ -33,8 +33,7 @@ export function step(walk: Walk): 'next' | 'exit' {
       stepAlu(walk, op)
       break
     case 'endian':
-      readReg(walk, op.dst)
-      writeReg(walk, op.dst, unknownReg())
+      stepEndian(walk, op)
       break
     case 'addrSpaceCast':
       stepAddrSpaceCast(walk, op)

@@ -1,9 +1,10 @@
 import type { Btf } from '../../btf/index.ts'
 import { BtfKind } from '../../btf/index.ts'
 import type { MapSpec, PreparedProgram } from '../../loader/index.ts'
-import { HELPERS, ProgType } from '../../uapi/index.ts'
+import { HELPERS, HelperId, ProgType } from '../../uapi/index.ts'
 import { helperOf, isAsyncCallbackCall, isIterNextCall, isSyncCallbackCall, isThrowCall } from './calls/kinds.ts'
 import { CHANGES_PACKET } from './calls/helper.ts'
+import { hasRetval } from './calls/variants.ts'
 import { type MapFacts, mapFacts } from './facts/maps.ts'
 import { checkMapForProgram } from './program/map-rules.ts'
 import { exceptionCallback } from './program/exceptions.ts'
@@ -103,12 +104,12 @@ export function verify(program: PreparedProgram, options: VerifyOptions): Verify
   const log = level === 0 ? null : new Log(level, options.logSize)
   const started = performance.now()
   let walk: Walk | null = null
-  const finish = (facts: ProgramFacts | null): { stats: VerifyStats; log: string } => {
+  const finish = (facts: ProgramFacts | null, ok: boolean): { stats: VerifyStats; log: string } => {
     const stats = statsOf(walk)
     if (log === null) return { stats, log: '' }
     if ((level & LogLevel.STATS) !== 0) {
       log.write(`verification time ${Math.round((performance.now() - started) * 1000)} usec\n`)
-      log.write(`stack depth ${facts === null ? 0 : stackDepths(facts)}\n`)
+      log.write(`stack depth ${facts === null ? 0 : stackDepths(facts, ok ? walk : null)}\n`)
     }
     log.write(statsText(stats))
     return { stats, log: log.toString() }
@@ -120,12 +121,12 @@ export function verify(program: PreparedProgram, options: VerifyOptions): Verify
     walkProgram(walk)
     checkStackDepth(facts)
     if (walk.unresolvedCalls.size > 0) invalid('invalid kernel function call not eliminated in verifier pass')
-    return { ok: true, ...finish(facts) }
+    return { ok: true, ...finish(facts, true) }
   } catch (error) {
     if (!(error instanceof Reject)) throw error
     if (!error.logged) log?.write(`${error.text}\n`)
     const at = walk === null ? {} : { insn: walk.insn }
-    return { ok: false, errno: error.errno, message: error.message, ...at, ...finish(facts) }
+    return { ok: false, errno: error.errno, message: error.message, ...at, ...finish(facts, false) }
   }
 }
 
@@ -246,6 +247,8 @@ function collectFacts(
     const kfunc = kfuncs.get(at)
     if (kfunc !== undefined) return kfuncParameters(options.kernelBtf, kfunc.btfId)
     const row = HELPERS[id - 1]
+    const isRetval = id === HelperId.get_retval || id === HelperId.set_retval
+    if (isRetval && !hasRetval(spec.attachType ?? 0)) return 5
     return row !== undefined && row.progTypes.includes(spec.type) ? row.args.length : 5
   }
   return {

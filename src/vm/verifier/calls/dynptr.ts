@@ -107,13 +107,12 @@ export function releaseDynptr(walk: Walk, regno: number): void {
 }
 
 /** Memory inside of a dynptr: gone with it. */
-export function sliceOf(walk: Walk, source: Reg, size: number, flags: number): Reg {
+export function sliceOf(source: Reg, size: number, flags: number): Reg {
   const to = new Reg()
   to.kind = 'mem'
   to.flags = flags
   to.memSize = size
   to.refId = source.refId
-  to.id = walk.newId()
   to.dynptr = source.dynptr === null ? null : { ...source.dynptr, first: false }
   return to
 }

@@ -245,7 +245,7 @@ function result(walk: Walk, row: HelperRow, call: CallFacts): Reg {
       to = pointerReg(SOCKET_RESULTS[type] as Kind, bits)
       break
     case 'PTR_TO_MEM':
-      to = call.dynptr !== null ? sliceOf(walk, call.dynptr, call.memSize, bits) : pointerReg('mem', bits)
+      to = call.dynptr !== null ? sliceOf(call.dynptr, call.memSize, bits) : pointerReg('mem', bits)
       to.memSize = call.memSize
       break
     case 'PTR_TO_MEM_OR_BTF_ID':
