@@ -26,6 +26,7 @@ const ROWS = [
   ['maps-vs-kernel', 'operations on maps of every type, and creations, that give in the vm what the kernel gives'],
   ['selftest-retval', 'selftest programs that return in the vm what they say (`__retval`)'],
   ['verifier-selftests', 'selftest programs that get the kernel’s verdict from the verifier that is being built'],
+  ['verifier-messages', 'refusals of selftest programs whose log ends with the kernel’s own line'],
   ['verifier-table', 'table tests of the kernel’s own verifier tests that get the kernel’s verdict'],
   ['verifier-trampolines', 'fentry, fexit, fmod_ret, LSM and freplace programs that get the verdict of Linux 6.18'],
   ['verifier-counts', 'selftest programs that cost the verifier as many instructions and states as the kernel’s'],

@@ -8,6 +8,8 @@ import { OPS, OWN_RESULTS, comparable, contentsFor, operations, performed } from
 import { ArrayModel, HashModel, QueueModel, TrieModel, type MapModel } from './map-model.ts'
 
 const kernelRuns = await kernelTestsRun()
+/** The kernel runs programs on whatever CPU this process is on; the oracle stays on one. */
+const PER_CPU = /percpu/
 /** `npm run oracle` does more. */
 const RUNS = 60
 
@@ -61,7 +63,7 @@ describe('random operations on maps by programs', async () => {
           if (expected !== null) expect(mine.results[i], `run ${seed}, ${JSON.stringify(operation)}`).toBe(expected)
         }
       }
-      if (kernel !== undefined && !OWN_RESULTS.has(program)) {
+      if (kernel !== undefined && !OWN_RESULTS.has(program) && !PER_CPU.test(program)) {
         const theirs = performed(kernel, program, packet)
         expect(comparable(program, packet, mine.results)).toEqual(comparable(program, packet, theirs.results))
         expect(mine.records).toEqual(theirs.records)
