@@ -220,6 +220,24 @@ function sizeOf(text) {
   return size
 }
 
+/**
+ * Flags of arguments (from 1) that Linux 6.18.44 has and the source of 6.12 does not: corrections of prototypes that did
+ * not say whether the helper writes to its memory.
+ */
+const CORRECTIONS = {
+  d_path: { 2: ['MEM_WRITE'] },
+  read_branch_records: { 2: ['MEM_WRITE'] },
+  fib_lookup: { 2: ['MEM_WRITE'] },
+  snprintf_btf: { 1: ['MEM_WRITE'] },
+  snprintf: { 1: ['MEM_WRITE'] },
+  sysctl_get_name: { 2: ['MEM_WRITE'] },
+  kallsyms_lookup_name: { 1: ['MEM_RDONLY'] },
+  tcp_raw_check_syncookie_ipv4: { 1: ['MEM_RDONLY'], 2: ['MEM_RDONLY'] },
+  tcp_raw_check_syncookie_ipv6: { 1: ['MEM_RDONLY'], 2: ['MEM_RDONLY'] },
+  tcp_raw_gen_syncookie_ipv4: { 1: ['MEM_RDONLY'], 2: ['MEM_RDONLY'] },
+  tcp_raw_gen_syncookie_ipv6: { 1: ['MEM_RDONLY'], 2: ['MEM_RDONLY'] },
+}
+
 const quote = (text) => `'${text}'`
 const list = (words) => `[${words.map(quote).join(', ')}]`
 const sets = []
@@ -251,7 +269,10 @@ for (const [name, id] of ids) {
     const type = proto?.[`arg${i}_type`]
     if (type === undefined || type === 'ARG_DONTCARE') break
     const size = proto[`arg${i}_size`]
-    args.push(typeText(typeOf(type), `${btf(`arg${i}_btf_id`)}${size === undefined ? '' : `, size: ${sizeOf(size)}`}`))
+    const argument = [type, ...(CORRECTIONS[name]?.[i] ?? [])].join(' | ')
+    args.push(
+      typeText(typeOf(argument), `${btf(`arg${i}_btf_id`)}${size === undefined ? '' : `, size: ${sizeOf(size)}`}`),
+    )
   }
   const ret = typeText(typeOf(proto?.ret_type ?? 'RET_INTEGER'), btf('ret_btf_id'))
   const text = c === undefined ? '' : `${c.ret}${c.ret.endsWith('*') ? '' : ' '}bpf_${name}(${c.args})`

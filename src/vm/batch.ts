@@ -12,7 +12,7 @@ import {
 import { ProgType } from '../uapi/index.ts'
 import { BATCH_LEFT_ADDRESS, BATCH_MOVED_ADDRESS, BUDGET_ADDRESS } from './engine.ts'
 import { BATCH_RUNS, PacketTable } from './runtime/packets.ts'
-import { budgetFor, STACK_LIMIT, VmRunner, type Runnable } from './runner.ts'
+import { budgetFor, RUN_ON_CPU, STACK_LIMIT, VmRunner, type Runnable } from './runner.ts'
 import { XdpBatchContext } from './runtime/context/xdp-batch.ts'
 import { LARGEST_LINEAR, SHORTEST_PACKET } from './runtime/context/xdp.ts'
 import { STACK_END } from './runtime/layout.ts'
@@ -26,8 +26,9 @@ export function runBatch(
   runtime: Runtime,
   program: Runnable,
   packets: readonly Uint8Array[],
-  options: BatchOptions,
+  given: BatchOptions,
 ): BatchOutput {
+  const options = onOneCpu(runtime, given)
   const runner = new VmRunner(runtime, program, options)
   const linear = (packet: Uint8Array): boolean => packet.length >= SHORTEST_PACKET && packet.length <= LARGEST_LINEAR
   const fast = program.type === ProgType.XDP && program.code.batch !== undefined && options.ctx === undefined
@@ -44,6 +45,12 @@ export function runBatch(
   const output = batch.output()
   runtime.runDue()
   return output
+}
+
+/** The CPU of a batch that names none, where the seed chooses. */
+function onOneCpu(runtime: Runtime, options: BatchOptions): BatchOptions {
+  if (options.cpu !== undefined || !runtime.options.scheduling) return options
+  return { ...options, cpu: runtime.nextCpu(), flags: (options.flags ?? 0) | RUN_ON_CPU }
 }
 
 /** One batch of an XDP program. */

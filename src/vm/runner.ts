@@ -1,5 +1,5 @@
 import { BpfError } from '../bytes/index.ts'
-import type { ProgramRunner, RunInput, RunnerOptions } from '../loader/index.ts'
+import type { ContextFields, ProgramRunner, RunEffect, RunInput, RunnerOptions } from '../loader/index.ts'
 import { AttachType, ProgType, takesPacket } from '../uapi/index.ts'
 import { BUDGET_ADDRESS, FUEL_ADDRESS, STACK_TOP_ADDRESS, type CompiledCode } from './engine.ts'
 import type { ContextOutput, RunContext } from './runtime/context/context.ts'
@@ -8,7 +8,8 @@ import { createContext, showsPacket } from './runtime/context/index.ts'
 import { PROGRAM_STACK_SIZE, STACK_END } from './runtime/layout.ts'
 import type { Run, RunningProgram, Runtime } from './runtime/runtime.ts'
 
-const RUN_ON_CPU = 1
+/** BPF_F_TEST_RUN_ON_CPU. */
+export const RUN_ON_CPU = 1
 /** XDP programs that run behind a redirect. */
 const XDP_TARGETS: ReadonlySet<number> = new Set<number>([AttachType.XDP_DEVMAP, AttachType.XDP_CPUMAP])
 /** Lowest frame of a program that is not tail-called. */
@@ -29,19 +30,24 @@ export class VmRunner implements ProgramRunner {
   readonly #runtime: Runtime
   readonly #program: Runnable
   readonly #code: CompiledCode
+  /** CPU that was asked for; -1 for any. */
   readonly #cpu: number
   /** Input of types whose packet the vm cannot show to the program. */
   readonly #fixed: Uint8Array | null
   /** Null for programs without. */
   readonly #budget: number | null
   readonly #given: Uint8Array | undefined
+  /** All of the input, for contexts that are made from it. */
+  readonly #whole: RunInput | null
   #context: RunContext | null = null
   #run: Run | null = null
 
   /** @throws BpfError `syscall` with the errno of BPF_PROG_TEST_RUN */
-  constructor(runtime: Runtime, program: Runnable, options: RunnerOptions) {
+  constructor(runtime: Runtime, program: Runnable, options: RunnerOptions, whole: RunInput | null = null) {
+    this.#whole = whole
     const { cpu = 0, flags = 0, ctx, budget } = options
-    this.#cpu = checkedCpu(runtime, cpu, flags)
+    const asked = checkedCpu(runtime, cpu, flags)
+    this.#cpu = options.cpu === undefined && runtime.options.scheduling ? -1 : asked
     if (program.type === ProgType.XDP && XDP_TARGETS.has(program.attachType ?? -1)) {
       throw testRunError('EINVAL', 'programs of devmaps and cpumaps have no test run')
     }
@@ -54,7 +60,8 @@ export class VmRunner implements ProgramRunner {
     this.#program = program
     this.#code = program.code
     this.#given = ctx
-    this.#fixed = hasPacket && !showsPacket(program.type) ? (ctx ?? NOTHING) : null
+    this.#fixed =
+      hasPacket && !showsPacket(program.type) && program.type !== ProgType.FLOW_DISSECTOR ? (ctx ?? NOTHING) : null
   }
 
   run(input: Uint8Array): number {
@@ -76,6 +83,21 @@ export class VmRunner implements ProgramRunner {
 
   get packet(): Uint8Array | null {
     return this.#context?.packetView() ?? null
+  }
+
+  /** What the last run asked of the kernel. */
+  get effects(): readonly RunEffect[] {
+    return this.#run?.effects ?? []
+  }
+
+  /** The context by field, when it was given so. */
+  get fields(): ContextFields | undefined {
+    return this.#context?.fields?.()
+  }
+
+  /** Gives back what only this runner's context has. */
+  dispose(): void {
+    this.#context?.dispose?.()
   }
 
   /** What the last run took of its budget; 0 when there is none. */
@@ -105,7 +127,7 @@ export class VmRunner implements ProgramRunner {
       if (this.#run.trace.length > 0) this.#run.trace = []
     } else {
       runtime.occupant = null
-      const context = createContext(runtime.memory, program.type, this.#input(bytes))
+      const context = createContext(runtime.memory, runtime.kernel, program.type, this.#input(bytes))
       runtime.occupant = this.#context = context
       this.#run = { context, trace: [], programs: [program], stackLimit: STACK_LIMIT }
     }
@@ -116,7 +138,8 @@ export class VmRunner implements ProgramRunner {
   once(): number {
     const runtime = this.#runtime
     runtime.run = this.#run
-    if (this.#cpu !== 0) runtime.cpu = this.#cpu
+    if (this.#run?.effects !== undefined) this.#forgetEffects(this.#run)
+    if (this.#cpu !== 0) runtime.cpu = this.#cpu === -1 ? runtime.nextCpu() : this.#cpu
     if (this.#budget !== null) runtime.memory.setU64(BUDGET_ADDRESS, BigInt(this.#budget))
     try {
       return this.#code.start((this.#context as RunContext).address, STACK_END, STACK_LIMIT)
@@ -141,7 +164,7 @@ export class VmRunner implements ProgramRunner {
         continue
       }
       runtime.run = this.#run
-      if (this.#cpu !== 0) runtime.cpu = this.#cpu
+      if (this.#cpu !== 0) runtime.cpu = this.#cpu === -1 ? runtime.nextCpu() : this.#cpu
       if (this.#budget !== null) runtime.memory.setU64(BUDGET_ADDRESS, BigInt(this.#budget))
       runtime.memory.setU32(STACK_TOP_ADDRESS, STACK_END)
       try {
@@ -162,8 +185,14 @@ export class VmRunner implements ProgramRunner {
   }
 
   #input(bytes: Uint8Array): RunInput {
+    if (this.#whole !== null) return this.#whole
     if (this.#fixed !== null || !takesPacket(this.#program.type)) return { ctx: bytes }
     return this.#given === undefined ? { data: bytes } : { data: bytes, ctx: this.#given }
+  }
+
+  #forgetEffects(run: Run): void {
+    delete run.effects
+    delete run.callerResult
   }
 
   /** Forgets what a run that was stopped has left. */

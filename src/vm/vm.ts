@@ -10,6 +10,8 @@ import {
 import type { CompiledCode, Engine, VmCode } from './engine.ts'
 import { VM_KCONFIG } from './kconfig.ts'
 import { ProgramInstruments } from './instruments.ts'
+import { timeSource } from './clock.ts'
+import { seededScheduling } from './seed.ts'
 import { interpreterEngine } from './interpreter/index.ts'
 import { hostCompiles, jit, quickJit } from './jit/index.ts'
 import { link, type LinkHost } from './link.ts'
@@ -22,14 +24,13 @@ import { verifyRequest } from './verification.ts'
 import { VmMachine } from './runtime/machine.ts'
 import { createVmMap } from './runtime/maps/create.ts'
 import { VmMap } from './runtime/maps/map.ts'
+import { FunctionSet, type UserFunctions } from './runtime/user-functions.ts'
 import { Runtime, type FakeTask } from './runtime/runtime.ts'
 
 const DEFAULT_CPUS = 2
 const DEFAULT_MEMORY_LIMIT = 1 << 30
 const DEFAULT_FUEL = 1 << 27
 const PAGE_SIZE = 4096
-/** Looked up once: in Node, asking for the global takes a third as long as asking it for the time. */
-const host: { now(): number } = performance
 
 /** Options of {@link createVm}. */
 export interface VmOptions {
@@ -50,16 +51,32 @@ export interface VmOptions {
    * them from harm outside of it, and they may do what no kernel would let them.
    */
   readonly verify?: boolean
-  /** Monotonic time in ns, for bpf_ktime_get_ns and its like. Default: the host's clock. */
-  readonly clock?: () => bigint
-  /** Seed of bpf_get_prandom_u32; the same seed gives the same numbers. */
+  /**
+   * Monotonic time in ns, for bpf_ktime_get_ns and its like. `virtual`: time starts at one second and only moves by
+   * {@link Vm.advance}. Default: the host's clock.
+   */
+  readonly clock?: (() => bigint) | 'virtual'
+  /** Seed of bpf_get_prandom_u32 and of `scheduling`; the same seed gives the same numbers. Unsigned 32 bits. */
   readonly seed?: number
+  /**
+   * `seeded`: the seed says which CPU runs are on that name none (a batch as a whole), and in which order timers and
+   * work fire that are due at the same time. Default `in-order`: CPU 0, and in the order of arming. With a virtual clock
+   * and the same seed, two vms that are told the same do the same.
+   */
+  readonly scheduling?: 'in-order' | 'seeded'
   /** Replaces the seeded generator of bpf_get_prandom_u32; unsigned 32 bits. */
   readonly random?: () => number
   /** What programs are told about the current task; fields that are left out have fixed values. */
   readonly task?: Partial<FakeTask>
   /** Bytes of the struct task_struct that bpf_get_current_task points to; default: made from `task` and `btf`. */
   readonly taskBytes?: Uint8Array
+  /**
+   * Helpers that the vm lacks, or that are to do something else, by name:
+   * `{ bpf_ima_file_hash: ([file, buffer, size], memory) => { memory.write(buffer, digest); return 4 } }`.
+   */
+  readonly helpers?: UserFunctions
+  /** Kernel functions likewise, those of modules too. */
+  readonly kfuncs?: UserFunctions
   /** Most bytes that maps and all else may take together. Default 1 GiB. */
   readonly memoryLimit?: number
   /** Backward jumps and calls that a run may make before it traps. Default 2^27. */
@@ -86,6 +103,15 @@ export interface Vm extends Backend {
   file(options: FileOptions): VirtualFile
   createMap(request: MapRequest): VmMap
   loadProgram(request: ProgramRequest): VmProgram
+  /** Time in ns, as programs have it. */
+  now(): bigint
+  /**
+   * Moves the virtual clock by so many ns. Timers that become due on the way fire, each at its time; so does work.
+   * @throws BpfError `usage` without option clock: 'virtual', and while a program runs
+   */
+  advance(ns: bigint | number): void
+  /** Fires the timers and work that are due. Runs and lookups of user space do so too. */
+  poll(): void
 }
 
 /**
@@ -98,17 +124,21 @@ export function createVm(options: VmOptions = {}): Vm {
     throw new BpfError('usage', `option cpus is ${cpus}, expected 1 to 1024`)
   }
   const btf = opened(options.btf ?? null)
+  const { clock, clockNumber, virtual } = timeSource(options.clock)
   const runtime = new Runtime({
     cpus,
     memoryLimit: options.memoryLimit ?? DEFAULT_MEMORY_LIMIT,
     fuel: options.fuel ?? DEFAULT_FUEL,
-    clock: options.clock ?? hostClock,
-    clockNumber: options.clock === undefined ? hostNanoseconds : null,
+    clock,
+    clockNumber,
+    virtual,
     random: options.random ?? null,
     seed: options.seed ?? 0,
+    scheduling: options.scheduling === 'seeded' ? seededScheduling(options.seed) : null,
     task: { pid: 4242, tgid: 4242, uid: 0, gid: 0, comm: 'elfbee', cgroupId: 1n, ...options.task },
     taskBytes: options.taskBytes ?? null,
     btf,
+    functions: new FunctionSet(options.helpers ?? {}, options.kfuncs ?? {}),
   })
   return new VirtualKernel(runtime, btf, options)
 }
@@ -127,6 +157,7 @@ class VirtualKernel implements Vm {
   readonly #links: LinkHost = {
     owns: (map) => this.#runtime.mapAt(map.handle) === map,
     variable: (name, size) => this.#variable(name, size),
+    kfunc: (name) => this.#runtime.functions.kfuncNumber(name),
   }
   #closed = false
 
@@ -226,6 +257,26 @@ class VirtualKernel implements Vm {
     })
   }
 
+  now(): bigint {
+    return this.#runtime.now()
+  }
+
+  poll(): void {
+    this.#open()
+    this.#runtime.runDue()
+  }
+
+  advance(ns: bigint | number): void {
+    this.#open()
+    const { virtual } = this.#runtime.options
+    if (!virtual) throw new BpfError('usage', "advance: the vm's clock goes by itself; make it with clock: 'virtual'")
+    if (typeof ns === 'number' ? !Number.isSafeInteger(ns) || ns < 0 : ns < 0n) {
+      throw new BpfError('usage', `advance: ${ns} is no whole number of ns from 0 on`)
+    }
+    if (this.#runtime.run !== null) throw new BpfError('usage', 'advance: a program of this vm is running')
+    this.#runtime.advanceTo(virtual, virtual.now + BigInt(ns))
+  }
+
   close(): void {
     if (this.#closed) return
     this.#closed = true
@@ -260,12 +311,4 @@ function opened(btf: Btf | null | (() => Btf | null)): () => Btf | null {
     if (known === undefined) known = typeof btf === 'function' ? btf() : btf
     return known
   }
-}
-
-function hostClock(): bigint {
-  return BigInt(hostNanoseconds())
-}
-
-function hostNanoseconds(): number {
-  return Math.round(host.now() * 1e6)
 }

@@ -42,9 +42,21 @@ const lines = (text) =>
     .split('\n')
 const ADDRESS = /^(.*\(18\) r\d+ = )0x[0-9a-f]+ *(;.*)?$/
 
+/**
+ * libbpf rewrites the log at relocations that failed: `4: <invalid CO-RE relocation>` for a call of an unknown helper, and
+ * the message after it.
+ */
+function undoLibbpf(line) {
+  return (line ?? '')
+    .replace(/: <invalid CO-RE relocation>$/, ': (85) call unknown#195896080')
+    .replace(/^failed to resolve CO-RE relocation .*/, 'invalid func unknown#195896080')
+    .replace(/: <invalid kfunc call>$/, ': (85) call unknown#2002000000')
+    .replace(/^kfunc '.*' is referenced but wasn't resolved$/, 'invalid func unknown#2002000000')
+}
+
 /** Equal, or both a 64-bit immediate of which ours is a masked address. */
 function sameLine(ours, theirs) {
-  if (ours === theirs) return true
+  if (ours === undoLibbpf(theirs)) return true
   const a = ADDRESS.exec(ours ?? '')
   const b = ADDRESS.exec(theirs ?? '')
   return a !== null && b !== null && / = 0x0\b/.test(ours) && a[1] === b[1] && a[2] === b[2]

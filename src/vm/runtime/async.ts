@@ -7,6 +7,8 @@ import type { RunningProgram } from './runtime.ts'
 export interface AsyncHost {
   readonly memory: { u64(address: number): bigint; setU64(address: number, value: bigint): void }
   now(): bigint
+  /** What orders those that are due at the same time; null for the order of arming. */
+  schedulingKey(): number | null
   /** Runs a function of a program outside of a test run, with the arguments of timers. */
   runCallback(program: RunningProgram, index: number, map: VmMap, value: number): void
 }
@@ -23,7 +25,7 @@ interface Async {
   callback: number
   /** When it is due in ns, null when it is not armed. */
   due: bigint | null
-  /** Order of arming, for those due at the same time. */
+  /** Order, for those due at the same time. */
   order: number
 }
 
@@ -72,7 +74,7 @@ export class AsyncQueue {
     if (async === null || async.program === null) return -Errno.EINVAL
     if (async.due === null) this.armed++
     async.due = due
-    async.order = this.#order++
+    async.order = this.#host.schedulingKey() ?? this.#order++
     return 0
   }
 
@@ -98,6 +100,14 @@ export class AsyncQueue {
   freeOf(map: VmMap): void {
     if (this.#all.size === 0) return
     for (const async of Array.from(this.#all.values())) if (async.map === map) this.free(async.address)
+  }
+
+  /** When the next one is due, null when none is armed. */
+  nextDue(): bigint | null {
+    if (this.armed === 0) return null
+    let next: bigint | null = null
+    for (const { due } of this.#all.values()) if (due !== null && (next === null || due < next)) next = due
+    return next
   }
 
   /** Runs what is due, the earliest first. */

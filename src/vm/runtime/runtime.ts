@@ -1,5 +1,6 @@
 import { encodeUtf8 } from '../../bytes/index.ts'
 import type { Btf } from '../../btf/index.ts'
+import type { RunEffect } from '../../loader/index.ts'
 import {
   CPU_ADDRESS,
   DEFERRED_ADDRESS,
@@ -15,6 +16,7 @@ import {
   TASK_COMM_SIZE,
   TASK_IDS_ADDRESS,
 } from '../engine.ts'
+import type { VirtualClock } from '../clock.ts'
 import { Trap } from '../trap.ts'
 import { AsyncQueue } from './async.ts'
 import type { RunContext } from './context/context.ts'
@@ -26,6 +28,7 @@ import { LinearMemory } from './memory.ts'
 import { Objects } from './objects.ts'
 import { PacketArea, PacketTable } from './packets.ts'
 import { Trees } from './trees.ts'
+import type { FunctionSet } from './user-functions.ts'
 import { Deferred } from './maps/descriptor.ts'
 import type { FieldKind } from './maps/fields.ts'
 import type { MapHost, VmMap } from './maps/map.ts'
@@ -53,13 +56,18 @@ export interface RuntimeOptions {
   readonly clock: () => bigint
   /** The same as a number, when that is exact. */
   readonly clockNumber?: (() => number) | null
+  /** The clock, when it only moves by advanceTo(). */
+  readonly virtual?: VirtualClock | null
   /** Next random 32 bits; null for a generator that starts with `seed`. */
   readonly random: (() => number) | null
   readonly seed: number
+  /** Next random 32 bits for the choice of CPUs and the order of timers; null for CPU 0 and the order of arming. */
+  readonly scheduling?: (() => number) | null
   readonly task: FakeTask
   /** Bytes of the struct task_struct that get_current_task points to; null for one made from `btf`. */
   readonly taskBytes: Uint8Array | null
   readonly btf: () => Btf | null
+  readonly functions: FunctionSet
 }
 
 /** A program as the runtime sees it while it runs. */
@@ -79,6 +87,10 @@ export interface Run {
   /** Programs that are under way, the innermost last. */
   readonly programs: RunningProgram[]
   stackLimit: number
+  /** What helpers were asked for that has no effect in the vm. */
+  effects?: RunEffect[]
+  /** What the caller of a cgroup program will get (bpf_set_retval). */
+  callerResult?: number
   /** No test run, but a timer or work that is due. */
   readonly detached?: boolean
 }
@@ -87,6 +99,8 @@ export interface Run {
 export class Runtime implements MapHost {
   readonly memory: LinearMemory
   readonly options: RuntimeOptions
+  /** Helpers and kernel functions. */
+  readonly functions: FunctionSet
   readonly cpus: number
   run: Run | null = null
   /** The context whose input lies in the context area, null when none can go on there. */
@@ -110,6 +124,7 @@ export class Runtime implements MapHost {
 
   constructor(options: RuntimeOptions) {
     this.options = options
+    this.functions = options.functions
     this.cpus = options.cpus
     this.memory = new LinearMemory(options.memoryLimit)
     const { task } = options
@@ -190,7 +205,7 @@ export class Runtime implements MapHost {
   /** No program holds a pointer any more: frees what waited for that. */
   endGracePeriod(): void {
     let entry = this.memory.u32(DEFERRED_ADDRESS)
-    this.memory.setU32(DEFERRED_ADDRESS, 0)
+    if (entry !== 0) this.memory.setU32(DEFERRED_ADDRESS, 0)
     while (entry !== 0) {
       const next = this.memory.u32(entry + Deferred.NEXT)
       this.#maps.get(this.memory.u32(entry + Deferred.MAP))?.reclaim(entry)
@@ -239,6 +254,30 @@ export class Runtime implements MapHost {
 
   cancelAsyncOf(map: VmMap): void {
     this.async.freeOf(map)
+  }
+
+  schedulingKey(): number | null {
+    return this.options.scheduling?.() ?? null
+  }
+
+  /** CPU of a run that names none. */
+  nextCpu(): number {
+    return (this.schedulingKey() ?? 0) % this.cpus
+  }
+
+  /** Lets time go on; timers fire at their times. */
+  advanceTo(clock: VirtualClock, end: bigint): void {
+    this.runDue()
+    for (;;) {
+      const due = this.async.nextDue()
+      if (due === null || due > end) break
+      // What is due and did not run now has armed itself again too often.
+      if (due <= clock.now) break
+      clock.now = due
+      this.runDue()
+    }
+    clock.now = end
+    this.runDue()
   }
 
   runDue(): void {
@@ -349,6 +388,11 @@ export class Runtime implements MapHost {
     }
     program.callback(index)
     return this.memory.view.getBigUint64(REGS_ADDRESS, true)
+  }
+
+  /** Notes what a program asked of the kernel. */
+  effect(helper: string, details: RunEffect['details'] = {}): void {
+    if (this.run !== null) (this.run.effects ??= []).push({ helper, details })
   }
 
   /** Writes a helper's result to r0. */

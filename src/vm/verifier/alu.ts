@@ -2,7 +2,7 @@ import type { AluOp, Operation } from '../../isa/index.ts'
 import { arithmetic } from './domain/arithmetic.ts'
 import { Bounds, constant, isConst, isZero, type Scalar, sminOf, UNKNOWN, valueOf } from './domain/bounds.ts'
 import { bitLength } from './domain/int64.ts'
-import { signExtend32, signExtend64, zeroExtend32 } from './domain/resize.ts'
+import { signExtend32, signExtend64, swapBytes, truncate, zeroExtend32 } from './domain/resize.ts'
 import { markPrecise } from './precision.ts'
 import { deny, invalid } from './reject.ts'
 import { isPacketPointer, type Kind, pointerReg, type Reg, regName, scalarReg, unknownReg } from './state/register.ts'
@@ -38,6 +38,17 @@ export function stepAlu(walk: Walk, op: Alu): void {
     return writeReg(walk, op.dst, value === null ? unknownReg() : scalarReg(value, reg.precise))
   }
   stepArithmetic(walk, op)
+}
+
+/** Swaps bytes, or on the way to little endian only cuts the value. */
+export function stepEndian(walk: Walk, op: Extract<Operation, { kind: 'endian' }>): void {
+  const reg = readReg(walk, op.dst)
+  if (reg.kind !== 'scalar') return writeReg(walk, op.dst, unknownReg())
+  const swaps = op.op !== 'le'
+  const to = swaps || op.bits < 64 ? without(reg).clone() : reg.clone()
+  if (swaps) to.value = swapBytes(to.value, op.bits)
+  to.value = truncate(to.value, op.bits / 8)
+  writeReg(walk, op.dst, to)
 }
 
 function without(reg: Reg): Reg {

@@ -18,6 +18,7 @@ import { readReg } from './registers.ts'
 import { Reject } from './reject.ts'
 import { Flag, isPacketPointer, type Reg, scalarReg } from './state/register.ts'
 import { Slot } from './state/slot.ts'
+import { frameInsn } from './state/equal.ts'
 import type { LinkedReg, State } from './state/state.ts'
 import { becomeNotNull, markNull } from './nullness.ts'
 import type { Walk } from './walk.ts'
@@ -44,7 +45,7 @@ export function stepBranch(walk: Walk, op: Branch): void {
     walk.insn = taken ? op.target : walk.insn + 1
     return
   }
-  const linked = collectLinked(walk.state, src, dst)
+  const linked = collectLinked(walk, src, dst)
   if (linked.length > 1) walk.record(-1, 0, linked)
   const other = walk.push(op.target, walk.insn)
   const here = walk.state
@@ -143,14 +144,17 @@ function set(state: State, i: number, value: Scalar): void {
 }
 
 /** Registers and slots that hold the same scalar as the operands, so that what is learnt holds for them as well. */
-function collectLinked(state: State, src: Reg | null, dst: Reg): LinkedReg[] {
+function collectLinked(walk: Walk, src: Reg | null, dst: Reg): LinkedReg[] {
+  const { state } = walk
   const linked: LinkedReg[] = []
   for (const operand of [src, dst]) {
     if (operand === null || operand.kind !== 'scalar' || operand.id === 0) continue
     for (let f = state.frames.length - 1; f >= 0; f--) {
       const frame = state.frames[f]
       if (frame === undefined) continue
+      const live = walk.facts.live[frameInsn(state, f)] as number
       for (let i = 0; i < 10; i++) {
+        if ((live & (1 << i)) === 0) continue
         const reg = frame.regs[i] as Reg
         if (reg.kind !== 'scalar' || reg.id !== operand.id) continue
         if (linked.length < MAX_LINKED) linked.push({ frame: f, reg: i, slot: -1 })
@@ -191,16 +195,16 @@ function syncLinked(state: State, known: Reg, linked: readonly LinkedReg[]): voi
 }
 
 function follow(reg: Reg, known: Reg): Reg {
-  const isSame = reg.delta === null && known.delta === null
-  // A distance of 0 from the linked register is a distance as well, but the registers are alike.
-  if (isSame || (reg.delta ?? 0) === (known.delta ?? 0)) return known
+  const distance = (reg.delta ?? 0) - (known.delta ?? 0)
+  if (distance === 0) return known
+  const is32 = (r: Reg): boolean => r.delta !== null && r.delta32
+  // A distance of one width says nothing of one of the other.
+  if (reg.delta !== null && known.delta !== null && reg.delta32 !== known.delta32) return reg
   const to = known.clone()
   to.delta = reg.delta
   to.delta32 = reg.delta32
-  const distance = (reg.delta ?? 0) - (known.delta ?? 0)
   const sum = arithmetic('add', true, known.value, constant64(BigInt(distance))) as Scalar
-  const narrow = (reg.delta !== null && reg.delta32) || (known.delta !== null && known.delta32)
-  to.value = narrow ? zeroExtend32(sum) : sum
+  to.value = is32(reg) || is32(known) ? zeroExtend32(sum) : sum
   return to
 }
 

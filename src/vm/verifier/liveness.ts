@@ -31,6 +31,8 @@ class Instance {
   readonly frames: (Marks | null)[]
   /** Instructions whose writes are known: later visits can only take some away. */
   readonly seen: Uint8Array
+  /** Instructions that the walk executed. */
+  readonly met: Uint8Array
   changed = false
   dropped = false
 
@@ -40,6 +42,7 @@ class Instance {
     this.sub = sub
     this.frames = Array.from<null>({ length: chain.length }).fill(null)
     this.seen = new Uint8Array(sub.end - sub.start)
+    this.met = new Uint8Array(sub.end - sub.start)
   }
 
   get depth(): number {
@@ -88,9 +91,17 @@ export class StackLiveness {
     this.#log = log !== null && log.all ? log : null
   }
 
+  /** Whether the walk met an instruction at all. */
+  seen(at: number): boolean {
+    const sub = this.#program.subprograms.findLast((s) => s.start <= at)
+    const instances = sub === undefined ? undefined : this.#instances.get(sub.start)
+    return instances?.some((instance) => instance.met[at - instance.sub.start] === 1) ?? false
+  }
+
   /** Before an instruction of the innermost frame. */
   begin(state: State, at: number): void {
-    if (this.#current === null) this.#current = this.#find(state, state.frames.length - 1)
+    const instance = (this.#current ??= this.#find(state, state.frames.length - 1))
+    instance.met[at - instance.sub.start] = 1
     this.#begin(at)
   }
 

@@ -1,4 +1,5 @@
 import type { Operation } from '../../isa/index.ts'
+import { HelperId } from '../../uapi/index.ts'
 import { isSyncCallbackCall } from './calls/kinds.ts'
 import type { Reg } from './state/register.ts'
 import { Slot } from './state/slot.ts'
@@ -327,7 +328,7 @@ function undo(
       return true
     case 'loadAbs':
     case 'loadInd':
-      return !wanted.has(0)
+      return !wanted.has(0) && (following === at + 1 || enterCallee(wanted))
     case 'branch':
       if (op.src !== null && (wanted.has(op.dst) || wanted.has(op.src))) {
         // Pointers to the stack are compared as well, but they have no bounds to be exact.
@@ -384,7 +385,16 @@ function undoCall(
     return true
   }
   wanted.drop(0)
-  return ((wanted.regs[wanted.frame] as number) & ARGS) === 0
+  if (((wanted.regs[wanted.frame] as number) & ARGS) !== 0) return false
+  const isTailCall = op.call === 'helper' && op.imm === HelperId.tail_call
+  return !isTailCall || following === at + 1 || enterCallee(wanted)
+}
+
+/** The instruction after was in the caller: this one left its function. */
+function enterCallee(wanted: Wanted): boolean {
+  if (wanted.frame + 1 >= MAX_FRAMES) return false
+  wanted.frame++
+  return true
 }
 
 function undoExit(walk: Walk, following: number, wanted: Wanted): boolean {
@@ -395,8 +405,7 @@ function undoExit(walk: Walk, following: number, wanted: Wanted): boolean {
   const before = walk.facts.ops[following - 1]
   const returned = before?.kind === 'call' && before.call === 'local' && wanted.has(0)
   wanted.drop(0)
-  if (wanted.frame + 1 >= MAX_FRAMES) return false
-  wanted.frame++
+  if (!enterCallee(wanted)) return false
   if (returned) wanted.add(0)
   return true
 }

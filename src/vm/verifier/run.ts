@@ -92,8 +92,8 @@ function run(walk: Walk): void {
     }
     if (!ended) continue
     trace?.touchAll()
-    liveness.update(walk.state)
     pathEnded(walk, walk.state)
+    liveness.update(walk.state)
     if (!walk.pop()) return
     previous = walk.prevInsn
     if (trace !== null) trace.broken = true

@@ -1,13 +1,15 @@
 import type { Btf } from '../../btf/index.ts'
 import { BtfKind } from '../../btf/index.ts'
 import type { MapSpec, PreparedProgram } from '../../loader/index.ts'
-import { HELPERS, ProgType } from '../../uapi/index.ts'
+import { HELPERS, HelperId, ProgType } from '../../uapi/index.ts'
 import { helperOf, isAsyncCallbackCall, isIterNextCall, isSyncCallbackCall, isThrowCall } from './calls/kinds.ts'
 import { CHANGES_PACKET } from './calls/helper.ts'
+import { hasRetval } from './calls/variants.ts'
 import { type MapFacts, mapFacts } from './facts/maps.ts'
 import { checkMapForProgram } from './program/map-rules.ts'
 import { exceptionCallback } from './program/exceptions.ts'
-import { checkDirectValue } from './program/immediates.ts'
+import { checkAbnormalReturns } from './program/abnormal-return.ts'
+import { checkDescriptors, checkDirectValue } from './program/immediates.ts'
 import { analyzeFlow, type CallMarks, postorder, successors } from './program/flow.ts'
 import { checkJumps, decodeAll, functionStarts, type Subprogram } from './program/layout.ts'
 import { liveRegisters } from './program/live.ts'
@@ -92,6 +94,7 @@ const GPL: ReadonlySet<string> = new Set([
 ])
 const SLEEPABLE = 16
 const STRICT_ALIGNMENT = 1
+const ANY_ALIGNMENT = 2
 const TEST_STATE_FREQ = 8
 const TEST_REG_INVARIANTS = 128
 
@@ -101,12 +104,12 @@ export function verify(program: PreparedProgram, options: VerifyOptions): Verify
   const log = level === 0 ? null : new Log(level, options.logSize)
   const started = performance.now()
   let walk: Walk | null = null
-  const finish = (facts: ProgramFacts | null): { stats: VerifyStats; log: string } => {
+  const finish = (facts: ProgramFacts | null, ok: boolean): { stats: VerifyStats; log: string } => {
     const stats = statsOf(walk)
     if (log === null) return { stats, log: '' }
     if ((level & LogLevel.STATS) !== 0) {
       log.write(`verification time ${Math.round((performance.now() - started) * 1000)} usec\n`)
-      log.write(`stack depth ${facts === null ? 0 : stackDepths(facts)}\n`)
+      log.write(`stack depth ${facts === null ? 0 : stackDepths(facts, ok ? walk : null)}\n`)
     }
     log.write(statsText(stats))
     return { stats, log: log.toString() }
@@ -118,12 +121,12 @@ export function verify(program: PreparedProgram, options: VerifyOptions): Verify
     walkProgram(walk)
     checkStackDepth(facts)
     if (walk.unresolvedCalls.size > 0) invalid('invalid kernel function call not eliminated in verifier pass')
-    return { ok: true, ...finish(facts) }
+    return { ok: true, ...finish(facts, true) }
   } catch (error) {
     if (!(error instanceof Reject)) throw error
     if (!error.logged) log?.write(`${error.text}\n`)
     const at = walk === null ? {} : { insn: walk.insn }
-    return { ok: false, errno: error.errno, message: error.message, ...at, ...finish(facts) }
+    return { ok: false, errno: error.errno, message: error.message, ...at, ...finish(facts, false) }
   }
 }
 
@@ -202,10 +205,13 @@ function collectFacts(
         throw new Reject('UNSUPPORTED', 'jump tables')
     }
   }
+  checkKfuncs(kfuncs, options)
+  checkDescriptors(insns, immediates)
   const handler = exceptionCallback(options.btf, program.functions)
   const subprograms = functionsOf(program, ops, options.btf, handler)
   if (log?.all === true) for (const sub of subprograms) log.write(`func#${sub.index} @${sub.start}\n`)
   checkJumps(ops, subprograms)
+  checkAbnormalReturns(subprograms, ops, options.btf)
   const partial = { ops, kfuncs }
   const calls: CallMarks = {
     isSyncCallback: (at) => isSyncCallbackCall(partial, at),
@@ -243,6 +249,8 @@ function collectFacts(
     const kfunc = kfuncs.get(at)
     if (kfunc !== undefined) return kfuncParameters(options.kernelBtf, kfunc.btfId)
     const row = HELPERS[id - 1]
+    const isRetval = id === HelperId.get_retval || id === HelperId.set_retval
+    if (isRetval && !hasRetval(spec.attachType ?? 0)) return 5
     return row !== undefined && row.progTypes.includes(spec.type) ? row.args.length : 5
   }
   return {
@@ -263,12 +271,22 @@ function collectFacts(
     kfuncs,
     btf: options.btf,
     kernelBtf: options.kernelBtf,
-    strictAlignment: (flags & STRICT_ALIGNMENT) !== 0,
+    strictAlignment: (flags & (STRICT_ALIGNMENT | ANY_ALIGNMENT)) === STRICT_ALIGNMENT,
     testStateFreq: (flags & TEST_STATE_FREQ) !== 0,
     testRegInvariants: (flags & TEST_REG_INVARIANTS) !== 0,
     packetChangers: changers,
     cpus: options.cpus ?? 8192,
     missingHelpers: new Set(options.missingHelpers ?? []),
+  }
+}
+
+/** What can be said of kernel functions before the walk. */
+function checkKfuncs(kfuncs: ProgramFacts['kfuncs'], options: VerifyOptions): void {
+  for (const { name, btfId } of kfuncs.values()) {
+    if (btfId !== 0 && !GPL.has(options.license)) {
+      invalid('cannot call kernel function from non-GPL compatible program')
+    }
+    if (name.startsWith('bpf_xdp_metadata_')) invalid('metadata kfuncs require device-bound program')
   }
 }
 

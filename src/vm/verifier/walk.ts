@@ -90,6 +90,8 @@ export class Walk {
   readonly ids: IdMap = new IdMap(0)
   /** Kinds of pointers that each load or store used: one instruction serves one kind that is rewritten. */
   readonly accessKinds: Map<number, string> = new Map()
+  /** Calls of bpf_loop: the callback when the loop is compiled in line, otherwise -1. */
+  readonly loopCalls: Map<number, number> = new Map()
   /** References that come with arguments of a struct_ops function, by the argument's number. */
   readonly argumentRefs: Map<number, number> = new Map()
   /** Global functions that were called, to be walked on their own. */
@@ -134,6 +136,15 @@ export class Walk {
   exploredAt(insn: number): Explored[] {
     const n = this.facts.ops.length
     return (this.#explored[((insn ^ this.state.frame.callsite) >>> 0) % n] ??= [])
+  }
+
+  /** Whether an instruction was executed on any path. */
+  seen(at: number): boolean {
+    return this.liveness.seen(at)
+  }
+
+  inlineLoop(at: number): boolean {
+    return (this.loopCalls.get(at) ?? -1) >= 0
   }
 
   countPeak(): void {

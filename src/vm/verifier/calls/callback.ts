@@ -82,11 +82,15 @@ export function callCallback(walk: Walk, id: number, index: number, map: MapFact
     case H.loop: {
       // Without flags, and with one callback, the loop is compiled in line. The count decides when it ends.
       const flags = arg(4)
-      if (flags.kind === 'scalar' && isConst(flags.value) && isZero(flags.value)) markPrecise(walk, 4)
+      const fits = flags.kind === 'scalar' && isConst(flags.value) && isZero(flags.value)
+      if (fits) markPrecise(walk, 4)
+      const before = walk.loopCalls.get(walk.insn) ?? index
+      walk.loopCalls.set(walk.insn, fits && before === index ? index : -1)
       markPrecise(walk, 1)
       const { frame } = walk.state
       if (umaxOf(arg(1).value) > frame.callbackDepth) return pushSync(walk, index, [unknownReg(), arg(3)], [0, 1])
       frame.callbackDepth = 0
+      if (walk.trace?.log.all === true) walk.say(`frame${frame.index} bpf_loop iteration limit reached`)
       return
     }
     case H.for_each_map_elem: {

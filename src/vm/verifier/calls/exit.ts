@@ -142,6 +142,7 @@ export function returnToCaller(walk: Walk): void {
   walk.trace?.frame('returning from callee:\n', state, callee.index)
   walk.trace?.frame(`to caller at ${next}:\n`, state, caller.index)
   state.frames.pop()
+  walk.liveness.reset()
   if (isLoop && callee.inCallback) {
     const old = previousEntry(walk, state, site)
     if (old !== null) widen(old, state, walk.lastId)

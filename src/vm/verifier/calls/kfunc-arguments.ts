@@ -97,10 +97,10 @@ function checkNumber(walk: Walk, call: KfuncCall, param: BtfParam, regno: number
   if (param.name.endsWith('__k')) takeConstant(walk, call, regno)
 }
 
-function takeConstant(walk: Walk, call: KfuncCall, regno: number): void {
+function takeConstant(walk: Walk, call: KfuncCall, regno: number, isSize: boolean = false): void {
   const { value } = walk.reg(regno)
   if (!isConst(value)) invalid(`R${regno} must be a known constant`)
-  markPrecise(walk, regno)
+  if (!isSize) markPrecise(walk, regno)
   call.constant = valueOf(value)
 }
 
@@ -431,5 +431,5 @@ function checkBuffer(walk: Walk, call: KfuncCall, { param, reg, regno, index }: 
       throw new Reject(error.errno, `${error.text}\n${words}`)
     }
   }
-  if (size.name.endsWith('__szk')) takeConstant(walk, call, regno + 1)
+  if (size.name.endsWith('__szk')) takeConstant(walk, call, regno + 1, true)
 }

@@ -67,7 +67,6 @@ function resolve(walk: Walk): KfuncCall {
   if (btf === null || proto === null || proto.kind !== BtfKind.FUNC_PROTO) return unsupported(`${name} without BTF`)
   const row = KFUNCS[name]
   if (row === undefined) return unsupported(`the kernel function ${name}`)
-  if (name.startsWith('bpf_xdp_metadata_')) invalid('metadata kfuncs require device-bound program')
   if (!mayCall(row, walk.facts)) deny(`calling kernel function ${name} is not allowed`)
   return {
     name,
@@ -227,7 +226,7 @@ function special(walk: Walk, call: KfuncCall, btf: Btf, targetId: number): Reg |
       if (call.dynptr === null || call.constant < 0) return unsupported('slices without a constant size')
       const isWritable = call.name === 'bpf_dynptr_slice_rdwr'
       if (isWritable && !mayWritePacket(walk.facts)) invalid('the prog does not allow writes to packet data')
-      const slice = sliceOf(walk, call.dynptr, call.constant, isWritable ? 0 : Flag.RDONLY)
+      const slice = sliceOf(call.dynptr, call.constant, isWritable ? 0 : Flag.RDONLY)
       slice.refId = 0
       return slice
     }

@@ -1,5 +1,5 @@
 import { bigS, bigU, highOf, lessS, lessU, lowOf, numberS, numberU } from './int64.ts'
-import { tnumIntersect, tnumIsConst, tnumRange, tnumSet, type Tnum } from './tnum.ts'
+import { tnumIntersect, tnumIsConst, tnumNext, tnumRange, tnumSet, type Tnum } from './tnum.ts'
 
 const scratch: Tnum = { vh: 0, vl: 0, mh: 0, ml: 0 }
 const S32_MIN = -0x80000000
@@ -150,6 +150,27 @@ export class Bounds implements Tnum {
     this.lowerSmax(vh | (mh & S32_MAX), vl | ml)
     this.raiseUmin(vh, vl)
     this.lowerUmax(vh | mh, vl | ml)
+    this.#onlyCommonValue()
+  }
+
+  /** When the tnum and the unsigned range have a single value in common, this is the value. */
+  #onlyCommonValue(): void {
+    const { vh, vl, mh, ml, uminH, uminL, umaxH, umaxL } = this
+    if ((mh & ml) === -1) {
+      if (uminH === umaxH && uminL === umaxL) this.setKnown(uminH, uminL)
+      return
+    }
+    const isMember = (uminH & ~mh) === vh && (uminL & ~ml) === vl
+    tnumNext(scratch, this, uminH, uminL)
+    const nextH = scratch.vh
+    const nextL = scratch.vl
+    if (isMember) {
+      if (lessU(umaxH, umaxL, nextH, nextL)) this.setKnown(uminH, uminL)
+    } else if (nextH === (vh | mh) && nextL === (vl | ml)) this.setKnown(nextH, nextL)
+    else if (!lessU(umaxH, umaxL, nextH, nextL)) {
+      tnumNext(scratch, this, nextH, nextL)
+      if (lessU(umaxH, umaxL, scratch.vh, scratch.vl)) this.setKnown(nextH, nextL)
+    }
   }
 
   boundsFromTnum32(): void {

@@ -29,6 +29,18 @@ export function zeroExtend32(s: Scalar): Scalar {
   return to.sync()
 }
 
+/** The low 16, 32 or all 64 bits with their bytes in opposite order; only single bits stay known. */
+export function swapBytes(s: Scalar, bits: 16 | 32 | 64): Scalar {
+  const to = new Bounds()
+  if (bits === 64) tnumSet(to, swap32(s.vl), swap32(s.vh), swap32(s.ml), swap32(s.mh))
+  else tnumSet(to, 0, (swap32(s.vl) >>> (32 - bits)) | 0, 0, (swap32(s.ml) >>> (32 - bits)) | 0)
+  return to.sync()
+}
+
+function swap32(x: number): number {
+  return (x << 24) | ((x & 0xff00) << 8) | ((x >>> 8) & 0xff00) | (x >>> 24)
+}
+
 function extend(low: number, bits: number): number {
   return bits === 32 ? low | 0 : (low << (32 - bits)) >> (32 - bits)
 }

@@ -1,4 +1,4 @@
-import { addHigh, bitLength, sarHigh, sarLow, shlHigh, shlLow, shrHigh, shrLow, subHigh } from './int64.ts'
+import { addHigh, bitLength, lessU, sarHigh, sarLow, shlHigh, shlLow, shrHigh, shrLow, subHigh } from './int64.ts'
 
 /**
  * A number of which some bits are known: a bit set in the mask is unknown, otherwise the value has it. Halves are
@@ -145,4 +145,28 @@ export function tnumRange(to: Tnum, minH: number, minL: number, maxH: number, ma
 /** Whether the low bits are known to be zero, so that the number is a multiple of `size` (a power of two up to 2^31). */
 export function tnumAligned(t: Tnum, size: number): boolean {
   return size === 0 || ((t.vl | t.ml) & (size - 1)) === 0
+}
+
+/**
+ * The smallest member of a tnum above a number, as the value of `to`: the tnum's smallest one for numbers below it, its
+ * largest one for all from there on.
+ */
+export function tnumNext(to: Tnum, t: Tnum, high: number, low: number): void {
+  const { vh, vl, mh, ml } = t
+  const maxH = vh | mh
+  const maxL = vl | ml
+  if (!lessU(high, low, maxH, maxL)) return tnumSet(to, maxH, maxL, 0, 0)
+  if (lessU(high, low, vh, vl)) return tnumSet(to, vh, vl, 0, 0)
+  // Counts up within the mask: all bits outside of it, and all below the highest one that the distance has there, are
+  // set, so that adding one carries through them.
+  const dl = (low - vl) | 0
+  const dh = subHigh(high, low, vh, vl)
+  const bits = bitLength(dh & ~mh, dl & ~ml)
+  const carryH = bits <= 32 ? 0 : -1 >>> (64 - bits)
+  const carryL = bits === 0 ? 0 : bits >= 32 ? -1 : -1 >>> (32 - bits)
+  const fullH = dh | carryH | ~mh
+  const fullL = dl | carryL | ~ml
+  const sumL = (fullL + 1) | 0
+  const sumH = sumL === 0 ? (fullH + 1) | 0 : fullH
+  tnumSet(to, vh | (sumH & mh), vl | (sumL & ml), 0, 0)
 }

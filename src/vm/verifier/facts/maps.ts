@@ -38,7 +38,8 @@ export function mapFacts(spec: MapSpec, btf: Btf | null, cache: Map<MapSpec, Map
     valueSize: spec.valueSize,
     maxEntries: spec.maxEntries,
     flags: spec.flags,
-    inner: spec.inner === null ? null : mapFacts(spec.inner, btf, cache, object),
+    // The kernel keeps the shape of inner maps without a name.
+    inner: spec.inner === null ? null : { ...mapFacts(spec.inner, btf, cache, object), kernelName: '' },
     btf,
     keyTypeId: spec.keyTypeId,
     valueTypeId: spec.valueTypeId,

@@ -63,7 +63,8 @@ function slotText(slot: Slot, i: number, frame: number, names: TypeNames): strin
       const { dynptr } = reg as Reg
       if (dynptr !== null && dynptr.id !== 0) parts.push(`id=${dynptr.id}`)
       if ((reg as Reg).refId !== 0) parts.push(`ref_id=${(reg as Reg).refId}`)
-      if (dynptr !== null && dynptr.id !== 0) parts.push(`dynptr_id=${dynptr.id}`)
+      // The kernel prints a field that it shares with the mark of the first slot.
+      if (dynptr?.first === true) parts.push('dynptr_id=1')
       return `${place}dynptr_${dynptr?.type ?? '<invalid>'}(${parts.join(',')})`
     }
     case Byte.ITER: {

@@ -25,7 +25,7 @@ function isNumber(btf: Btf, id: number): boolean {
 export function logMainFunction(trace: Trace, facts: ProgramFacts): void {
   const { btf } = facts
   const main = facts.subprograms[0]
-  if (btf === null || main === undefined || main.btfId === 0) return
+  if (btf === null || main === undefined || main.btfId === 0 || !trace.hasLines) return
   const func = btf.type(main.btfId)
   const proto = func.kind === BtfKind.FUNC ? btf.type(func.type) : null
   if (func.kind !== BtfKind.FUNC || func.linkage !== 1 || proto?.kind !== BtfKind.FUNC_PROTO) return

@@ -43,6 +43,11 @@ export class Trace {
     this.#insns = program.insns
   }
 
+  /** Whether the object describes where the program comes from (without, the kernel gets no function types either). */
+  get hasLines(): boolean {
+    return this.#lines.length > 0
+  }
+
   /** `(bf) r1 = r10`, as the kernel prints it. */
   insnText(at: number): string {
     return (this.#texts[at] ??= this.#print(at))

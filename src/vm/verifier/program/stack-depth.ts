@@ -100,7 +100,39 @@ function includesCallback(chain: Chain): boolean {
   return chain.link.sub.isCallback || (chain.caller !== null && includesCallback(chain.caller))
 }
 
-/** `8+16`: stack of each function that was walked, in bytes. */
-export function stackDepths(facts: ProgramFacts): string {
-  return facts.subprograms.map((sub) => sub.stackDepth).join('+')
+/** What a loop of bpf_loop that is compiled in line keeps on the stack. */
+const INLINE_LOOP = 24
+/** What may_goto keeps on the stack: a counter and a time. */
+const MAY_GOTO = 16
+
+/** What the walk found out about code that the kernel rewrites afterwards. */
+export interface Rewrites {
+  /** Whether the walk met an instruction; functions and instructions that it did not meet are removed. */
+  seen(at: number): boolean
+  /** Whether a call of bpf_loop is compiled in line. */
+  inlineLoop(at: number): boolean
+}
+
+/**
+ * `8+16`: stack of each function in bytes, as the log has it; when the program was accepted, of the code as the kernel
+ * rewrote it.
+ */
+export function stackDepths(facts: ProgramFacts, rewrites: Rewrites | null): string {
+  const depths: number[] = []
+  let throws = false
+  for (const sub of facts.subprograms) {
+    if (rewrites !== null && !rewrites.seen(sub.start)) continue
+    let counter = 0
+    let loop = 0
+    for (let i = sub.start; i < sub.end; i++) {
+      if (rewrites === null) break
+      if (!rewrites.seen(i)) continue
+      if (facts.ops[i]?.kind === 'mayGoto') counter = MAY_GOTO
+      if (rewrites.inlineLoop(i)) loop = INLINE_LOOP
+      if (isThrowCall(facts, i)) throws = true
+    }
+    depths.push(Math.ceil(sub.stackDepth / 8) * 8 + counter + loop)
+  }
+  if (throws && !facts.subprograms.some((sub) => sub.isExceptionCallback)) depths.push(0)
+  return depths.join('+')
 }

@@ -21,8 +21,7 @@ export function regSafe(old: Reg, now: Reg, ids: IdMap, how: Likeness): boolean 
   switch (old.kind) {
     case 'scalar':
       if (!old.precise && how === 'pruning') return true
-      if ((old.delta !== null) !== (now.delta !== null) && old.id !== 0) return false
-      if (old.delta !== null && (old.delta !== now.delta || old.delta32 !== now.delta32)) return false
+      if (old.id !== 0 && !sameLink(old, now)) return false
       return ids.sameScalar(old.id, now.id) && within(old.value, now.value)
     case 'map_key':
     case 'map_value':
@@ -48,6 +47,12 @@ export function regSafe(old: Reg, now: Reg, ids: IdMap, how: Likeness): boolean 
   }
 }
 
+/** Whether both are at the same distance from what they are linked to, by arithmetic of the same width. */
+function sameLink(old: Reg, now: Reg): boolean {
+  if (old.delta !== now.delta) return false
+  return old.delta === null || old.delta32 === now.delta32
+}
+
 function sameFixed(old: Reg, now: Reg): boolean {
   return (
     old.off === now.off &&
@@ -69,8 +74,7 @@ function exactly(old: Reg, now: Reg, ids: IdMap): boolean {
     old.flags === now.flags &&
     sameFixed(old, now) &&
     old.frame === now.frame &&
-    old.delta === now.delta &&
-    (old.delta === null || old.delta32 === now.delta32) &&
+    sameLink(old, now) &&
     old.dynptr?.type === now.dynptr?.type &&
     sameScalar(old.value, now.value) &&
     ids.same(old.id, now.id) &&
