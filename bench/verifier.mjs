@@ -86,6 +86,7 @@ const rows = [...objects.values()]
 const ratio = rows[rows.length >> 1]?.ratio
 const worstLarge = Math.max(...rows.filter((r) => r.insns > LARGE).map((r) => r.ratio))
 const heapMb = heapOfMillion()
-for (const r of rows) console.log(`${r.ratio}\t${r.insns} insns\t${r.elfbeeMs} ms, kernel ${r.kernelMs} ms\t${r.program}`)
+for (const r of rows)
+  console.log(`${r.ratio}\t${r.insns} insns\t${r.elfbeeMs} ms, kernel ${r.kernelMs} ms\t${r.program}`)
 console.log(`worst of over ${LARGE} instructions: ${worstLarge}; heap for 1,000,000: ${heapMb} MB`)
 if (only === null) writeResult('bench-verifier', { rounds, limit: 4, ratio, worstLarge, worstLimit: 6, heapMb, rows })

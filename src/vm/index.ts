@@ -10,4 +10,14 @@ export type { VirtualTask } from './runtime/kernel/task.ts'
 export { supportedMapTypes } from './runtime/maps/create.ts'
 export { supportedHelpers } from './runtime/helpers/index.ts'
 export { type FakeTask } from './runtime/runtime.ts'
-export { verify, type VerifyOptions, type VerifyResult, type VerifyStats } from './verifier/index.ts'
+export {
+  verify,
+  type FrameView,
+  type RangeView,
+  type RegisterView,
+  type SlotView,
+  type StateView,
+  type VerifyOptions,
+  type VerifyResult,
+  type VerifyStats,
+} from './verifier/index.ts'
