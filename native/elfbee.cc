@@ -9,11 +9,15 @@
 #include <vector>
 #include <unordered_map>
 
+#include <linux/netlink.h>
 #include <net/if.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 Napi::Object InitPoller(Napi::Env env, Napi::Object exports);
@@ -178,6 +182,44 @@ Napi::Value IfNameToIndex(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), index == 0 ? -errno : static_cast<int>(index));
 }
 
+// (request) to rtnetlink in the network namespace of the calling thread -> its answers up to the acknowledgement or the
+// end of a dump, as one Uint8Array; or -errno of the socket.
+Napi::Value Netlink(const Napi::CallbackInfo& info) {
+  const Span request = BytesOf(info[0]);
+  const int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+  if (fd < 0) return Napi::Number::New(info.Env(), -errno);
+  // A kernel that does not answer must not hang the process.
+  const timeval limit = {5, 0};
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+  std::vector<uint8_t> answers;
+  long result = send(fd, request.data, request.size, 0);
+  for (bool over = result < 0; !over;) {
+    std::vector<uint8_t> part(64 * 1024);
+    result = recv(fd, part.data(), part.size(), 0);
+    if (result < 0) break;
+    answers.insert(answers.end(), part.begin(), part.begin() + result);
+    for (long at = 0; at + static_cast<long>(sizeof(nlmsghdr)) <= result;) {
+      nlmsghdr header;
+      std::memcpy(&header, part.data() + at, sizeof(header));
+      if (header.nlmsg_type == NLMSG_ERROR || header.nlmsg_type == NLMSG_DONE) over = true;
+      if (header.nlmsg_len < sizeof(header)) break;
+      at += NLMSG_ALIGN(header.nlmsg_len);
+    }
+  }
+  const int error = result < 0 ? -errno : 0;
+  close(fd);
+  if (error != 0) return Napi::Number::New(info.Env(), error);
+  auto bytes = Napi::Uint8Array::New(info.Env(), answers.size());
+  std::memcpy(bytes.Data(), answers.data(), answers.size());
+  return bytes;
+}
+
+// Takes the limit off locked memory, which kernels before 5.11 charge maps and programs to. 0 or -errno.
+Napi::Value UnlimitMemlock(const Napi::CallbackInfo& info) {
+  const rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
+  return Napi::Number::New(info.Env(), Result(setrlimit(RLIMIT_MEMLOCK, &none)));
+}
+
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports["bpf"] = Napi::Function::New(env, Bpf, "bpf");
   exports["bpfAsync"] = Napi::Function::New(env, BpfAsync, "bpfAsync");
@@ -188,6 +230,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports["ioctl"] = Napi::Function::New(env, Ioctl, "ioctl");
   exports["setns"] = Napi::Function::New(env, Setns, "setns");
   exports["ifNameToIndex"] = Napi::Function::New(env, IfNameToIndex, "ifNameToIndex");
+  exports["netlink"] = Napi::Function::New(env, Netlink, "netlink");
+  exports["unlimitMemlock"] = Napi::Function::New(env, UnlimitMemlock, "unlimitMemlock");
   exports["pageSize"] = Napi::Number::New(env, static_cast<double>(sysconf(_SC_PAGESIZE)));
   return InitPoller(env, exports);
 }

@@ -64,6 +64,13 @@ export interface NativeBinding {
   setns(fd: number, namespaceType: number): number
   /** Index of a network interface in the calling thread's network namespace. */
   ifNameToIndex(name: string): number
+  /**
+   * Sends one request to rtnetlink in the calling thread's network namespace; its answers up to the acknowledgement or
+   * the end of a dump, or -errno of the socket.
+   */
+  netlink(request: Uint8Array): Uint8Array | number
+  /** setrlimit(2): no limit of locked memory for this process. */
+  unlimitMemlock(): number
   readonly pageSize: number
   readonly Poller: new (fd: number, callback: (status: number) => void) => NativePoller
 }

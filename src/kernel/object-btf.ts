@@ -1,6 +1,6 @@
 import { encodeUtf8 } from '../bytes/index.ts'
 import { BtfKind, type Btf } from '../btf/index.ts'
-import { Cmd, STRUCT, STRUCT_SIZE, errnoName } from '../uapi/index.ts'
+import { Cmd, STRUCT, errnoName } from '../uapi/index.ts'
 import { Attr } from './attr.ts'
 import { btfFeatures } from './btf-features.ts'
 import { sanitizeBtf } from './sanitize-btf.ts'
@@ -52,7 +52,8 @@ class ExternEdit {
     const dummy = encodeUtf8(`${DUMMY}\0`)
     const typeBytes = (this.#words.length + this.#appended.length) * 4
     const stringBytes = this.#btf.strings.length + (this.#dummyName === 0 ? 0 : dummy.length)
-    const start = STRUCT_SIZE.btf_header
+    // Without the layout section of Linux 7.2, which older kernels do not know.
+    const start = STRUCT.btf_header.layout_off.offset
     const bytes = new Uint8Array(start + typeBytes + stringBytes)
     const view = new DataView(bytes.buffer)
     view.setUint16(header.magic.offset, 0xeb9f, true)

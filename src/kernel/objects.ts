@@ -51,6 +51,11 @@ export function openById(kind: ObjectKind, id: number, flags: number = 0): numbe
   return bpf(FD_BY_ID[kind], new Attr('GET_ID', { start_id: id, open_flags: flags }))
 }
 
+/** Another descriptor of a program: Node has no dup(2), and /proc/self/fd cannot reopen BPF objects. */
+export function ownProgramFd(fd: number): number {
+  return openById('prog', progInfo(fd).id)
+}
+
 /** What the kernel knows of a map (struct bpf_map_info). Sizes in bytes. */
 export interface MapInfo {
   readonly type: number

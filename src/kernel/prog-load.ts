@@ -65,7 +65,7 @@ function* programLoad(request: ProgramRequest, btfFd: number | null): Generator<
       prog_flags: spec.flags,
       expected_attach_type: request.structOps?.member ?? attachTypeOf(spec),
       attach_btf_id: target?.btfId,
-      attach_btf_obj_fd: moduleFd,
+      attach_btf_obj_fd: target?.programFd ?? moduleFd,
       insns: resolved.insns.toBytes(),
       insn_cnt: resolved.insns.length,
       fd_array: resolved.fdArray.length > 1 ? new Uint8Array(Int32Array.from(resolved.fdArray).buffer) : undefined,

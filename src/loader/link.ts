@@ -103,9 +103,12 @@ export interface AttachOptions {
   readonly probe?: string
   /**
    * How kprobes, uprobes and tracepoints are attached: by a link of a perf event, by the perf event alone (no cookies;
-   * Linux before 5.15), or by an event of tracefs (before 4.17). The default is the newest that the kernel has.
+   * Linux before 5.15), or by an event of tracefs (before 4.17). XDP and tc programs: by a link, or by netlink (XDP before
+   * 5.9, tc before 6.6). The default is the newest that the kernel has for probes, and a link for the others.
    */
-  readonly attachMode?: 'link' | 'perf' | 'tracefs'
+  readonly attachMode?: 'link' | 'perf' | 'tracefs' | 'netlink'
+  /** Handle and priority of a tc filter, which netlink adds to clsact; 0 leaves the choice to the kernel. */
+  readonly tc?: { readonly handle?: number; readonly priority?: number }
 
   readonly perfEvent?: PerfEventSpec
   readonly iterator?: IteratorTarget

@@ -1,5 +1,6 @@
 import type { InsnBuffer } from '../isa/index.ts'
 import type { BpfError } from '../bytes/index.ts'
+import type { ProgramRef } from './link.ts'
 
 /** A symbol reference of one instruction, resolved to what it names. Instruction indices are slots in the function. */
 export type Reference =
@@ -76,6 +77,11 @@ export interface ProgramSpec {
   flags: number
   /** What the section name says behind its prefix ("sched/sched_switch"), or null. */
   attachTarget: string | null
+  /**
+   * A loaded program whose function `attachTarget` is, in place of one of the kernel: freplace programs need one, and
+   * fentry and fexit programs may have one.
+   */
+  attachProgram?: ProgramRef
   /** Whether load() loads it; false for `?` sections. */
   autoload: boolean
 }

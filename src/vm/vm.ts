@@ -23,6 +23,7 @@ import type { VirtualTask } from './runtime/kernel/task.ts'
 import { VmMachine } from './runtime/machine.ts'
 import { createVmMap } from './runtime/maps/create.ts'
 import { VmMap } from './runtime/maps/map.ts'
+import { FunctionSet, type UserFunctions } from './runtime/user-functions.ts'
 import { Runtime, type FakeTask } from './runtime/runtime.ts'
 
 const DEFAULT_CPUS = 2
@@ -63,6 +64,13 @@ export interface VmOptions {
   readonly task?: Partial<FakeTask>
   /** Bytes of the struct task_struct that bpf_get_current_task points to; default: made from `task` and `btf`. */
   readonly taskBytes?: Uint8Array
+  /**
+   * Helpers that the vm lacks, or that are to do something else, by name:
+   * `{ bpf_ima_file_hash: ([file, buffer, size], memory) => { memory.write(buffer, digest); return 4 } }`.
+   */
+  readonly helpers?: UserFunctions
+  /** Kernel functions likewise, those of modules too. */
+  readonly kfuncs?: UserFunctions
   /** Most bytes that maps and all else may take together. Default 1 GiB. */
   readonly memoryLimit?: number
   /** Backward jumps and calls that a run may make before it traps. Default 2^27. */
@@ -124,6 +132,7 @@ export function createVm(options: VmOptions = {}): Vm {
     task: { pid: 4242, tgid: 4242, uid: 0, gid: 0, comm: 'elfbee', cgroupId: 1n, ...options.task },
     taskBytes: options.taskBytes ?? null,
     btf,
+    functions: new FunctionSet(options.helpers ?? {}, options.kfuncs ?? {}),
   })
   return new VirtualKernel(runtime, btf, options.jit ?? true, options.reason)
 }
@@ -141,6 +150,7 @@ class VirtualKernel implements Vm {
   readonly #links: LinkHost = {
     owns: (map) => this.#runtime.mapAt(map.handle) === map,
     variable: (name, size) => this.#variable(name, size),
+    kfunc: (name) => this.#runtime.functions.kfuncNumber(name),
   }
   #closed = false
 

@@ -1,11 +1,13 @@
 import type { AttachObject, AttachOptions, Link, ProgramSpec } from '../../loader/index.ts'
 import { AttachType, ProgType, progTypeName } from '../../uapi/index.ts'
+import { isMultiTrace } from '../attach-target.ts'
 import { attachKprobeMulti, attachUprobeMulti } from './multi.ts'
 import { attachCgroup, attachNetfilter, attachNetns, attachSockmap, attachTc, attachXdp } from './net.ts'
 import { attachKprobe, attachKsyscall } from './kprobe.ts'
 import { attachPerfEvent, attachTracepoint } from './perf-event.ts'
 import { AttachSite } from './site.ts'
 import { attachIterator, attachRawTracepoint, attachTrace } from './tracing.ts'
+import { attachTracingMulti } from './tracing-multi.ts'
 import { attachUprobe } from './uprobe.ts'
 import { attachUsdt } from './usdt.ts'
 
@@ -32,8 +34,11 @@ export function attachProgram(
   return attach(site)
 }
 
-const attachTracing: Attach = (site) =>
-  site.spec.attachType === AttachType.TRACE_ITER ? attachIterator(site) : attachTrace(site)
+const attachTracing: Attach = (site) => {
+  const { attachType } = site.spec
+  if (attachType === AttachType.TRACE_ITER) return attachIterator(site)
+  return isMultiTrace(attachType) ? attachTracingMulti(site) : attachTrace(site)
+}
 
 const attachLsm: Attach = (site) =>
   site.spec.attachType === AttachType.LSM_CGROUP ? attachCgroup(site) : attachTrace(site)

@@ -96,7 +96,8 @@ function words(values: readonly (number | bigint)[]): Uint8Array {
   return new Uint8Array(BigUint64Array.from(values, (value) => BigInt.asUintN(64, BigInt(value))).buffer)
 }
 
-function cookiesOf(
+/** Cookies as the kernel wants them, undefined without any. @throws BpfError `usage` for another number of them */
+export function cookiesOf(
   site: AttachSite,
   cookies: readonly (number | bigint)[] | undefined,
   count: number,

@@ -3,8 +3,10 @@ import { BpfError } from '../../bytes/index.ts'
 import type { AttachOrder, Link } from '../../loader/index.ts'
 import { AttachFlag, AttachType, Cmd, Errno, attachTypeName } from '../../uapi/index.ts'
 import { Attr } from '../attr.ts'
+import { mapInfo, ownProgramFd } from '../objects.ts'
 import { bpf, native } from '../syscall.ts'
 import { LegacyLink, mapFd, programFd, tryLink, KernelLink } from './link.ts'
+import { attachTcByNetlink, attachXdpByNetlink } from './netlink-link.ts'
 import { inNetns, interfaceIndex, withNetns } from './netns.ts'
 import type { AttachSite, Hints } from './site.ts'
 
@@ -19,27 +21,29 @@ const BUSY: Hints = { [Errno.EBUSY]: 'another program is attached there' }
 
 /** XDP on an interface, by a link (Linux 5.9). */
 export function attachXdp(site: AttachSite): Link {
-  site.allow('XDP', ['interface', 'netns', 'xdpMode', 'flags'])
+  site.allow('XDP', ['interface', 'netns', 'xdpMode', 'flags', 'attachMode'])
   const { options } = site
   if (site.attachType === AttachType.XDP_DEVMAP || site.attachType === AttachType.XDP_CPUMAP) {
     throw site.usage('a program for a devmap or cpumap is put in the map by setting an element, not attached')
   }
   const mode = options.xdpMode === undefined ? 0 : XDP_MODE[options.xdpMode]
-  return onInterface(site, (ifindex) =>
-    site.link(
+  return onInterface(site, (ifindex) => {
+    if (options.attachMode === 'netlink') return attachXdpByNetlink(site, ifindex, mode)
+    return site.link(
       { target_ifindex: ifindex, attach_type: AttachType.XDP, flags: mode | (options.flags ?? 0) },
       {
         [Errno.EBUSY]: 'the interface has an XDP program already',
         [Errno.EOPNOTSUPP]: 'the driver has no XDP in this mode; try xdpMode "generic"',
-        [Errno.EINVAL]: 'before Linux 5.9 there are no XDP links; a program for fragments needs a driver that has them',
+        [Errno.EINVAL]:
+          'before Linux 5.9 there are no XDP links, but attachMode "netlink"; a program for fragments needs a driver that has them',
       },
-    ),
-  )
+    )
+  })
 }
 
 /** tcx and netkit programs, by a link (Linux 6.6 and 6.7). */
 export function attachTc(site: AttachSite): Link {
-  site.allow('tcx', ['interface', 'netns', 'attachType', 'order', 'flags'])
+  site.allow('tcx', ['interface', 'netns', 'attachType', 'order', 'flags', 'attachMode', 'tc'])
   const attachType = site.attachType
   const netkit = attachType === AttachType.NETKIT_PRIMARY || attachType === AttachType.NETKIT_PEER
   if (attachType !== AttachType.TCX_INGRESS && attachType !== AttachType.TCX_EGRESS && !netkit) {
@@ -47,6 +51,9 @@ export function attachTc(site: AttachSite): Link {
       `section "${site.spec.section}" does not say ingress or egress: give attachType AttachType.TCX_INGRESS or TCX_EGRESS`,
     )
   }
+  const byNetlink = site.options.attachMode === 'netlink' || site.options.tc !== undefined
+  if (byNetlink && netkit) throw site.usage('netlink attaches no netkit programs')
+  if (byNetlink) return onInterface(site, (ifindex) => attachTcByNetlink(site, ifindex))
   const order = orderFields(site.options.order)
   const fields = netkit
     ? { 'netkit.relative_fd': order.fd, 'netkit.expected_revision': order.revision }
@@ -62,7 +69,7 @@ export function attachTc(site: AttachSite): Link {
       {
         [Errno.EINVAL]: netkit
           ? 'the interface is no netkit device, or the kernel is older than 6.7'
-          : 'before Linux 6.6 there is no tcx',
+          : 'before Linux 6.6 there is no tcx, but attachMode "netlink"',
         [Errno.ESTALE]: 'the hook changed since that revision was read',
         [Errno.ERANGE]: 'the program or link to stand next to is not at this hook',
         [Errno.EEXIST]: 'the program is attached there already',
@@ -169,23 +176,13 @@ export function attachSockmap(site: AttachSite): Link {
 }
 
 function withOwnCopies<T>(program: number, map: number, work: (program: number, map: number) => T): T {
-  // There is no dup(2) in Node, and /proc/self/fd cannot reopen BPF objects: ask for them by id.
-  const programId = idOf(program)
-  const mapId = idOf(map)
-  const own = bpf(Cmd.PROG_GET_FD_BY_ID, new Attr('GET_ID', { start_id: programId }))
+  const own = ownProgramFd(program)
   try {
-    return work(own, bpf(Cmd.MAP_GET_FD_BY_ID, new Attr('GET_ID', { start_id: mapId })))
+    return work(own, bpf(Cmd.MAP_GET_FD_BY_ID, new Attr('GET_ID', { start_id: mapInfo(map).id })))
   } catch (error) {
     native().close(own)
     throw error
   }
-}
-
-/** Programs and maps both have their id in the second word of their information. */
-function idOf(fd: number): number {
-  const info = new Uint8Array(8)
-  bpf(Cmd.OBJ_GET_INFO_BY_FD, new Attr('OBJ_GET_INFO_BY_FD', { bpf_fd: fd, info_len: info.length, info }))
-  return new DataView(info.buffer).getUint32(4, true)
 }
 
 function onInterface(site: AttachSite, work: (ifindex: number) => Link): Link {

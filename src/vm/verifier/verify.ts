@@ -8,7 +8,8 @@ import { hasRetval } from './calls/variants.ts'
 import { type MapFacts, mapFacts } from './facts/maps.ts'
 import { checkMapForProgram } from './program/map-rules.ts'
 import { exceptionCallback } from './program/exceptions.ts'
-import { checkDirectValue } from './program/immediates.ts'
+import { checkAbnormalReturns } from './program/abnormal-return.ts'
+import { checkDescriptors, checkDirectValue } from './program/immediates.ts'
 import { analyzeFlow, type CallMarks, postorder, successors } from './program/flow.ts'
 import { checkJumps, decodeAll, functionStarts, type Subprogram } from './program/layout.ts'
 import { liveRegisters } from './program/live.ts'
@@ -96,6 +97,7 @@ const GPL: ReadonlySet<string> = new Set([
 ])
 const SLEEPABLE = 16
 const STRICT_ALIGNMENT = 1
+const ANY_ALIGNMENT = 2
 const TEST_STATE_FREQ = 8
 const TEST_REG_INVARIANTS = 128
 
@@ -211,10 +213,13 @@ function collectFacts(
         throw new Reject('UNSUPPORTED', 'jump tables')
     }
   }
+  checkKfuncs(kfuncs, options)
+  checkDescriptors(insns, immediates)
   const handler = exceptionCallback(options.btf, program.functions)
   const subprograms = functionsOf(program, ops, options.btf, handler)
   if (log?.all === true) for (const sub of subprograms) log.write(`func#${sub.index} @${sub.start}\n`)
   checkJumps(ops, subprograms)
+  checkAbnormalReturns(subprograms, ops, options.btf)
   const partial = { ops, kfuncs }
   const calls: CallMarks = {
     isSyncCallback: (at) => isSyncCallbackCall(partial, at),
@@ -272,12 +277,22 @@ function collectFacts(
     kfuncs,
     btf: options.btf,
     kernelBtf: options.kernelBtf,
-    strictAlignment: (flags & STRICT_ALIGNMENT) !== 0,
+    strictAlignment: (flags & (STRICT_ALIGNMENT | ANY_ALIGNMENT)) === STRICT_ALIGNMENT,
     testStateFreq: (flags & TEST_STATE_FREQ) !== 0,
     testRegInvariants: (flags & TEST_REG_INVARIANTS) !== 0,
     packetChangers: changers,
     cpus: options.cpus ?? 8192,
     missingHelpers: new Set(options.missingHelpers ?? []),
+  }
+}
+
+/** What can be said of kernel functions before the walk. */
+function checkKfuncs(kfuncs: ProgramFacts['kfuncs'], options: VerifyOptions): void {
+  for (const { name, btfId } of kfuncs.values()) {
+    if (btfId !== 0 && !GPL.has(options.license)) {
+      invalid('cannot call kernel function from non-GPL compatible program')
+    }
+    if (name.startsWith('bpf_xdp_metadata_')) invalid('metadata kfuncs require device-bound program')
   }
 }
 

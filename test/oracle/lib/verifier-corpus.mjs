@@ -41,8 +41,9 @@ export function decidedPrograms(dir) {
 
 /**
  * Goes through all decided programs of the objects whose name contains `only`. `run(options)` verifies the program with
- * further options and adds the time it took in `ms`; it gives a result with errno UNSUPPORTED when the program cannot be prepared, CRASH when it throws.
- * @returns {Generator<{ file: string, verdict: any, run: (options?: object) => any }>}
+ * further options and adds the time it took in `ms`; it gives a result with errno UNSUPPORTED when the program cannot be
+ * prepared, CRASH when it throws.
+ * @returns {Generator<{ file: string, spec: any, verdict: any, run: (options?: object) => any }>}
  */
 export function* corpus(dir, only = null) {
   const kernelBtf = Btf.parse(readFileSync('/sys/kernel/btf/vmlinux'), { name: 'vmlinux' })
@@ -60,7 +61,7 @@ export function* corpus(dir, only = null) {
     }
     for (const verdict of list) {
       const run = (options = {}) => failure ?? verifyOne(spec, verdict.prog, file, kernelBtf, config, options)
-      yield { file, verdict, run }
+      yield { file, spec, verdict, run }
     }
   }
 }
@@ -91,4 +92,14 @@ function verifyOne(spec, name, file, kernelBtf, config, options) {
     const message = `crash: ${error.stack?.split('\n').slice(0, 2).join(' ')}`
     return { ok: false, errno: 'CRASH', message, log: '' }
   }
+}
+
+/** The last line of a verifier's log before the costs; the kernel forgets the end of one line. */
+export function lastLogLine(log) {
+  const lines = log.trimEnd().split('\n')
+  for (let i = lines.length - 1; i >= 0; i--) {
+    if (/^(verification time|stack depth|processed) /.test(lines[i])) continue
+    return lines[i].replace(/processed \d+ insns .*$/, '')
+  }
+  return ''
 }

@@ -326,15 +326,6 @@ describe('bpf_for_each_map_elem', () => {
   })
 })
 
-test('the time', () => {
-  const program = loadProgram(createVm(), [callHelper(HelperId.ktime_get_ns), exit], [])
-  const before = performance.now() * 1e6
-  const { retval } = program.run({ ctx: new Uint8Array(8) })
-  expect((retval - before) >>> 0).toBeLessThan(1e9)
-  const fixed = loadProgram(createVm({ clock: () => 0x1_2345_6789n }), [callHelper(HelperId.ktime_get_ns), exit], [])
-  expect(fixed.run({ ctx: new Uint8Array(8) }).retval).toBe(0x2345_6789)
-})
-
 describe('tail calls', () => {
   const ARRAY = { type: MapType.PROG_ARRAY, keySize: 4, valueSize: 4, maxEntries: 4 }
   const COUNTER = { type: MapType.ARRAY, keySize: 4, valueSize: 8, maxEntries: 1 }

@@ -21,20 +21,24 @@ volatile __u32 target_pid;
 		return 0;                                                                                              \
 	}
 
-HOOK(kprobe, "kprobe/do_unlinkat")
-HOOK(kprobe_offset, "kprobe/do_unlinkat+0x0")
-HOOK(kretprobe, "kretprobe/do_unlinkat")
-HOOK(multi, "kprobe.multi/do_unlink*")
-HOOK(retmulti, "kretprobe.multi/do_unlinkat")
-HOOK(session, "kprobe.session/do_unlinkat")
+HOOK(kprobe, "kprobe/vfs_unlink")
+HOOK(kprobe_offset, "kprobe/vfs_unlink+0x0")
+HOOK(kretprobe, "kretprobe/vfs_unlink")
+HOOK(multi, "kprobe.multi/vfs_unlin*")
+HOOK(retmulti, "kretprobe.multi/vfs_unlink")
+HOOK(session, "kprobe.session/vfs_unlink")
 HOOK(ksyscall, "ksyscall/unlink")
 HOOK(kretsyscall, "kretsyscall/unlink")
-HOOK(fentry, "fentry/do_unlinkat")
-HOOK(fexit, "fexit/do_unlinkat")
+HOOK(fentry, "fentry/vfs_unlink")
+HOOK(fexit, "fexit/vfs_unlink")
 HOOK(fmod_ret, "fmod_ret/security_path_unlink")
 HOOK(lsm, "lsm/inode_unlink")
 HOOK(tp, "tp/syscalls/sys_enter_unlink")
 HOOK(raw_tp, "raw_tp/sys_enter")
+
+/* Linux 7.2. */
+HOOK(tracing_multi, "?fentry.multi/vfs_unlin*")
+HOOK(tracing_session, "?fsession.multi/vfs_unlink")
 
 SEEN(lsm_cgroup);
 SEC("lsm_cgroup/socket_create")
