@@ -28,7 +28,7 @@ for (let first = 0; first < RUNS; first += RUNS_PER_LOAD) {
   const sides = {}
   for (const [name, backend] of [
     ['kernel', openKernelBackend()],
-    ['jit', createVm({ verify: false, verify: false })],
+    ['jit', createVm({ verify: false })],
     ['interpreter', createVm({ verify: false, jit: false })],
   ]) {
     sides[name] = await load(openObject(bytes, { name: 'map_operations' }), backend)
