@@ -23,6 +23,7 @@ import type { VirtualTask } from './runtime/kernel/task.ts'
 import { VmMachine } from './runtime/machine.ts'
 import { createVmMap } from './runtime/maps/create.ts'
 import { VmMap } from './runtime/maps/map.ts'
+import { exceptionHandler } from './exception.ts'
 import { FunctionSet, type UserFunctions } from './runtime/user-functions.ts'
 import { Runtime, type FakeTask } from './runtime/runtime.ts'
 
@@ -243,7 +244,20 @@ class VirtualKernel implements Vm {
       const interpreted = (): CompiledCode => interpreterEngine.compile(code, this.#machine)
       // Only the interpreter sees every instruction.
       const compiled = instrument === 'trace' ? interpreted() : this.#compile(code)
-      return new VmProgram(this.#runtime, program.spec, compiled, linked.maps, btf, interpreted, instruments)
+      const exceptions = {
+        throws: program.lateReferences.some((each) => each.kind === 'kfunc' && each.name === 'bpf_throw'),
+        handler: exceptionHandler(btf, code.functions),
+      }
+      return new VmProgram(
+        this.#runtime,
+        program.spec,
+        compiled,
+        linked.maps,
+        btf,
+        interpreted,
+        instruments,
+        exceptions,
+      )
     })
   }
 
