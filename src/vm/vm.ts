@@ -6,7 +6,9 @@ import {
   type KconfigFacts,
   type MapRequest,
   type ProgramRequest,
+  type StructOpsLayout,
 } from '../loader/index.ts'
+import { MapType } from '../uapi/index.ts'
 import type { CompiledCode, Engine, VmCode } from './engine.ts'
 import { VM_KCONFIG } from './kconfig.ts'
 import { ProgramInstruments } from './instruments.ts'
@@ -201,14 +203,19 @@ class VirtualKernel implements Vm {
 
   createMap(request: MapRequest): VmMap {
     this.#open()
-    const { spec, inner } = request
+    const { spec, inner, structOps } = request
+    if (spec.type === MapType.STRUCT_OPS && structOps === undefined) {
+      throw new BpfError('unsupported', `map "${spec.name}": a struct_ops map needs a type of the kernel`, {
+        where: { map: spec.name },
+      })
+    }
     if (inner !== null && !(inner instanceof VmMap)) {
       throw new BpfError('usage', `the inner map of ${spec.name} belongs to another backend`, {
         where: { map: spec.name },
       })
     }
     return createVmMap(this.#runtime, {
-      spec: { ...spec, ...normaliseSizes(spec, { pageSize: PAGE_SIZE, cpus: this.cpus }) },
+      spec: { ...spec, ...normaliseSizes(spec, { pageSize: PAGE_SIZE, cpus: this.cpus }), ...sizeOf(structOps) },
       name: spec.name,
       inner,
       btf: request.btf,
@@ -315,4 +322,9 @@ function opened(btf: Btf | null | (() => Btf | null)): () => Btf | null {
     if (known === undefined) known = typeof btf === 'function' ? btf() : btf
     return known
   }
+}
+
+/** The value of a struct_ops map has the size of the kernel's type. */
+function sizeOf(structOps: StructOpsLayout | undefined): { readonly valueSize?: number } {
+  return structOps === undefined ? {} : { valueSize: structOps.value.length }
 }
