@@ -1,5 +1,5 @@
 import { BpfError, isBpfError } from '../../../bytes/index.ts'
-import type { BackendMap, BackendProgram, MapBatchOptions, MapBatch } from '../../../loader/index.ts'
+import type { BackendMap, BackendProgram, MapBatchOptions, MapBatch, MapSpec } from '../../../loader/index.ts'
 import { Errno, MapFlag, UpdateFlag, errnoName, mapTypeName } from '../../../uapi/index.ts'
 import type { MapLayout } from '../../engine.ts'
 import type { LinearMemory } from '../memory.ts'
