@@ -75,9 +75,13 @@ function checkHelpers(program: ProgramCode, machine: Machine): void {
   program.operations.forEach((op, at) => {
     if (op?.kind !== 'call') return
     if (op.call === 'helper' && op.imm !== HelperId.tail_call && !machine.hasHelper(op.imm)) {
-      throw new BpfError('unsupported', machine.whyNoHelper?.(op.imm) ?? `there is no helper bpf_${helperName(op.imm) ?? op.imm}`, {
-        where: { program: program.code.name, insn: at },
-      })
+      throw new BpfError(
+        'unsupported',
+        machine.whyNoHelper?.(op.imm) ?? `there is no helper bpf_${helperName(op.imm) ?? op.imm}`,
+        {
+          where: { program: program.code.name, insn: at },
+        },
+      )
     }
   })
 }
