@@ -25,7 +25,8 @@ export class VmProgram implements Runnable {
   readonly name: string
   readonly id: number
   readonly fd: null = null
-  readonly log: string = ''
+  /** The verifier's log, empty unless one was asked for. */
+  readonly log: string
   readonly btf: Btf | null
   readonly #runtime: Runtime
   readonly code: CompiledCode
@@ -46,8 +47,10 @@ export class VmProgram implements Runnable {
     maps: readonly VmMap[],
     btf: Btf | null,
     interpreted: () => CompiledCode,
+    log: string,
     instruments: ProgramInstruments | null = null,
   ) {
+    this.log = log
     this.#instruments = instruments
     this.#interpreted = interpreted
     this.btf = btf

@@ -43,7 +43,7 @@ async function loaded(backend: Backend): Promise<LoadedObject> {
 }
 
 describe('random operations on maps by programs', async () => {
-  const backends: Backend[] = [createVm(), createVm({ jit: false })]
+  const backends: Backend[] = [createVm({ verify: false }), createVm({ verify: false, jit: false })]
   if (kernelRuns) backends.push(openKernelBackend())
   const [jit, interpreter, kernel] = await Promise.all(backends.map(loaded))
   afterAll(() => backends.forEach((backend) => backend.close()))

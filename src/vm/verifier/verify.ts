@@ -241,7 +241,9 @@ function collectFacts(
     program,
     attachType: spec.attachType ?? 0,
     btf: options.btf,
-    kernelBtf: options.kernelBtf,
+    get kernelBtf() {
+      return options.kernelBtf
+    },
     gpl,
     sleepable,
     changesPacket: changers.has(0),
