@@ -6,7 +6,9 @@ import {
   type KconfigFacts,
   type MapRequest,
   type ProgramRequest,
+  type StructOpsLayout,
 } from '../loader/index.ts'
+import { MapType } from '../uapi/index.ts'
 import type { CompiledCode, Engine, VmCode } from './engine.ts'
 import { VM_KCONFIG } from './kconfig.ts'
 import { ProgramInstruments } from './instruments.ts'
@@ -24,6 +26,7 @@ import { verifyRequest } from './verification.ts'
 import { VmMachine } from './runtime/machine.ts'
 import { createVmMap } from './runtime/maps/create.ts'
 import { VmMap } from './runtime/maps/map.ts'
+import { exceptionHandler } from './exception.ts'
 import { FunctionSet, type UserFunctions } from './runtime/user-functions.ts'
 import { Runtime, type FakeTask } from './runtime/runtime.ts'
 
@@ -209,14 +212,19 @@ class VirtualKernel implements Vm {
 
   createMap(request: MapRequest): VmMap {
     this.#open()
-    const { spec, inner } = request
+    const { spec, inner, structOps } = request
+    if (spec.type === MapType.STRUCT_OPS && structOps === undefined) {
+      throw new BpfError('unsupported', `map "${spec.name}": a struct_ops map needs a type of the kernel`, {
+        where: { map: spec.name },
+      })
+    }
     if (inner !== null && !(inner instanceof VmMap)) {
       throw new BpfError('usage', `the inner map of ${spec.name} belongs to another backend`, {
         where: { map: spec.name },
       })
     }
     return createVmMap(this.#runtime, {
-      spec: { ...spec, ...normaliseSizes(spec, { pageSize: PAGE_SIZE, cpus: this.cpus }) },
+      spec: { ...spec, ...normaliseSizes(spec, { pageSize: PAGE_SIZE, cpus: this.cpus }), ...sizeOf(structOps) },
       name: spec.name,
       inner,
       btf: request.btf,
@@ -253,7 +261,21 @@ class VirtualKernel implements Vm {
       const interpreted = (): CompiledCode => interpreterEngine.compile(code, this.#machine)
       // Only the interpreter sees every instruction.
       const compiled = instrument === 'trace' ? interpreted() : this.#compile(code)
-      return new VmProgram(this.#runtime, program.spec, compiled, linked.maps, btf, interpreted, log, instruments)
+      const exceptions = {
+        throws: program.lateReferences.some((each) => each.kind === 'kfunc' && each.name === 'bpf_throw'),
+        handler: exceptionHandler(btf, code.functions),
+      }
+      return new VmProgram(
+        this.#runtime,
+        program.spec,
+        compiled,
+        linked.maps,
+        btf,
+        interpreted,
+        log,
+        instruments,
+        exceptions,
+      )
     })
   }
 
@@ -311,4 +333,9 @@ function opened(btf: Btf | null | (() => Btf | null)): () => Btf | null {
     if (known === undefined) known = typeof btf === 'function' ? btf() : btf
     return known
   }
+}
+
+/** The value of a struct_ops map has the size of the kernel's type. */
+function sizeOf(structOps: StructOpsLayout | undefined): { readonly valueSize?: number } {
+  return structOps === undefined ? {} : { valueSize: structOps.value.length }
 }

@@ -70,7 +70,8 @@ function stepMove(walk: Walk, op: Alu): void {
   if (src.kind !== 'scalar') {
     const isWhole = op.wide && size === 0
     if (!isWhole) keepSecret(walk, op.src, src, op.wide ? 'sign-extension part of pointer' : 'partial copy of pointer')
-    return writeReg(walk, op.dst, isWhole ? src : unknownReg())
+    if (op.wide) return writeReg(walk, op.dst, isWhole ? src : unknownReg())
+    return writeReg(walk, op.dst, scalarReg(zeroExtend32(UNKNOWN)))
   }
   const keepsValue =
     size === 0
