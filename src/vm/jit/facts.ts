@@ -4,6 +4,7 @@ import { PieceTracker, type WideLoad } from './pieces.ts'
 import { placeOf, type Access, accessOf } from './places.ts'
 import type { FunctionCode, ProgramCode } from './program.ts'
 import { NO_SLOTS, SlotFinder, type FrameSlots } from './slots.ts'
+import { findWidths, type Widths } from './width.ts'
 import { BlockValues, type Value } from './values.ts'
 
 const REGISTERS = 10
@@ -43,6 +44,8 @@ export interface FunctionFacts {
   readonly wideResults: ReadonlyMap<number, Wide>
   /** Locals that wide loads need. */
   readonly temporaries: number
+  /** Null when values are not kept in i32 locals. */
+  readonly widths: Widths | null
 }
 
 /** Most wide loads that are on their way at the same time. */
@@ -136,6 +139,9 @@ class Analysis implements FunctionFacts {
   readonly wideLoads: Map<number, Wide[]> = new Map()
   readonly wideResults: Map<number, Wide> = new Map()
   temporaries: number = 0
+  readonly widths: Widths
+  /** First slot of the function. */
+  readonly start: number
   readonly #program: ProgramCode
   readonly #func: FunctionCode
   readonly #memorySize: number
@@ -160,15 +166,17 @@ class Analysis implements FunctionFacts {
     this.#func = func
     this.#memorySize = memorySize
     const { cfg } = func
+    this.start = cfg.start
     this.checks = new Uint8Array(cfg.end - cfg.start)
     this.#entries = Array<null>(cfg.blocks.length).fill(null)
     this.#exits = Array<null>(cfg.blocks.length).fill(null)
     // With several entries to a cycle, nothing holds where it starts.
     this.unused = new Uint8Array(cfg.end - cfg.start)
     this.#slotFinder = new SlotFinder(program, cfg)
-    this.#live = cfg.reducible ? liveAtEnd(program, cfg) : new Uint16Array(0)
+    this.#live = liveAtEnd(program, cfg)
     if (cfg.reducible) this.#analyse()
     this.slots = this.#slotFinder.finish()
+    this.widths = findWidths(program, cfg, this.#live, this)
   }
 
   #analyse(): void {
@@ -446,5 +454,6 @@ export function nothingKnown({ cfg }: FunctionCode): FunctionFacts {
     wideLoads: new Map(),
     wideResults: new Map(),
     temporaries: 0,
+    widths: null,
   }
 }
