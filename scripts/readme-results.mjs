@@ -35,6 +35,10 @@ const ROWS = [
     'bench-open-relocate',
     'time against libbpf: open vmlinux BTF, open and relocate an object (worse of the two, warm)',
   ],
+  [
+    'bench-verifier',
+    'time to verify selftest programs of over 1,000 instructions against the kernel’s own verification time (median)',
+  ],
   ['bench-btf-dump', 'time against bpftool: vmlinux BTF as a C header, whole process'],
   ['bench-load', 'time against libbpf: open an object with 50 programs and load it into the kernel'],
   ['bench-ringbuf', 'time against libbpf: drain a ring buffer of 16-byte records with a callback'],

@@ -12,4 +12,14 @@ export { supportedMapTypes } from './runtime/maps/create.ts'
 export { supportedHelpers } from './runtime/helpers/index.ts'
 export { unsupportedHelpers } from './runtime/helpers/unsupported.ts'
 export { type FakeTask } from './runtime/runtime.ts'
-export { verify, type VerifyOptions, type VerifyResult, type VerifyStats } from './verifier/index.ts'
+export {
+  verify,
+  type FrameView,
+  type RangeView,
+  type RegisterView,
+  type SlotView,
+  type StateView,
+  type VerifyOptions,
+  type VerifyResult,
+  type VerifyStats,
+} from './verifier/index.ts'

@@ -20,6 +20,7 @@ import { State } from './state/state.ts'
 import { Log, LogLevel } from './log/log.ts'
 import { logProgram, statsText } from './log/program.ts'
 import { Trace } from './log/trace.ts'
+import type { StateView } from './log/view.ts'
 import { StackLiveness } from './liveness.ts'
 import { walkProgram } from './run.ts'
 import { describeTarget } from './target-program.ts'
@@ -49,6 +50,8 @@ export interface VerifyOptions {
   readonly objectName?: string
   /** What to log: the sum of 1 (the failing path) or 2 (all paths) and 4 (statistics), as BPF_PROG_LOAD has it. */
   readonly logLevel?: number
+  /** Called before each instruction on each path, with what is known there; the objects may be kept. */
+  readonly onInstruction?: (state: StateView) => void
   /** Characters of the log to keep, the last ones (default 16 Mi). */
   readonly logSize?: number
 }
@@ -117,7 +120,7 @@ export function verify(program: PreparedProgram, options: VerifyOptions): Verify
   let facts: ProgramFacts | null = null
   try {
     facts = collectFacts(program, options, log)
-    walk = makeWalk(facts, program, log)
+    walk = makeWalk(facts, program, log, options.onInstruction)
     walkProgram(walk)
     checkStackDepth(facts)
     if (walk.unresolvedCalls.size > 0) invalid('invalid kernel function call not eliminated in verifier pass')
@@ -139,7 +142,12 @@ function statsOf(walk: Walk | null): VerifyStats {
   }
 }
 
-function makeWalk(facts: ProgramFacts, program: PreparedProgram, log: Log | null): Walk {
+function makeWalk(
+  facts: ProgramFacts,
+  program: PreparedProgram,
+  log: Log | null,
+  onInstruction: VerifyOptions['onInstruction'],
+): Walk {
   const trace = log === null ? null : new Trace(log, program, facts)
   if (trace !== null) logProgram(trace, facts)
   const orders = new Map<number, readonly number[]>()
@@ -156,12 +164,12 @@ function makeWalk(facts: ProgramFacts, program: PreparedProgram, log: Log | null
     },
     log,
   )
-  return new Walk(facts, new State(), liveness, trace)
+  return new Walk(facts, new State(), liveness, trace, onInstruction)
 }
 
 function targetOf(target: VerifyTarget): TargetFunction {
   const { program, options } = target
-  const walk = makeWalk(collectFacts(program, options, null, true), program, null)
+  const walk = makeWalk(collectFacts(program, options, null, true), program, null, undefined)
   walkProgram(walk)
   return describeTarget(target, walk)
 }
