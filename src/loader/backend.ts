@@ -39,6 +39,8 @@ export interface ProgramRequest {
   readonly instrument?: Instrument
   /** For struct_ops programs: what the program implements. */
   readonly structOps?: StructOpsAttach
+  /** Whether the vm verifies the program, where the vm's own setting is not to hold. A kernel always does. */
+  readonly verify?: boolean
 }
 
 /**

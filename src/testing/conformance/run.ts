@@ -43,7 +43,7 @@ export function runProgram(
   program: Pick<ConformanceCase, 'insns' | 'memory' | 'maps' | 'mapReferences'>,
   engine: ConformanceEngine = 'jit',
 ): { result: bigint | null; error: string | null } {
-  const vm = createVm({ jit: engine === 'jit', fuel: FUEL })
+  const vm = createVm({ verify: false, jit: engine === 'jit', fuel: FUEL })
   try {
     const maps = new Map<string, VmMap>()
     program.maps.forEach((map, index) => {

@@ -18,7 +18,14 @@ describe('a vm that is out of memory', () => {
   const PACKET = new Uint8Array(64)
 
   test('fails updates by user space with ENOMEM and keeps what it has', () => {
-    const hash = mapOf(createVm({ memoryLimit: LIMIT }), MapType.HASH, 4, VALUE, 100, MapFlag.NO_PREALLOC)
+    const hash = mapOf(
+      createVm({ verify: false, memoryLimit: LIMIT }),
+      MapType.HASH,
+      4,
+      VALUE,
+      100,
+      MapFlag.NO_PREALLOC,
+    )
     let stored = 0
     const error = thrown(() => {
       for (; stored < 100; stored++) hash.update(u32(stored), new Uint8Array(VALUE))
@@ -30,7 +37,7 @@ describe('a vm that is out of memory', () => {
   })
 
   test('fails updates by programs with -ENOMEM', () => {
-    const vm = createVm({ memoryLimit: LIMIT })
+    const vm = createVm({ verify: false, memoryLimit: LIMIT })
     const source = mapOf(vm, MapType.ARRAY, 4, VALUE, 1)
     const hash = mapOf(vm, MapType.HASH, 4, VALUE, 100, MapFlag.NO_PREALLOC)
     const maps = new Map<string, BackendMap>([
@@ -79,7 +86,7 @@ describe('elements that go', () => {
     ['hashes without preallocation', MapType.HASH],
   ])('are used again from one repeated run to the next: %s', (_, type) => {
     for (const jit of [true, false]) {
-      const vm = createVm({ memoryLimit: 1536 * 1024, jit })
+      const vm = createVm({ verify: false, memoryLimit: 1536 * 1024, jit })
       const map = mapOf(vm, type, 8, 1024, 10, MapFlag.NO_PREALLOC)
       // Key and value are at the bottom of the packet; an update takes the place of the one before.
       const update = program(
@@ -107,7 +114,7 @@ describe('elements that go', () => {
 
 describe('user ring buffer', () => {
   test('takes records until it is full', () => {
-    const ring = mapOf(createVm(), MapType.USER_RINGBUF, 0, 0, 4096)
+    const ring = mapOf(createVm({ verify: false }), MapType.USER_RINGBUF, 0, 0, 4096)
     if (!(ring instanceof UserRingBufMap)) throw new Error('no user ring buffer')
     let stored = 0
     const error = thrown(() => {
