@@ -52,17 +52,16 @@ for (const v of verdicts) {
   const [prepared] = object.programs
   const config = spec.maps['.kconfig']
   const maps = config === undefined ? spec.maps : { ...spec.maps, '.kconfig': { ...config, contents: object.kconfig } }
-  const r =
-    prepared?.ok
-      ? verify(prepared.program, {
-          maps,
-          btf: spec.btf,
-          kernelBtf,
-          license: spec.license,
-          missingHelpers: MISSING,
-          capabilities: ['bpf', 'net_admin'],
-        })
-      : { ok: false, errno: 'UNSUPPORTED', message: `not prepared: ${prepared?.error.message}` }
+  const r = prepared?.ok
+    ? verify(prepared.program, {
+        maps,
+        btf: spec.btf,
+        kernelBtf,
+        license: spec.license,
+        missingHelpers: MISSING,
+        capabilities: ['bpf', 'net_admin'],
+      })
+    : { ok: false, errno: 'UNSUPPORTED', message: `not prepared: ${prepared?.error.message}` }
   const same = r.ok === v.ok
   const sameWords = v.ok || r.message === v.lastLogLine
   if (same) counts.agree++
