@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 #include <unordered_map>
+#include <unordered_set>
 
 #include <linux/netlink.h>
 #include <net/if.h>
@@ -108,7 +109,20 @@ Napi::Value BpfAsync(const Napi::CallbackInfo& info) {
   return promise;
 }
 
-Napi::Value Close(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), Result(close(Fd(info[0])))); }
+// Descriptors that this environment's objects own. JavaScript closes them, but a worker that is terminated runs no more
+// JavaScript: what is left then is closed with the environment.
+thread_local auto* owned = new std::unordered_set<int>();
+
+Napi::Value Own(const Napi::CallbackInfo& info) {
+  owned->insert(Fd(info[0]));
+  return info.Env().Undefined();
+}
+
+Napi::Value Close(const Napi::CallbackInfo& info) {
+  const int fd = Fd(info[0]);
+  owned->erase(fd);
+  return Napi::Number::New(info.Env(), Result(close(fd)));
+}
 
 struct Mapping {
   void* data;
@@ -223,6 +237,11 @@ Napi::Value UnlimitMemlock(const Napi::CallbackInfo& info) {
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports["bpf"] = Napi::Function::New(env, Bpf, "bpf");
   exports["bpfAsync"] = Napi::Function::New(env, BpfAsync, "bpfAsync");
+  exports["own"] = Napi::Function::New(env, Own, "own");
+  env.AddCleanupHook([] {
+    for (const int fd : *owned) close(fd);
+    owned->clear();
+  });
   exports["close"] = Napi::Function::New(env, Close, "close");
   exports["mmap"] = Napi::Function::New(env, Mmap, "mmap");
   exports["detach"] = Napi::Function::New(env, Detach, "detach");

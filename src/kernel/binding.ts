@@ -36,6 +36,8 @@ export interface NativeBinding {
     common?: Uint8Array,
     commonPointers?: readonly Pointer[],
   ): Promise<number>
+  /** Closes a descriptor with this thread's environment, unless close() does before: for workers that are terminated. */
+  own(fd: number): void
   close(fd: number): number
   /**
    * mmap(2), with MAP_SHARED unless flags are given, or -errno. A write to a read-only mapping ends the process: never
