@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 Napi::Object InitPoller(Napi::Env env, Napi::Object exports);
@@ -122,6 +123,40 @@ Napi::Value Close(const Napi::CallbackInfo& info) {
   const int fd = Fd(info[0]);
   owned->erase(fd);
   return Napi::Number::New(info.Env(), Result(close(fd)));
+}
+
+// (fds, paths as zero-terminated bytes, command, attribute size): OBJ_PIN for each in turn, by a child that shares our
+// memory and lives on when this process is killed meanwhile, so that there are all pins or none. 0, or -errno with the
+// number of the one that failed times 4096.
+Napi::Value PinAll(const Napi::CallbackInfo& info) {
+  struct PinAttr {
+    uint64_t path;
+    uint32_t fd, flags;
+  };
+  auto fds = info[0].As<Napi::Array>();
+  auto paths = info[1].As<Napi::Array>();
+  const int cmd = Fd(info[2]);
+  std::vector<PinAttr> pins;
+  for (uint32_t i = 0; i < fds.Length(); i++) {
+    const auto path = reinterpret_cast<uintptr_t>(BytesOf(paths[i]).data);
+    pins.push_back({path, static_cast<uint32_t>(Fd(fds[i])), 0});
+  }
+  volatile int failed = 0;
+  volatile int error = 0;
+  const pid_t child = vfork();
+  if (child == 0) {
+    for (size_t i = 0; i < pins.size(); i++) {
+      if (syscall(SYS_bpf, cmd, &pins[i], sizeof(PinAttr)) >= 0) continue;
+      error = errno;
+      failed = static_cast<int>(i);
+      while (i-- > 0) unlink(reinterpret_cast<const char*>(pins[i].path));
+      break;
+    }
+    _exit(0);
+  }
+  if (child < 0) return Napi::Number::New(info.Env(), -errno);
+  while (waitpid(child, nullptr, 0) < 0 && errno == EINTR) continue;
+  return Napi::Number::New(info.Env(), -(error + failed * 4096));
 }
 
 struct Mapping {
@@ -243,6 +278,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
     owned->clear();
   });
   exports["close"] = Napi::Function::New(env, Close, "close");
+  exports["pinAll"] = Napi::Function::New(env, PinAll, "pinAll");
   exports["mmap"] = Napi::Function::New(env, Mmap, "mmap");
   exports["detach"] = Napi::Function::New(env, Detach, "detach");
   exports["perfEventOpen"] = Napi::Function::New(env, PerfEventOpen, "perfEventOpen");

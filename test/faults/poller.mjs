@@ -11,4 +11,5 @@ const packet = new Uint8Array(64)
 new DataView(packet.buffer).setUint32(0, 100, true)
 live.maps.events.events().listen(() => {})
 setInterval(() => live.programs.write_ring.run({ data: packet }), 0)
+// oxlint-disable-next-line unicorn/require-post-message-target-origin -- a port, not a window
 parentPort.postMessage('ready')

@@ -14,4 +14,5 @@ while (Atomics.load(workerData.stop, 0) === 0) {
 }
 program.close()
 backend.close()
+// oxlint-disable-next-line unicorn/require-post-message-target-origin -- a port, not a window
 parentPort.postMessage(total)
