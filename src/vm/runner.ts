@@ -1,7 +1,8 @@
 import { BpfError } from '../bytes/index.ts'
-import type { ProgramRunner, RunInput, RunnerOptions } from '../loader/index.ts'
+import type { ContextFields, ProgramRunner, RunEffect, RunInput, RunnerOptions } from '../loader/index.ts'
 import { AttachType, ProgType, takesPacket } from '../uapi/index.ts'
 import { BUDGET_ADDRESS, FUEL_ADDRESS, STACK_TOP_ADDRESS, type CompiledCode } from './engine.ts'
+import { ProgramException } from './exception.ts'
 import type { ContextOutput, RunContext } from './runtime/context/context.ts'
 import { testRunError } from './runtime/context/context.ts'
 import { createContext, showsPacket } from './runtime/context/index.ts'
@@ -23,6 +24,10 @@ export interface Runnable extends RunningProgram {
   readonly closed: boolean
   /** Whether its runs have a budget in instructions. */
   readonly hasBudget: boolean
+  /** Whether it calls bpf_throw. */
+  readonly throws: boolean
+  /** What it returns after bpf_throw. */
+  exceptional(cookie: bigint): number
 }
 
 /** Runs a program on one input after another, in one context. */
@@ -37,11 +42,14 @@ export class VmRunner implements ProgramRunner {
   /** Null for programs without. */
   readonly #budget: number | null
   readonly #given: Uint8Array | undefined
+  /** All of the input, for contexts that are made from it. */
+  readonly #whole: RunInput | null
   #context: RunContext | null = null
   #run: Run | null = null
 
   /** @throws BpfError `syscall` with the errno of BPF_PROG_TEST_RUN */
-  constructor(runtime: Runtime, program: Runnable, options: RunnerOptions) {
+  constructor(runtime: Runtime, program: Runnable, options: RunnerOptions, whole: RunInput | null = null) {
+    this.#whole = whole
     const { cpu = 0, flags = 0, ctx, budget } = options
     const asked = checkedCpu(runtime, cpu, flags)
     this.#cpu = options.cpu === undefined && runtime.options.scheduling ? -1 : asked
@@ -57,7 +65,8 @@ export class VmRunner implements ProgramRunner {
     this.#program = program
     this.#code = program.code
     this.#given = ctx
-    this.#fixed = hasPacket && !showsPacket(program.type) ? (ctx ?? NOTHING) : null
+    this.#fixed =
+      hasPacket && !showsPacket(program.type) && program.type !== ProgType.FLOW_DISSECTOR ? (ctx ?? NOTHING) : null
   }
 
   run(input: Uint8Array): number {
@@ -79,6 +88,21 @@ export class VmRunner implements ProgramRunner {
 
   get packet(): Uint8Array | null {
     return this.#context?.packetView() ?? null
+  }
+
+  /** What the last run asked of the kernel. */
+  get effects(): readonly RunEffect[] {
+    return this.#run?.effects ?? []
+  }
+
+  /** The context by field, when it was given so. */
+  get fields(): ContextFields | undefined {
+    return this.#context?.fields?.()
+  }
+
+  /** Gives back what only this runner's context has. */
+  dispose(): void {
+    this.#context?.dispose?.()
   }
 
   /** What the last run took of its budget; 0 when there is none. */
@@ -108,7 +132,7 @@ export class VmRunner implements ProgramRunner {
       if (this.#run.trace.length > 0) this.#run.trace = []
     } else {
       runtime.occupant = null
-      const context = createContext(runtime.memory, program.type, this.#input(bytes))
+      const context = createContext(runtime.memory, runtime.kernel, program.type, this.#input(bytes))
       runtime.occupant = this.#context = context
       this.#run = { context, trace: [], programs: [program], stackLimit: STACK_LIMIT }
     }
@@ -119,12 +143,14 @@ export class VmRunner implements ProgramRunner {
   once(): number {
     const runtime = this.#runtime
     runtime.run = this.#run
+    if (this.#run?.effects !== undefined) this.#forgetEffects(this.#run)
     if (this.#cpu !== 0) runtime.cpu = this.#cpu === -1 ? runtime.nextCpu() : this.#cpu
     if (this.#budget !== null) runtime.memory.setU64(BUDGET_ADDRESS, BigInt(this.#budget))
     try {
       return this.#code.start((this.#context as RunContext).address, STACK_END, STACK_LIMIT)
     } catch (error) {
       this.#recover()
+      if (error instanceof ProgramException) return this.#program.exceptional(error.cookie)
       throw error
     } finally {
       runtime.endRun()
@@ -137,9 +163,10 @@ export class VmRunner implements ProgramRunner {
     const runtime = this.#runtime
     // The last run gives the result; in between is the time to reuse what programs have deleted.
     for (let left = times; left > 1;) {
-      const some = this.#code.repeat === undefined ? 1 : Math.min(left - 1, REPEAT_CHUNK)
+      const single = this.#code.repeat === undefined || this.#program.throws
+      const some = single ? 1 : Math.min(left - 1, REPEAT_CHUNK)
       left -= some
-      if (this.#code.repeat === undefined) {
+      if (single || this.#code.repeat === undefined) {
         this.once()
         continue
       }
@@ -165,8 +192,14 @@ export class VmRunner implements ProgramRunner {
   }
 
   #input(bytes: Uint8Array): RunInput {
+    if (this.#whole !== null) return this.#whole
     if (this.#fixed !== null || !takesPacket(this.#program.type)) return { ctx: bytes }
     return this.#given === undefined ? { data: bytes } : { data: bytes, ctx: this.#given }
+  }
+
+  #forgetEffects(run: Run): void {
+    delete run.effects
+    delete run.callerResult
   }
 
   /** Forgets what a run that was stopped has left. */

@@ -6,7 +6,9 @@ import {
   type KconfigFacts,
   type MapRequest,
   type ProgramRequest,
+  type StructOpsLayout,
 } from '../loader/index.ts'
+import { MapType } from '../uapi/index.ts'
 import type { CompiledCode, Engine, VmCode } from './engine.ts'
 import { VM_KCONFIG } from './kconfig.ts'
 import { ProgramInstruments } from './instruments.ts'
@@ -20,9 +22,12 @@ import type { CgroupOptions, VirtualCgroup } from './runtime/kernel/cgroup.ts'
 import type { FileOptions, VirtualFile } from './runtime/kernel/file.ts'
 import type { SocketOptions, VirtualSocket } from './runtime/kernel/socket.ts'
 import type { VirtualTask } from './runtime/kernel/task.ts'
+import { verifyRequest } from './verification.ts'
 import { VmMachine } from './runtime/machine.ts'
 import { createVmMap } from './runtime/maps/create.ts'
 import { VmMap } from './runtime/maps/map.ts'
+import { exceptionHandler } from './exception.ts'
+import { FunctionSet, type UserFunctions } from './runtime/user-functions.ts'
 import { Runtime, type FakeTask } from './runtime/runtime.ts'
 
 const DEFAULT_CPUS = 2
@@ -45,6 +50,11 @@ export interface VmOptions {
    */
   readonly jit?: boolean | 'quick'
   /**
+   * Whether programs are verified as Linux 6.18 does before they are taken (default). Without, the sandbox alone keeps
+   * them from harm outside of it, and they may do what no kernel would let them.
+   */
+  readonly verify?: boolean
+  /**
    * Monotonic time in ns, for bpf_ktime_get_ns and its like. `virtual`: time starts at one second and only moves by
    * {@link Vm.advance}. Default: the host's clock.
    */
@@ -63,6 +73,13 @@ export interface VmOptions {
   readonly task?: Partial<FakeTask>
   /** Bytes of the struct task_struct that bpf_get_current_task points to; default: made from `task` and `btf`. */
   readonly taskBytes?: Uint8Array
+  /**
+   * Helpers that the vm lacks, or that are to do something else, by name:
+   * `{ bpf_ima_file_hash: ([file, buffer, size], memory) => { memory.write(buffer, digest); return 4 } }`.
+   */
+  readonly helpers?: UserFunctions
+  /** Kernel functions likewise, those of modules too. */
+  readonly kfuncs?: UserFunctions
   /** Most bytes that maps and all else may take together. Default 1 GiB. */
   readonly memoryLimit?: number
   /** Backward jumps and calls that a run may make before it traps. Default 2^27. */
@@ -71,7 +88,7 @@ export interface VmOptions {
   readonly reason?: string
 }
 
-/** A virtual kernel: maps in WebAssembly memory, programs by JIT or interpreter. Programs are not verified. */
+/** A virtual kernel: maps in WebAssembly memory, programs by JIT or interpreter, verified as Linux 6.18 does. */
 export interface Vm extends Backend {
   readonly name: 'vm'
   /** What runs the programs. */
@@ -124,8 +141,9 @@ export function createVm(options: VmOptions = {}): Vm {
     task: { pid: 4242, tgid: 4242, uid: 0, gid: 0, comm: 'elfbee', cgroupId: 1n, ...options.task },
     taskBytes: options.taskBytes ?? null,
     btf,
+    functions: new FunctionSet(options.helpers ?? {}, options.kfuncs ?? {}),
   })
-  return new VirtualKernel(runtime, btf, options.jit ?? true, options.reason)
+  return new VirtualKernel(runtime, btf, options)
 }
 
 class VirtualKernel implements Vm {
@@ -133,6 +151,7 @@ class VirtualKernel implements Vm {
   readonly instruments: true = true as const
   readonly cpus: number
   readonly reason?: string
+  readonly #verifies: boolean
   readonly #runtime: Runtime
   readonly #machine: VmMachine
   readonly #btf: () => Btf | null
@@ -141,11 +160,14 @@ class VirtualKernel implements Vm {
   readonly #links: LinkHost = {
     owns: (map) => this.#runtime.mapAt(map.handle) === map,
     variable: (name, size) => this.#variable(name, size),
+    kfunc: (name) => this.#runtime.functions.kfuncNumber(name),
   }
   #closed = false
 
-  constructor(runtime: Runtime, btf: () => Btf | null, useJit: boolean | 'quick', reason?: string) {
-    if (reason !== undefined) this.reason = reason
+  constructor(runtime: Runtime, btf: () => Btf | null, options: VmOptions) {
+    const useJit = options.jit ?? true
+    if (options.reason !== undefined) this.reason = options.reason
+    this.#verifies = options.verify ?? true
     this.#runtime = runtime
     this.#machine = new VmMachine(runtime)
     this.#btf = btf
@@ -190,14 +212,19 @@ class VirtualKernel implements Vm {
 
   createMap(request: MapRequest): VmMap {
     this.#open()
-    const { spec, inner } = request
+    const { spec, inner, structOps } = request
+    if (spec.type === MapType.STRUCT_OPS && structOps === undefined) {
+      throw new BpfError('unsupported', `map "${spec.name}": a struct_ops map needs a type of the kernel`, {
+        where: { map: spec.name },
+      })
+    }
     if (inner !== null && !(inner instanceof VmMap)) {
       throw new BpfError('usage', `the inner map of ${spec.name} belongs to another backend`, {
         where: { map: spec.name },
       })
     }
     return createVmMap(this.#runtime, {
-      spec: { ...spec, ...normaliseSizes(spec, { pageSize: PAGE_SIZE, cpus: this.cpus }) },
+      spec: { ...spec, ...normaliseSizes(spec, { pageSize: PAGE_SIZE, cpus: this.cpus }), ...sizeOf(structOps) },
       name: spec.name,
       inner,
       btf: request.btf,
@@ -215,6 +242,7 @@ class VirtualKernel implements Vm {
       const needsTypes = program.lateReferences.some(({ kind }) => kind !== 'map' && kind !== 'mapValue')
       const types = needsTypes ? this.kernelBtf() : null
       const linked = link(program, request.maps, this.#links, types)
+      const log = (request.verify ?? this.#verifies) ? verifyRequest(request, this) : ''
       const functions = program.functions.length > 0 ? program.functions : [{ name, start: 0, btfId: 0 }]
       const { instrument } = request
       const instruments =
@@ -233,7 +261,21 @@ class VirtualKernel implements Vm {
       const interpreted = (): CompiledCode => interpreterEngine.compile(code, this.#machine)
       // Only the interpreter sees every instruction.
       const compiled = instrument === 'trace' ? interpreted() : this.#compile(code)
-      return new VmProgram(this.#runtime, program.spec, compiled, linked.maps, btf, interpreted, instruments)
+      const exceptions = {
+        throws: program.lateReferences.some((each) => each.kind === 'kfunc' && each.name === 'bpf_throw'),
+        handler: exceptionHandler(btf, code.functions),
+      }
+      return new VmProgram(
+        this.#runtime,
+        program.spec,
+        compiled,
+        linked.maps,
+        btf,
+        interpreted,
+        log,
+        instruments,
+        exceptions,
+      )
     })
   }
 
@@ -291,4 +333,9 @@ function opened(btf: Btf | null | (() => Btf | null)): () => Btf | null {
     if (known === undefined) known = typeof btf === 'function' ? btf() : btf
     return known
   }
+}
+
+/** The value of a struct_ops map has the size of the kernel's type. */
+function sizeOf(structOps: StructOpsLayout | undefined): { readonly valueSize?: number } {
+  return structOps === undefined ? {} : { valueSize: structOps.value.length }
 }

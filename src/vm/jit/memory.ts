@@ -157,7 +157,7 @@ export function emitLoad(ctx: FunctionContext, op: Load, at: number): void {
   if (slot !== null) {
     if (unused) return
     loadSlot(code, slot.slot, slot.offset, size, signed)
-    return setRegister(ctx, op.dst, at)
+    return setRegister(ctx, op.dst)
   }
   const opcode = (signed ? SIGNED_LOADS : LOADS)[size]
   const zeroes =
@@ -173,7 +173,7 @@ export function emitLoad(ctx: FunctionContext, op: Load, at: number): void {
     code.else()
     code.memory(opcode, pushAddress(ctx, src, off, size))
     code.end()
-    return setRegister(ctx, op.dst, at)
+    return setRegister(ctx, op.dst)
   }
   const inLocal = checkInsn(ctx, src, off, size, at)
   for (const wide of facts.wideLoads.get(at) ?? []) {
@@ -182,18 +182,18 @@ export function emitLoad(ctx: FunctionContext, op: Load, at: number): void {
   }
   if (unused) return
   code.memory(opcode, pushCheckedAddress(ctx, src, off, size, inLocal))
-  setRegister(ctx, op.dst, at)
+  setRegister(ctx, op.dst)
 }
 
 /** Sets the result of an operation that combines bytes from what was loaded at once. */
-export function emitWideResult(ctx: FunctionContext, { temporary, shift }: Wide, dst: number, at: number): void {
+export function emitWideResult(ctx: FunctionContext, { temporary, shift }: Wide, dst: number): void {
   const { code } = ctx
   code.get(ctx.locals.temporaries + temporary)
   if (shift > 0) {
     code.i64(shift * 8)
     code.op(Op.i64_shl)
   }
-  setRegister(ctx, dst, at)
+  setRegister(ctx, dst)
 }
 
 type Store = Extract<Operation, { kind: 'store' | 'storeRelease' }>
@@ -250,7 +250,7 @@ export function emitAtomic(ctx: FunctionContext, op: Extract<Operation, { kind: 
   code.memory(STORES[size], offset)
   if (!op.fetch) return
   code.get(locals.scratch)
-  setRegister(ctx, op.op === 'cmpxchg' ? 0 : src, at)
+  setRegister(ctx, op.op === 'cmpxchg' ? 0 : src)
 }
 
 /** Whether an operation may need a bounds check, before anything is known of registers. */

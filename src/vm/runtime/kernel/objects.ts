@@ -23,6 +23,7 @@ export class KernelObjects {
   readonly #files: VirtualFile[] = []
   #current: VirtualCgroup | null = null
   #task: VirtualTask | null = null
+  #default: VirtualSocket | null = null
   #nextCookie = 1n
   #nextCgroup = 2n
 
@@ -42,6 +43,12 @@ export class KernelObjects {
   get currentTask(): VirtualTask {
     this.#task ??= new VirtualTask(this.descriptors, this.#facts.pid, this.#facts.taskAddress)
     return this.#task
+  }
+
+  /** The socket of runs for which none is given: TCP, established, without addresses. */
+  get defaultSocket(): VirtualSocket {
+    this.#default ??= this.socket({ protocol: 'tcp' })
+    return this.#default
   }
 
   socket(options: SocketOptions): VirtualSocket {
@@ -88,6 +95,17 @@ export class KernelObjects {
     if (this.currentCgroup.id === id) return this.currentCgroup
     for (const each of this.#cgroups.values()) if (each.id === id) return each
     return null
+  }
+
+  /** A cgroup and those above it. */
+  ancestors(cgroup: VirtualCgroup): VirtualCgroup[] {
+    return cgroup.parent === null ? [cgroup] : [cgroup, ...this.ancestors(cgroup.parent)]
+  }
+
+  /** A cgroup and those below it, each before its children. */
+  descendants(cgroup: VirtualCgroup): VirtualCgroup[] {
+    const below = [...this.#cgroups.values()].filter(({ parent }) => parent === cgroup)
+    return [cgroup, ...below.flatMap((child) => this.descendants(child))]
   }
 
   /** The file in whose structure (or its path's) an address lies. */
