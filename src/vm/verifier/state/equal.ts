@@ -92,7 +92,7 @@ function stackSafe(old: Frame, now: Frame, ids: IdMap, how: Likeness): boolean {
   for (let i = 0; i < old.stack.length; i++) {
     const a = old.stack[i] as Slot
     const b = now.stack[i] ?? EMPTY_SLOT
-    if (how === 'exact' && (i >= now.stack.length || a.bytes !== b.bytes)) return false
+    if (how !== 'pruning' && (i >= now.stack.length || a.bytes !== b.bytes)) return false
     if (a === b && a.reg === null) continue
     if (!slotSafe(a, b, ids, how)) return false
   }
