@@ -1,0 +1,32 @@
+// A worker thread of workers.test.ts: opens its CPU, then runs what it is told, all threads at once.
+import { parentPort, workerData } from 'node:worker_threads'
+import { attachWorker } from '../../dist/vm/worker.js'
+
+const vm = await attachWorker(workerData.shared)
+parentPort.on('message', ({ program, packets, repeat, way }) => {
+  const { runner, runBatch } = ways(vm.programs[program])
+  try {
+    const verdicts = way === 'runner' ? runner(packets, repeat) : runBatch(packets, repeat)
+    parentPort.postMessage({ cpu: vm.cpu, verdicts })
+  } catch (error) {
+    parentPort.postMessage({ cpu: vm.cpu, error: String(error) })
+  }
+})
+parentPort.postMessage({ ready: true })
+
+function ways(program) {
+  return {
+    runBatch: (packets, repeat) => [...program.runBatch(packets, { repeat }).counts],
+    runner(packets, repeat) {
+      const runner = program.runner({})
+      const counts = new Map()
+      for (let i = 0; i < repeat; i++) {
+        for (const packet of packets) {
+          const verdict = runner.run(packet)
+          counts.set(verdict, (counts.get(verdict) ?? 0) + 1)
+        }
+      }
+      return [...counts]
+    },
+  }
+}
