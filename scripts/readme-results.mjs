@@ -22,9 +22,11 @@ const ROWS = [
   ['vm-vs-kernel', 'fixture programs with the same results in interpreter, JIT and kernel on 1,000 inputs each'],
   ['isa-vs-kernel', 'instructions on edge values with the same results in interpreter, JIT and kernel'],
   ['fuzz-programs', 'random programs, verified by the kernel, with the same results everywhere on 10 inputs each'],
+  ['map-operations', 'random operations on maps by programs with the same results in interpreter, JIT and kernel'],
   ['maps-vs-kernel', 'operations on maps of every type, and creations, that give in the vm what the kernel gives'],
   ['selftest-retval', 'selftest programs that return in the vm what they say (`__retval`)'],
   ['verifier-selftests', 'selftest programs that get the kernel’s verdict from the verifier that is being built'],
+  ['verifier-messages', 'refusals of selftest programs whose log ends with the kernel’s own line'],
   ['verifier-table', 'table tests of the kernel’s own verifier tests that get the kernel’s verdict'],
   ['verifier-trampolines', 'fentry, fexit, fmod_ret, LSM and freplace programs that get the verdict of Linux 6.18'],
   ['verifier-counts', 'selftest programs that cost the verifier as many instructions and states as the kernel’s'],
@@ -32,6 +34,10 @@ const ROWS = [
   [
     'bench-open-relocate',
     'time against libbpf: open vmlinux BTF, open and relocate an object (worse of the two, warm)',
+  ],
+  [
+    'bench-verifier',
+    'time to verify selftest programs of over 1,000 instructions against the kernel’s own verification time (median)',
   ],
   ['bench-btf-dump', 'time against bpftool: vmlinux BTF as a C header, whole process'],
   ['bench-load', 'time against libbpf: open an object with 50 programs and load it into the kernel'],

@@ -1,4 +1,13 @@
-import type { BackendProgram, ProgramStream, RunInput, RunOutput } from '../loader/index.ts'
+import { BpfError } from '../bytes/index.ts'
+import {
+  decodeContext,
+  encodeContext,
+  type BackendProgram,
+  type ContextFields,
+  type ProgramStream,
+  type RunInput,
+  type RunOutput,
+} from '../loader/index.ts'
 import { Cmd, ProgType } from '../uapi/index.ts'
 import { Attr } from './attr.ts'
 import { Handle } from './handle.ts'
@@ -102,7 +111,9 @@ export class KernelProgram implements BackendProgram {
     }
   }
 
-  #prepareRun(input: RunInput, room: Uint8Array): { attr: Attr<'PROG_TEST_RUN'>; output: () => RunOutput } {
+  #prepareRun(given: RunInput, room: Uint8Array): { attr: Attr<'PROG_TEST_RUN'>; output: () => RunOutput } {
+    const { fields, ...input } = given
+    if (fields !== undefined) return this.#prepareFields(input, fields, room)
     for (const map of this.#eventMaps) map.listen()
     const isSyscall = this.type === ProgType.SYSCALL
     const contextOnly = isSyscall || this.type === ProgType.RAW_TRACEPOINT
@@ -134,6 +145,25 @@ export class KernelProgram implements BackendProgram {
       trace: [],
     })
     return { attr, output }
+  }
+
+  /** A run whose context is given by field. */
+  #prepareFields(
+    rest: RunInput,
+    fields: ContextFields,
+    room: Uint8Array,
+  ): { attr: Attr<'PROG_TEST_RUN'>; output: () => RunOutput } {
+    if (rest.ctx !== undefined) {
+      throw new BpfError('usage', 'a context is given as bytes (ctx) or by fields, not both')
+    }
+    const test = this.#prepareRun({ ...rest, ctx: encodeContext(this.type, fields) }, room)
+    return {
+      attr: test.attr,
+      output: () => {
+        const output = test.output()
+        return { ...output, fields: decodeContext(this.type, output.ctx ?? new Uint8Array(0)) }
+      },
+    }
   }
 
   /** Pins the program at a path in a bpf file system. @throws BpfError `syscall` */

@@ -2,6 +2,7 @@ import type { Btf } from '../btf/index.ts'
 import type { KconfigFacts } from './prepare/kconfig.ts'
 import type { ModuleBtf } from './prepare/ksyms.ts'
 import type { BatchOptions, BatchOutput, ProgramRunner, RunnerOptions } from './batch.ts'
+import type { ContextFields } from './context-fields.ts'
 import type { InstructionStep, Instrument } from './instrument.ts'
 import type { AttachOptions, Link } from './link.ts'
 import type { MapSpec, PreparedProgram, ProgramSpec, StructOpsAttach, StructOpsLayout } from './spec.ts'
@@ -38,6 +39,8 @@ export interface ProgramRequest {
   readonly instrument?: Instrument
   /** For struct_ops programs: what the program implements. */
   readonly structOps?: StructOpsAttach
+  /** Whether the vm verifies the program, where the vm's own setting is not to hold. A kernel always does. */
+  readonly verify?: boolean
 }
 
 /**
@@ -163,6 +166,11 @@ export interface RunInput {
   readonly data?: Uint8Array
   /** Context structure as bytes: struct xdp_md, __sk_buff, or the u64 arguments of raw tracepoints and tp_btf, or pt_regs. */
   readonly ctx?: Uint8Array
+  /**
+   * The context by the names of its fields, instead of `ctx`: `{ mark: 7 }`. Which there are for each program type is in
+   * docs/vm.md; fields that point to something (a socket, text) are the vm's only.
+   */
+  readonly fields?: ContextFields
   /** Number of runs; durationNs is the average. */
   readonly repeat?: number
   readonly cpu?: number
@@ -170,6 +178,14 @@ export interface RunInput {
   readonly flags?: number
   /** Instructions that each run may take, for programs that were loaded with instrument `fuel`. */
   readonly budget?: number
+}
+
+/** Something that a program asked of the kernel beside its return value, in the vm: a redirect, a signal ... */
+export interface RunEffect {
+  /** The helper, such as `bpf_redirect`. */
+  readonly helper: string
+  /** What it was asked for, by the names of the helper's arguments. */
+  readonly details: Readonly<Record<string, number | bigint | string | Uint8Array>>
 }
 
 /** Result of one test run. */
@@ -184,6 +200,10 @@ export interface RunOutput {
   readonly durationNs: number
   /** Lines of bpf_trace_printk, when the backend can see them. */
   readonly trace: readonly string[]
+  /** The context by field after the run, when the input had `fields`. */
+  readonly fields?: ContextFields
+  /** What the program asked for, in the vm; of the last run with `repeat`. */
+  readonly effects?: readonly RunEffect[]
   /** What the last run took of its budget in instructions, for programs that were loaded with instrument `fuel`. */
   readonly instructions?: number
 }

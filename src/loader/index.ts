@@ -1,5 +1,14 @@
 export type * from './spec.ts'
 export type * from './backend.ts'
+export {
+  contextLayout,
+  decodeContext,
+  encodeContext,
+  fieldBytes,
+  type ContextFields,
+  type ContextObject,
+  type ContextValue,
+} from './context-fields.ts'
 export type * from './link.ts'
 export type { BatchOptions, BatchOutput, BatchPacket, BatchTrap, ProgramRunner, RunnerOptions } from './batch.ts'
 export { batchRounds, noPacket, packetError, runEach, VerdictCounts } from './batch.ts'

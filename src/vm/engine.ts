@@ -149,6 +149,10 @@ export interface Machine {
    * a missing one is an error at load, by name.
    */
   hasHelper(id: number): boolean
+  /** What to say when hasHelper() is false. */
+  whyNoHelper?(id: number): string
+  /** Whether a helper is another one than usual, which engines must call rather than do by themselves. */
+  replaces?(id: number): boolean
   /** Runs helper `id`: arguments r1 to r5 from REGS_ADDRESS + 8, result r0 to REGS_ADDRESS. */
   callHelper(id: number): void
   /** callHelper() for one helper, with what can be looked up before. The helper exists. */

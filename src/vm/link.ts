@@ -4,7 +4,6 @@ import { CallPseudo, LdImm64Pseudo, type InsnBuffer } from '../isa/index.ts'
 import type { BackendMap, LateReference, PreparedProgram } from '../loader/index.ts'
 import { ArrayMap } from './runtime/maps/array.ts'
 import { VmMap } from './runtime/maps/map.ts'
-import { kfuncNumber } from './runtime/kfuncs.ts'
 
 /** Size of a kernel variable whose type is not known. */
 const UNTYPED_SIZE = 64
@@ -15,6 +14,8 @@ export interface LinkHost {
   owns(map: VmMap): boolean
   /** Address of `size` bytes for a variable of the kernel, the same for the same name. They read as zero in the vm. */
   variable(name: string, size: number): number
+  /** The number of a kernel function in calls, 0 when it is not there. */
+  kfunc(name: string): number
 }
 
 /**
@@ -74,9 +75,13 @@ function resolve(
       setAddress(insns, at, reference.weak ? 0 : host.variable(reference.name, UNTYPED_SIZE))
       break
     case 'kfunc': {
-      const number = kfuncNumber(reference.name)
+      const number = host.kfunc(reference.name)
       if (number === 0 && !reference.weak) {
-        throw new BpfError('unsupported', `the vm has no kernel function ${reference.name}`, { where })
+        throw new BpfError(
+          'unsupported',
+          `the vm has no kernel function ${reference.name}; option kfuncs of createVm() can supply it`,
+          { where },
+        )
       }
       insns.src[at] = CallPseudo.KFUNC
       insns.off[at] = 0

@@ -13,6 +13,7 @@ import { runBatch } from './batch.ts'
 import { NO_TAIL_ENTRY, type CompiledCode } from './engine.ts'
 import type { ProgramInstruments } from './instruments.ts'
 import { programClosed, VmRunner, type Runnable } from './runner.ts'
+import { isMadeAnew } from './runtime/context/index.ts'
 import type { VmMap } from './runtime/maps/map.ts'
 import type { Runtime } from './runtime/runtime.ts'
 
@@ -24,7 +25,8 @@ export class VmProgram implements Runnable {
   readonly name: string
   readonly id: number
   readonly fd: null = null
-  readonly log: string = ''
+  /** The verifier's log, empty unless one was asked for. */
+  readonly log: string
   readonly btf: Btf | null
   readonly #runtime: Runtime
   readonly code: CompiledCode
@@ -45,8 +47,10 @@ export class VmProgram implements Runnable {
     maps: readonly VmMap[],
     btf: Btf | null,
     interpreted: () => CompiledCode,
+    log: string,
     instruments: ProgramInstruments | null = null,
   ) {
+    this.log = log
     this.#instruments = instruments
     this.#interpreted = interpreted
     this.btf = btf
@@ -67,7 +71,8 @@ export class VmProgram implements Runnable {
    */
   run(input: RunInput): RunOutput {
     const hasPacket = takesPacket(this.type)
-    const runner = this.#runnerFor(input, hasPacket)
+    const anew = isMadeAnew(this.type, input)
+    const runner = anew ? this.#runnerOf(input) : this.#runnerFor(input, hasPacket)
     runner.load((hasPacket ? input.data : input.ctx) ?? NOTHING)
     const repeat = input.repeat ?? 1
     const started = performance.now()
@@ -76,8 +81,20 @@ export class VmProgram implements Runnable {
     const { data, ctx } = runner.output()
     this.#runtime.runDue()
     const durationNs = repeat > 1 ? (elapsed * 1e6) / repeat : elapsed * 1e6
-    const output = { retval, data, ctx: input.ctx === undefined ? null : ctx, durationNs, trace: runner.trace }
-    return this.hasBudget ? { ...output, instructions: runner.instructions } : output
+    const { trace, effects } = runner
+    const output = {
+      retval,
+      data,
+      ctx: input.ctx === undefined && input.fields === undefined ? null : ctx,
+      durationNs,
+      trace,
+      ...(effects.length === 0 ? {} : { effects }),
+      ...(this.hasBudget ? { instructions: runner.instructions } : {}),
+    }
+    if (!anew) return output
+    const fields = input.fields === undefined ? undefined : runner.fields
+    runner.dispose()
+    return fields === undefined ? output : { ...output, fields }
   }
 
   /** @throws BpfError `syscall`, `closed` */
@@ -89,6 +106,18 @@ export class VmProgram implements Runnable {
   /** @throws BpfError `syscall`, `trap`, `usage` */
   runBatch(packets: readonly Uint8Array[], options: BatchOptions): BatchOutput {
     return runBatch(this.#runtime, this, packets, options)
+  }
+
+  /** A runner for one input, whose context is made from all of it. */
+  #runnerOf(input: RunInput): VmRunner {
+    if (this.closed) throw programClosed(this.name)
+    const { cpu, flags, budget } = input
+    const options = {
+      ...(cpu === undefined ? {} : { cpu }),
+      ...(flags === undefined ? {} : { flags }),
+      ...(budget === undefined ? {} : { budget }),
+    }
+    return new VmRunner(this.#runtime, this, options, input)
   }
 
   /** A runner with these options; the one without any is kept. */

@@ -1,5 +1,5 @@
 import { BpfError } from '../bytes/index.ts'
-import type { ProgramRunner, RunInput, RunnerOptions } from '../loader/index.ts'
+import type { ContextFields, ProgramRunner, RunEffect, RunInput, RunnerOptions } from '../loader/index.ts'
 import { AttachType, ProgType, takesPacket } from '../uapi/index.ts'
 import { BUDGET_ADDRESS, FUEL_ADDRESS, STACK_TOP_ADDRESS, type CompiledCode } from './engine.ts'
 import { AREA } from './area.ts'
@@ -38,11 +38,14 @@ export class VmRunner implements ProgramRunner {
   /** Null for programs without. */
   readonly #budget: number | null
   readonly #given: Uint8Array | undefined
+  /** All of the input, for contexts that are made from it. */
+  readonly #whole: RunInput | null
   #context: RunContext | null = null
   #run: Run | null = null
 
   /** @throws BpfError `syscall` with the errno of BPF_PROG_TEST_RUN */
-  constructor(runtime: Runtime, program: Runnable, options: RunnerOptions) {
+  constructor(runtime: Runtime, program: Runnable, options: RunnerOptions, whole: RunInput | null = null) {
+    this.#whole = whole
     const { cpu = AREA.cpu, flags = 0, ctx, budget } = options
     const asked = checkedCpu(runtime, cpu, flags)
     const any = runtime.options.scheduling ? -1 : AREA.cpu
@@ -59,7 +62,8 @@ export class VmRunner implements ProgramRunner {
     this.#program = program
     this.#code = program.code
     this.#given = ctx
-    this.#fixed = hasPacket && !showsPacket(program.type) ? (ctx ?? NOTHING) : null
+    this.#fixed =
+      hasPacket && !showsPacket(program.type) && program.type !== ProgType.FLOW_DISSECTOR ? (ctx ?? NOTHING) : null
   }
 
   run(input: Uint8Array): number {
@@ -81,6 +85,21 @@ export class VmRunner implements ProgramRunner {
 
   get packet(): Uint8Array | null {
     return this.#context?.packetView() ?? null
+  }
+
+  /** What the last run asked of the kernel. */
+  get effects(): readonly RunEffect[] {
+    return this.#run?.effects ?? []
+  }
+
+  /** The context by field, when it was given so. */
+  get fields(): ContextFields | undefined {
+    return this.#context?.fields?.()
+  }
+
+  /** Gives back what only this runner's context has. */
+  dispose(): void {
+    this.#context?.dispose?.()
   }
 
   /** What the last run took of its budget; 0 when there is none. */
@@ -110,7 +129,7 @@ export class VmRunner implements ProgramRunner {
       if (this.#run.trace.length > 0) this.#run.trace = []
     } else {
       runtime.occupant = null
-      const context = createContext(runtime.memory, program.type, this.#input(bytes))
+      const context = createContext(runtime.memory, runtime.kernel, program.type, this.#input(bytes))
       runtime.occupant = this.#context = context
       this.#run = { context, trace: [], programs: [program], stackLimit: STACK_LIMIT }
     }
@@ -121,6 +140,7 @@ export class VmRunner implements ProgramRunner {
   once(): number {
     const runtime = this.#runtime
     runtime.run = this.#run
+    if (this.#run?.effects !== undefined) this.#forgetEffects(this.#run)
     if (this.#cpu !== AREA.cpu) runtime.cpu = this.#cpu === -1 ? runtime.nextCpu() : this.#cpu
     if (this.#budget !== null) runtime.memory.setU64(BUDGET_ADDRESS, BigInt(this.#budget))
     try {
@@ -167,8 +187,14 @@ export class VmRunner implements ProgramRunner {
   }
 
   #input(bytes: Uint8Array): RunInput {
+    if (this.#whole !== null) return this.#whole
     if (this.#fixed !== null || !takesPacket(this.#program.type)) return { ctx: bytes }
     return this.#given === undefined ? { data: bytes } : { data: bytes, ctx: this.#given }
+  }
+
+  #forgetEffects(run: Run): void {
+    delete run.effects
+    delete run.callerResult
   }
 
   /** Forgets what a run that was stopped has left. */

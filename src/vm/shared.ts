@@ -14,6 +14,7 @@ import { createVmMap } from './runtime/maps/create.ts'
 import type { VmMap } from './runtime/maps/map.ts'
 import type { SharedPart } from './runtime/memory.ts'
 import { Runtime, type FakeTask } from './runtime/runtime.ts'
+import { FunctionSet } from './runtime/user-functions.ts'
 import { checkShareable, share } from './runtime/shared-map.ts'
 
 /** Bytes that each thread may allocate for itself. */
@@ -152,6 +153,7 @@ export function openShared(shared: SharedVm): AttachedVm {
     task: shared.task,
     taskBytes: null,
     btf: () => null,
+    functions: new FunctionSet({}, {}),
   })
   const machine = new VmMachine(runtime)
   const scratch = new ArrayBuffer(runtime.memory.size)
@@ -164,7 +166,7 @@ export function openShared(shared: SharedVm): AttachedVm {
     const own: VmCode = { ...code, insns: Object.assign(new InsnBuffer(insns.length), insns) }
     const used = names.flatMap((name) => maps[name] ?? [])
     const interpreted = (): ReturnType<typeof jit.compile> => interpreterEngine.compile(own, machine)
-    programs[spec.name] = new VmProgram(runtime, spec, jit.compile(own, machine), used, null, interpreted)
+    programs[spec.name] = new VmProgram(runtime, spec, jit.compile(own, machine), used, null, interpreted, '')
   }
   return { cpu: shared.cpu, cpus: shared.cpus, programs, maps }
 }

@@ -22,9 +22,11 @@ import type { CgroupOptions, VirtualCgroup } from './runtime/kernel/cgroup.ts'
 import type { FileOptions, VirtualFile } from './runtime/kernel/file.ts'
 import type { SocketOptions, VirtualSocket } from './runtime/kernel/socket.ts'
 import type { VirtualTask } from './runtime/kernel/task.ts'
+import { verifyRequest } from './verification.ts'
 import { VmMachine } from './runtime/machine.ts'
 import { createVmMap } from './runtime/maps/create.ts'
 import { VmMap } from './runtime/maps/map.ts'
+import { FunctionSet, type UserFunctions } from './runtime/user-functions.ts'
 import { Runtime, type FakeTask } from './runtime/runtime.ts'
 
 const DEFAULT_CPUS = 2
@@ -47,6 +49,11 @@ export interface VmOptions {
    */
   readonly jit?: boolean | 'quick'
   /**
+   * Whether programs are verified as Linux 6.18 does before they are taken (default). Without, the sandbox alone keeps
+   * them from harm outside of it, and they may do what no kernel would let them.
+   */
+  readonly verify?: boolean
+  /**
    * Monotonic time in ns, for bpf_ktime_get_ns and its like. `virtual`: time starts at one second and only moves by
    * {@link Vm.advance}. Default: the host's clock.
    */
@@ -65,6 +72,13 @@ export interface VmOptions {
   readonly task?: Partial<FakeTask>
   /** Bytes of the struct task_struct that bpf_get_current_task points to; default: made from `task` and `btf`. */
   readonly taskBytes?: Uint8Array
+  /**
+   * Helpers that the vm lacks, or that are to do something else, by name:
+   * `{ bpf_ima_file_hash: ([file, buffer, size], memory) => { memory.write(buffer, digest); return 4 } }`.
+   */
+  readonly helpers?: UserFunctions
+  /** Kernel functions likewise, those of modules too. */
+  readonly kfuncs?: UserFunctions
   /** Most bytes that maps and all else may take together. Default 1 GiB. */
   readonly memoryLimit?: number
   /** Backward jumps and calls that a run may make before it traps. Default 2^27. */
@@ -78,7 +92,7 @@ export interface VmOptions {
   readonly reason?: string
 }
 
-/** A virtual kernel: maps in WebAssembly memory, programs by JIT or interpreter. Programs are not verified. */
+/** A virtual kernel: maps in WebAssembly memory, programs by JIT or interpreter, verified as Linux 6.18 does. */
 export interface Vm extends Backend {
   readonly name: 'vm'
   /** What runs the programs. */
@@ -145,8 +159,9 @@ export function createVm(options: VmOptions = {}): Vm {
     task: { pid: 4242, tgid: 4242, uid: 0, gid: 0, comm: 'elfbee', cgroupId: 1n, ...options.task },
     taskBytes: options.taskBytes ?? null,
     btf,
+    functions: new FunctionSet(options.helpers ?? {}, options.kfuncs ?? {}),
   })
-  return new VirtualKernel(runtime, btf, options.jit ?? true, options.reason)
+  return new VirtualKernel(runtime, btf, options)
 }
 
 class VirtualKernel implements Vm {
@@ -154,6 +169,7 @@ class VirtualKernel implements Vm {
   readonly instruments: true = true as const
   readonly cpus: number
   readonly reason?: string
+  readonly #verifies: boolean
   readonly #runtime: Runtime
   readonly #machine: VmMachine
   readonly #btf: () => Btf | null
@@ -162,12 +178,15 @@ class VirtualKernel implements Vm {
   readonly #links: LinkHost = {
     owns: (map) => this.#runtime.mapAt(map.handle) === map,
     variable: (name, size) => this.#variable(name, size),
+    kfunc: (name) => this.#runtime.functions.kfuncNumber(name),
   }
   readonly #sharing: Sharing | null
   #closed = false
 
-  constructor(runtime: Runtime, btf: () => Btf | null, useJit: boolean | 'quick', reason?: string) {
-    if (reason !== undefined) this.reason = reason
+  constructor(runtime: Runtime, btf: () => Btf | null, options: VmOptions) {
+    const useJit = options.jit ?? true
+    if (options.reason !== undefined) this.reason = options.reason
+    this.#verifies = options.verify ?? true
     this.#sharing = runtime.memory.isShared ? new Sharing(runtime, useJit !== false) : null
     this.#runtime = runtime
     this.#machine = new VmMachine(runtime)
@@ -236,6 +255,7 @@ class VirtualKernel implements Vm {
       const needsTypes = program.lateReferences.some(({ kind }) => kind !== 'map' && kind !== 'mapValue')
       const types = needsTypes ? this.kernelBtf() : null
       const linked = link(program, request.maps, this.#links, types)
+      const log = (request.verify ?? this.#verifies) ? verifyRequest(request, this) : ''
       const functions = program.functions.length > 0 ? program.functions : [{ name, start: 0, btfId: 0 }]
       const { instrument } = request
       const instruments =
@@ -254,7 +274,16 @@ class VirtualKernel implements Vm {
       const interpreted = (): CompiledCode => interpreterEngine.compile(code, this.#machine)
       // Only the interpreter sees every instruction.
       const compiled = instrument === 'trace' ? interpreted() : this.#compile(code)
-      const loaded = new VmProgram(this.#runtime, program.spec, compiled, linked.maps, btf, interpreted, instruments)
+      const loaded = new VmProgram(
+        this.#runtime,
+        program.spec,
+        compiled,
+        linked.maps,
+        btf,
+        interpreted,
+        log,
+        instruments,
+      )
       this.#sharing?.addProgram(loaded, program.spec, code, linked.maps)
       return loaded
     })

@@ -7,7 +7,7 @@ export interface MapCase {
   readonly shape: Pick<MapSpec, 'keySize' | 'valueSize' | 'maxEntries' | 'flags'>
 }
 export function mapCases(): Iterable<MapCase>
-export function runMapCase(environment: object, each: MapCase): string[]
+export function runMapCase(environment: object, each: MapCase, reference?: readonly string[]): string[]
 export function packed(results: readonly string[]): string
 export function unpacked(text: string): string[]
 export function isRecorded(each: MapCase): boolean

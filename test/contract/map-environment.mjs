@@ -49,7 +49,7 @@ function textOf(operation, argument) {
     `r8 += ${PACKET_SIZE}`,
     'if r8 > r7 goto short',
     ...copies,
-    'r1 = map[id:0] ll',
+    'r1 = map[id:0]',
     'r2 = r10',
     'r2 += -64',
     ...OPERATIONS[operation](argument),
@@ -150,9 +150,10 @@ export function mapEnvironment(elfbee, backend, locked, descriptors) {
     const name = TAKE_ARGUMENT.has(operation) ? `${operation} ${argument}` : operation
     subject.programs ??= new Map()
     if (!subject.programs.has(name)) {
+      const prepared = prepare(elfbee, operation, XDP, textOf(operation, argument))
       let made
       try {
-        made = load(prepare(elfbee, operation, XDP, textOf(operation, argument)), new Map([['map', subject.map]]))
+        made = load(prepared, new Map([['map', subject.map]]))
       } catch (error) {
         if (typeof error.code !== 'string') throw error
         made = null

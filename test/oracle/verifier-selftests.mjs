@@ -5,34 +5,13 @@
 // Needs $ELFBEE_ORACLE_DIR with objs/*.o (selftests of linux-source-6.12) and load-dump.jsonl (verdicts of the kernel, a
 // line a program). A program is decided when the kernel accepted it, or refused it with a verifier log; the rest failed
 // for other reasons (missing test modules, policy). A program that the kernel refuses and we accept is a FALSE ACCEPT.
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { Btf } from '../../dist/btf/index.js'
-import { openObject, prepare } from '../../dist/loader/index.js'
-import { verify } from '../../dist/vm/verifier/index.js'
-import { gunzipSync } from 'node:zlib'
-import { oracleDir, possibleCpus, writeResult } from './results.mjs'
+// Messages are compared by verifier-messages.mjs in full; here those of refusals without their log.
+import { corpus, lastLogLine } from './lib/verifier-corpus.mjs'
+import { oracleDir, writeResult } from './results.mjs'
 
 const args = process.argv.slice(2)
 const only = args.includes('--only') ? args[args.indexOf('--only') + 1] : null
 const verbose = args.includes('--verbose')
-const dir = oracleDir()
-const kernelBtf = Btf.parse(readFileSync('/sys/kernel/btf/vmlinux'), { name: 'vmlinux' })
-
-/** The configuration of this kernel, for programs that read it. */
-const kconfig = existsSync('/proc/config.gz')
-  ? {
-      text: gunzipSync(readFileSync('/proc/config.gz')).toString(),
-      kernelVersion: (6 << 16) + (18 << 8) + 44,
-      bpfCookie: true,
-      syscallWrapper: true,
-    }
-  : {}
-
-/** bpf_override_return and bpf_probe_write_user: off by configuration and by lockdown on the machine of the verdicts. */
-const MISSING = [58, 36]
-
-/** Log lines that are about the machine, not about the program's safety. */
-const ENVIRONMENT = /^(ldimm64 failed to find|calling kernel function .* is not allowed$)|Operation not permitted/
 const ERRNO = {
   1: 'EPERM',
   2: 'ENOENT',
@@ -40,23 +19,11 @@ const ERRNO = {
   12: 'ENOMEM',
   13: 'EACCES',
   14: 'EFAULT',
+  17: 'EEXIST',
   22: 'EINVAL',
   34: 'ERANGE',
   95: 'EOPNOTSUPP',
   524: 'ENOTSUPP',
-}
-
-const verdicts = readFileSync(`${dir}/load-dump.jsonl`, 'utf8')
-  .trim()
-  .split('\n')
-  .map((line) => JSON.parse(line))
-const byObject = new Map()
-for (const v of verdicts) {
-  if (v.prog === undefined) continue
-  const decided = v.ok || (v.stage === 'load' && v.lastLogLine !== '' && !ENVIRONMENT.test(v.lastLogLine))
-  if (!decided) continue
-  if (!byObject.has(v.obj)) byObject.set(v.obj, [])
-  byObject.get(v.obj).push(v)
 }
 
 const counts = { agree: 0, falseAccept: 0, falseRefuse: 0, total: 0, messages: 0, refusals: 0, errnos: 0, crash: 0 }
@@ -64,13 +31,8 @@ const causes = new Map()
 const differences = []
 let timeMs = 0
 
-/** A message may have several lines, as the kernel's log: the last one is compared. */
-function lastLine(message) {
-  return (message ?? '').split('\n').at(-1)
-}
-
 function note(kind, v, r) {
-  const words = (kind === 'false accept' ? v.lastLogLine : lastLine(r.message)).replace(/\d+/g, 'N')
+  const words = (kind === 'false accept' ? v.lastLogLine : (r.message ?? '')).replace(/\d+/g, 'N')
   const cause = `${kind}: ${words}`
   causes.set(cause, (causes.get(cause) ?? 0) + 1)
   differences.push({
@@ -82,64 +44,30 @@ function note(kind, v, r) {
   })
 }
 
-for (const file of readdirSync(`${dir}/objs`).sort()) {
-  const list = byObject.get(file)
-  if (list === undefined || (only !== null && !file.includes(only))) continue
-  const path = `${dir}/objs/${file}`
-  if (!existsSync(path)) continue
-  let spec
-  try {
-    spec = openObject(readFileSync(path), { name: file })
-  } catch (error) {
-    for (const v of list) note('not opened', v, { ok: false, errno: error.code, message: error.message })
-    counts.total += list.length
-    continue
+for (const { file, verdict: v, run } of corpus(oracleDir(), only)) {
+  counts.total++
+  const started = performance.now()
+  const r = run()
+  const took = performance.now() - started
+  timeMs += took
+  if (verbose && took > 1000) {
+    console.log(`slow: ${file}/${v.prog} ${took.toFixed(0)} ms, ${r.stats?.insnsProcessed} insns`)
   }
-  for (const v of list) {
-    counts.total++
-    let r
-    try {
-      const object = prepare(spec, { kernelBtf, kconfig, programs: [v.prog] })
-      const [prepared] = object.programs
-      const config = spec.maps['.kconfig']
-      const maps =
-        config === undefined ? spec.maps : { ...spec.maps, '.kconfig': { ...config, contents: object.kconfig } }
-      if (prepared === undefined || !prepared.ok) {
-        r = { ok: false, errno: 'UNSUPPORTED', message: `not prepared: ${prepared?.error.message}` }
-      } else {
-        const started = performance.now()
-        r = verify(prepared.program, {
-          maps,
-          btf: spec.btf,
-          kernelBtf,
-          license: spec.license,
-          missingHelpers: MISSING,
-          cpus: possibleCpus(),
-        })
-        const took = performance.now() - started
-        timeMs += took
-        if (verbose && took > 1000)
-          console.log(`slow: ${file}/${v.prog} ${took.toFixed(0)} ms, ${r.stats.insnsProcessed} insns`)
-      }
-    } catch (error) {
-      counts.crash++
-      r = { ok: false, errno: 'CRASH', message: `crash: ${error.stack?.split('\n').slice(0, 2).join(' ')}` }
-    }
-    if (r.ok === v.ok) {
-      if (!r.ok && r.errno === 'UNSUPPORTED') note('right by ignorance', v, r)
-      counts.agree++
-    } else {
-      if (r.ok) counts.falseAccept++
-      else counts.falseRefuse++
-      note(r.ok ? 'false accept' : r.errno === 'UNSUPPORTED' ? 'unsupported' : 'false refuse', v, r)
-      if (verbose) console.log(JSON.stringify(differences.at(-1)))
-    }
-    if (!v.ok) {
-      counts.refusals++
-      if (lastLine(r.message) === v.lastLogLine) counts.messages++
-      else if (!r.ok && r.errno !== 'UNSUPPORTED') note('other words', v, r)
-      if (!r.ok && r.errno === ERRNO[v.errno]) counts.errnos++
-    }
+  if (r.errno === 'CRASH') counts.crash++
+  if (r.ok === v.ok) {
+    if (!r.ok && r.errno === 'UNSUPPORTED') note('right by ignorance', v, r)
+    counts.agree++
+  } else {
+    if (r.ok) counts.falseAccept++
+    else counts.falseRefuse++
+    note(r.ok ? 'false accept' : r.errno === 'UNSUPPORTED' ? 'unsupported' : 'false refuse', v, r)
+    if (verbose) console.log(JSON.stringify(differences.at(-1)))
+  }
+  if (!v.ok) {
+    counts.refusals++
+    if (r.message === lastLogLine(v.lastLogLine)) counts.messages++
+    else if (!r.ok && r.errno !== 'UNSUPPORTED') note('other words', v, r)
+    if (!r.ok && r.errno === ERRNO[v.errno]) counts.errnos++
   }
 }
 

@@ -9,6 +9,7 @@ import { readFileSync } from 'node:fs'
 import { Btf, BtfKind } from '../../dist/btf/index.js'
 import { InsnBuffer } from '../../dist/isa/index.js'
 import { verify } from '../../dist/vm/verifier/index.js'
+import { lastLogLine } from './lib/verifier-corpus.mjs'
 import { oracleDir, possibleCpus, writeResult } from './results.mjs'
 
 const args = process.argv.slice(2)
@@ -106,7 +107,15 @@ function judge(test) {
   }
   const maps = Object.fromEntries(test.maps.map((map) => [`fd${map.fd}`, mapSpec(`fd${map.fd}`, map)]))
   const license = 'GPL'
-  return verify(program, { maps, btf, kernelBtf, license, missingHelpers: MISSING_HELPERS, cpus: possibleCpus() })
+  return verify(program, {
+    maps,
+    btf,
+    kernelBtf,
+    license,
+    missingHelpers: MISSING_HELPERS,
+    cpus: possibleCpus(),
+    logLevel: 1,
+  })
 }
 
 const counts = { total: 0, equal: 0, falseAccepts: 0, falseRefusals: 0, refusals: 0, sameMessage: 0, sameErrno: 0 }
@@ -134,7 +143,7 @@ for (const line of readFileSync(`${oracleDir()}/table-dump.jsonl`, 'utf8').trim(
   }
   if (test.ok) continue
   counts.refusals++
-  if ((r.message ?? '').split('\n').at(-1) === test.lastLogLine) counts.sameMessage++
+  if (lastLogLine(r.log ?? '') === test.lastLogLine) counts.sameMessage++
   else if (!r.ok) otherWords.push(note)
   if (r.errno === ERRNO[test.errno]) counts.sameErrno++
 }

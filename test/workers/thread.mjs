@@ -4,9 +4,9 @@ import { attachWorker } from '../../dist/vm/worker.js'
 
 const vm = await attachWorker(workerData.shared)
 parentPort.on('message', ({ program, packets, repeat, way }) => {
-  const { runner, runBatch } = ways(vm.programs[program])
+  const run = way === 'runner' ? byRunner : inBatch
   try {
-    const verdicts = way === 'runner' ? runner(packets, repeat) : runBatch(packets, repeat)
+    const verdicts = run(vm.programs[program], packets, repeat)
     parentPort.postMessage({ cpu: vm.cpu, verdicts })
   } catch (error) {
     parentPort.postMessage({ cpu: vm.cpu, error: String(error) })
@@ -14,19 +14,18 @@ parentPort.on('message', ({ program, packets, repeat, way }) => {
 })
 parentPort.postMessage({ ready: true })
 
-function ways(program) {
-  return {
-    runBatch: (packets, repeat) => [...program.runBatch(packets, { repeat }).counts],
-    runner(packets, repeat) {
-      const runner = program.runner({})
-      const counts = new Map()
-      for (let i = 0; i < repeat; i++) {
-        for (const packet of packets) {
-          const verdict = runner.run(packet)
-          counts.set(verdict, (counts.get(verdict) ?? 0) + 1)
-        }
-      }
-      return [...counts]
-    },
+function inBatch(program, packets, repeat) {
+  return [...program.runBatch(packets, { repeat }).counts]
+}
+
+function byRunner(program, packets, repeat) {
+  const runner = program.runner({})
+  const counts = new Map()
+  for (let i = 0; i < repeat; i++) {
+    for (const packet of packets) {
+      const verdict = runner.run(packet)
+      counts.set(verdict, (counts.get(verdict) ?? 0) + 1)
+    }
   }
+  return [...counts]
 }

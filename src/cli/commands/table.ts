@@ -40,7 +40,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: 'prog',
-    summary: 'show programs of the running kernel, load and pin them: prog show, prog load',
+    summary: 'show programs of the running kernel, load and pin them, verify them: prog show, prog load, prog verify',
     load: () => import('./prog.ts'),
   },
   {

@@ -48,9 +48,8 @@ export class LoadedProgram {
 
   /** Runs it once, or `repeat` times, on the given packet or context. @throws BpfError `syscall`, `trap` */
   run(input: RunInput = {}): ProgramRunOutput {
-    const { retval, data, ctx, durationNs, trace, instructions } = this.raw.run(input)
-    const output = { retval, verdict: verdictName(this.spec.type, retval), data, ctx, durationNs, trace }
-    return instructions === undefined ? output : { ...output, instructions }
+    const output = this.raw.run(input)
+    return { ...output, verdict: verdictName(this.spec.type, output.retval) }
   }
 
   /**

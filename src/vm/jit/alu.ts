@@ -41,7 +41,7 @@ function pushSource(ctx: FunctionContext, op: Alu): void {
 }
 
 /** Arithmetic: 32-bit operations clear the upper half of the result. */
-export function emitAlu(ctx: FunctionContext, op: Alu, at: number): void {
+export function emitAlu(ctx: FunctionContext, op: Alu): void {
   const { code } = ctx
   const index = op.wide ? 0 : 1
   const plain = PLAIN[op.op]
@@ -62,7 +62,7 @@ export function emitAlu(ctx: FunctionContext, op: Alu, at: number): void {
     move(ctx, op)
   }
   if (!op.wide) code.op(Op.i64_extend_i32_u)
-  setRegister(ctx, op.dst, at)
+  setRegister(ctx, op.dst)
 }
 
 function move(ctx: FunctionContext, op: Alu): void {
@@ -127,7 +127,7 @@ function divide(ctx: FunctionContext, op: Alu, opcode: Op): void {
 }
 
 /** Byte order: the vm is little-endian, so `le` only cuts. */
-export function emitEndian(ctx: FunctionContext, op: Extract<Operation, { kind: 'endian' }>, at: number): void {
+export function emitEndian(ctx: FunctionContext, op: Extract<Operation, { kind: 'endian' }>): void {
   const { code } = ctx
   if (op.op === 'le') {
     if (op.bits === 64) return
@@ -151,9 +151,9 @@ export function emitEndian(ctx: FunctionContext, op: Extract<Operation, { kind: 
   } else if (op.bits === 32) {
     swap32(ctx, op.dst)
   } else {
-    swap64(ctx, op.dst, at)
+    swap64(ctx, op.dst)
   }
-  setRegister(ctx, op.dst, at)
+  setRegister(ctx, op.dst)
 }
 
 /** Two rotations, each of which puts two of the four bytes in place. */
@@ -174,7 +174,7 @@ function swap32(ctx: FunctionContext, register: number): void {
 }
 
 /** Swaps neighbouring bytes, then neighbouring halfwords, then the words. */
-function swap64(ctx: FunctionContext, register: number, at: number): void {
+function swap64(ctx: FunctionContext, register: number): void {
   const { code } = ctx
   for (const [shift, mask] of [
     [8, 0x00ff00ff],
@@ -191,7 +191,7 @@ function swap64(ctx: FunctionContext, register: number, at: number): void {
     code.i64Halves(mask, mask)
     code.op(Op.i64_and)
     code.op(Op.i64_or)
-    setRegister(ctx, register, at)
+    setRegister(ctx, register)
   }
   code.get(registerLocal(register))
   code.i64(32)

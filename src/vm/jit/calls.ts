@@ -3,8 +3,8 @@ import type { HelperCall, Operation } from '../../isa/index.ts'
 import { FRAME_SIZE, NO_TAIL_ENTRY, TAIL_CALLS_ADDRESS, TAIL_PROGRAM_ADDRESS } from '../engine.ts'
 import {
   BASE_LOCAL,
-  unsupported,
   pushFromArea,
+  pushRegister,
   pushRegister32,
   registerLocal,
   storeCallSite,
@@ -31,6 +31,7 @@ export function emitCall(ctx: FunctionContext, op: Call, at: number): void {
       return callLocal(ctx, op.target, at)
     case 'helper':
       if (op.imm === HelperId.tail_call) return tailCall(ctx, at)
+      if (ctx.module.replaces(op.imm)) return callOther(ctx, op, at)
       if (op.imm === HelperId.loop && emitLoop(ctx, at)) return
       if (op.imm === HelperId.for_each_map_elem && emitForEach(ctx, at)) return
       return callHelper(ctx, op, at)
@@ -40,12 +41,25 @@ export function emitCall(ctx: FunctionContext, op: Call, at: number): void {
         ctx.code.call(ctx.module.callKfunc)
       })
     case 'register':
-      return unsupported(at, 'call through a register (callx), which Linux refuses as well')
+      return callMachine(ctx, at, () => {
+        for (const shift of [0, 32]) {
+          pushRegister(ctx, op.src)
+          ctx.code.i64(shift)
+          ctx.code.op(Op.i64_shr_u)
+          ctx.code.op(Op.i32_wrap_i64)
+        }
+        ctx.code.call(ctx.module.callRegister)
+      })
   }
 }
 
+/** A call that is left to the machine. */
+function callOther(ctx: FunctionContext, op: HelperCall, at: number): void {
+  callMachine(ctx, at, () => ctx.code.call(ctx.module.helper(op.imm)))
+}
+
 function callHelper(ctx: FunctionContext, op: HelperCall, at: number): void {
-  const call = (): void => callMachine(ctx, at, () => ctx.code.call(ctx.module.helper(op.imm)))
+  const call = (): void => callOther(ctx, op, at)
   if (!emitInlineHelper(ctx, op, at, call)) call()
 }
 

@@ -11,6 +11,21 @@ export const BPF_FUNCTION: FunctionType = {
   results: [ValueType.I64],
 }
 
+/** The entry, when nothing in the program calls it: bottom of its frame, r1; result r0. */
+export const ENTRY_FUNCTION: FunctionType = { params: [ValueType.I32, ValueType.I64], results: [ValueType.I64] }
+
+/** Type of a function of the program: what is passed in registers of the host is passed for nothing. */
+export function functionType(program: ProgramCode, index: number): FunctionType {
+  return index === 0 && !program.isEntryCalled ? ENTRY_FUNCTION : BPF_FUNCTION
+}
+
+/** Calls the entry with the base and r1 that are on the stack. */
+export function callEntry(code: CodeSink, module: ModuleIndices, asTailCall: boolean = false): void {
+  for (let i = ENTRY_FUNCTION.params.length; i < module.entryParameters; i++) code.i64(0)
+  if (asTailCall) code.returnCall(module.functions)
+  else code.call(module.functions)
+}
+
 /** Function, global and type indices of the module that is being built. */
 export interface ModuleIndices {
   /** (place, low, high): throws; see trap.ts. */
@@ -18,16 +33,22 @@ export interface ModuleIndices {
   /** Import of a helper. */
   helper(id: number): number
   readonly callKfunc: number
+  /** Import for callx: halves of the register; -1 when the program has none. */
+  readonly callRegister: number
   readonly tailCall: number
   readonly loadPacket: number
   /** First BPF function; the others follow in order. */
   readonly functions: number
+  /** Parameters of the first of them. */
+  readonly entryParameters: number
   readonly fuelGlobal: number
   /** Bytes of memory when the program is compiled. */
   readonly memorySize: number
   readonly limitGlobal: number
   /** What is known of the map with a handle. */
   mapAt(handle: number): MapLayout | null
+  /** Whether a helper must be called, whatever the JIT knows of it. */
+  replaces(id: number): boolean
   /** Function that finds keys of this size in hashes, see hash-code.ts. */
   findFunction(keySize: number): number
   /** The function with this name, made at the first call. */
@@ -142,9 +163,8 @@ export function pushRegister32(ctx: FunctionContext, register: number): void {
   code.op(Op.i32_wrap_i64)
 }
 
-/** Pops an i64 into a register. */
-export function setRegister(ctx: FunctionContext, register: number, at: number): void {
-  if (register === 10) malformed(at, 'instruction writes r10, which is read-only')
+/** Pops an i64 into a register, r0 to r9. */
+export function setRegister(ctx: FunctionContext, register: number): void {
   ctx.code.set(registerLocal(register))
 }
 

@@ -1,8 +1,10 @@
 import { LdImm64Pseudo, slotsAt, type Operation } from '../../isa/index.ts'
+import { writesFramePointer } from '../frame-pointer.ts'
 import { emitAlu, emitEndian } from './alu.ts'
 import { emitCall, emitPacketLoad, saveFuel } from './calls.ts'
 import {
   BPF_FUNCTION,
+  functionType,
   CALLEE_LOCALS,
   pushRegister,
   registerLocal,
@@ -24,7 +26,7 @@ import { CodeSink, Op, ValueType } from './wasm/index.ts'
 /** Budget of may_goto in one call of a function (BPF_MAX_LOOPS, include/linux/bpf.h). */
 const MAY_GOTO_BUDGET = 8 * 1024 * 1024
 
-/** Translates one function to a wasm function of type BPF_FUNCTION. */
+/** Translates one function to a wasm function of its functionType(). */
 export function translateFunction(
   program: ProgramCode,
   func: FunctionCode,
@@ -33,7 +35,10 @@ export function translateFunction(
 ): CodeSink {
   const { cfg } = func
   const flow = buildFlow(cfg)
-  const code = new CodeSink(BPF_FUNCTION.params.length, 64 + (cfg.end - cfg.start) * 12)
+  const { params } = functionType(program, func.index)
+  const code = new CodeSink(params.length, 64 + (cfg.end - cfg.start) * 12)
+  // Registers are the same locals, passed or not.
+  for (const type of BPF_FUNCTION.params.slice(params.length)) code.addLocal(type)
   for (let i = 0; i < CALLEE_LOCALS; i++) code.addLocal(ValueType.I64)
 
   const facts = optimize ? analyseFunction(program, func, module.memorySize) : nothingKnown(func)
@@ -116,8 +121,14 @@ function emitBlocks(ctx: FunctionContext, func: FunctionCode, flow: Flow): void 
       for (let at = start; at < end; at += slotsAt(insns, at)) {
         const op = ctx.program.operations[at] as Operation
         if (at !== start) emitProbe(ctx, at)
+        if (writesFramePointer(op)) {
+          setPlace(ctx, at, 'operation')
+          code.i32(1)
+          trapIf(ctx)
+          continue
+        }
         const wide = facts.wideResults.get(at)
-        if (wide !== undefined && op.kind === 'alu') emitWideResult(ctx, wide, op.dst, at)
+        if (wide !== undefined && op.kind === 'alu') emitWideResult(ctx, wide, op.dst)
         else if (facts.unused[at - func.cfg.start] === 0 || op.kind === 'load') emitOperation(ctx, op, at)
         values.step(op, at)
       }
@@ -139,19 +150,19 @@ function emitOperation(ctx: FunctionContext, op: Operation, at: number): void {
   const { code } = ctx
   switch (op.kind) {
     case 'alu':
-      return emitAlu(ctx, op, at)
+      return emitAlu(ctx, op)
     case 'endian':
-      return emitEndian(ctx, op, at)
+      return emitEndian(ctx, op)
     case 'addrSpaceCast':
       // Arena pointers are offsets in the one memory in either address space.
       pushRegister(ctx, op.src)
       code.i64Halves(-1, 0)
       code.op(Op.i64_and)
-      return setRegister(ctx, op.dst, at)
+      return setRegister(ctx, op.dst)
     case 'loadImm64':
       if (op.pseudo === LdImm64Pseudo.FUNC) code.i64(ctx.program.functionAt.get(at + 1 + op.low) as number)
       else code.i64Halves(op.low, op.high)
-      return setRegister(ctx, op.dst, at)
+      return setRegister(ctx, op.dst)
     case 'load':
     case 'loadAcquire':
       return emitLoad(ctx, op, at)

@@ -157,7 +157,7 @@ export function emitLoad(ctx: FunctionContext, op: Load, at: number): void {
   if (slot !== null) {
     if (unused) return
     loadSlot(code, slot.slot, slot.offset, size, signed)
-    return setRegister(ctx, op.dst, at)
+    return setRegister(ctx, op.dst)
   }
   const opcode = (signed ? SIGNED_LOADS : LOADS)[size]
   const zeroes =
@@ -173,7 +173,7 @@ export function emitLoad(ctx: FunctionContext, op: Load, at: number): void {
     code.else()
     code.memory(opcode, pushAddress(ctx, src, off, size))
     code.end()
-    return setRegister(ctx, op.dst, at)
+    return setRegister(ctx, op.dst)
   }
   const inLocal = checkInsn(ctx, src, off, size, at)
   for (const wide of facts.wideLoads.get(at) ?? []) {
@@ -184,18 +184,18 @@ export function emitLoad(ctx: FunctionContext, op: Load, at: number): void {
   const address = pushCheckedAddress(ctx, src, off, size, inLocal)
   if (op.kind === 'loadAcquire' && ctx.module.isShared) code.atomic(SHARED_LOADS[size], address, size)
   else code.memory(opcode, address)
-  setRegister(ctx, op.dst, at)
+  setRegister(ctx, op.dst)
 }
 
 /** Sets the result of an operation that combines bytes from what was loaded at once. */
-export function emitWideResult(ctx: FunctionContext, { temporary, shift }: Wide, dst: number, at: number): void {
+export function emitWideResult(ctx: FunctionContext, { temporary, shift }: Wide, dst: number): void {
   const { code } = ctx
   code.get(ctx.locals.temporaries + temporary)
   if (shift > 0) {
     code.i64(shift * 8)
     code.op(Op.i64_shl)
   }
-  setRegister(ctx, dst, at)
+  setRegister(ctx, dst)
 }
 
 type Store = Extract<Operation, { kind: 'store' | 'storeRelease' }>
@@ -254,7 +254,7 @@ export function emitAtomic(ctx: FunctionContext, op: Extract<Operation, { kind: 
   code.memory(STORES[size], offset)
   if (!op.fetch) return
   code.get(locals.scratch)
-  setRegister(ctx, op.op === 'cmpxchg' ? 0 : src, at)
+  setRegister(ctx, op.op === 'cmpxchg' ? 0 : src)
 }
 
 /** By operation: what comes after the prefix of the threads proposal, for 64 and for the low 32 bits. */
@@ -283,7 +283,7 @@ function emitSharedAtomic(ctx: FunctionContext, op: Extract<Operation, { kind: '
   }
   pushRegister(ctx, src)
   code.atomic(SHARED_ATOMICS[op.op][size === 8 ? 0 : 1], offset, size)
-  if (op.fetch) setRegister(ctx, op.op === 'cmpxchg' ? 0 : src, at)
+  if (op.fetch) setRegister(ctx, op.op === 'cmpxchg' ? 0 : src)
   else code.op(Op.drop)
 }
 

@@ -11,7 +11,7 @@ import {
   type MapLayout,
 } from '../engine.ts'
 import { LdImm64Pseudo } from '../../isa/index.ts'
-import { BPF_FUNCTION, TAIL_FUNCTION, pushFromArea, type ModuleIndices } from './context.ts'
+import { BPF_FUNCTION, TAIL_FUNCTION, callEntry, functionType, pushFromArea, type ModuleIndices } from './context.ts'
 import { BATCH_FUNCTION, batchBody, START_FUNCTION, startBody } from './entries.ts'
 import { fuelCode, type FuelCode } from './fuel.ts'
 import { translateFunction } from './function.ts'
@@ -40,6 +40,7 @@ const signature = (params: readonly ValueType[], results: readonly ValueType[] =
 export interface JitImports {
   trap(place: number, low: number, high: number): never
   callKfunc(id: number): void
+  callRegister(low: number, high: number): void
   tailCall(): number
   loadPacket(offset: number, size: number): number
   clock(): number
@@ -97,6 +98,9 @@ export function buildModule(program: ProgramCode, machine: Machine, optimize: bo
   for (const id of program.helpers) {
     helpers.set(id, builder.importFunction('env', helperImport(id), signature([])))
   }
+  const callRegister = program.hasRegisterCalls
+    ? builder.importFunction('env', 'callRegister', signature([I32, I32]))
+    : -1
   const endGracePeriod = builder.importFunction('env', 'endGracePeriod', signature([]))
   const run = builder.declareFunction(signature([I32, I32, I32]), 'run')
   const start = builder.declareFunction(START_FUNCTION, 'start')
@@ -104,7 +108,7 @@ export function buildModule(program: ProgramCode, machine: Machine, optimize: bo
   const repeat = builder.declareFunction(signature([I32, I32, I32, I32]), 'repeat')
   const call = builder.declareFunction(signature([I32, I32]), 'call')
   const tail = builder.declareFunction(TAIL_FUNCTION, 'tail')
-  const indices = program.functions.map((f) => builder.declareFunction(BPF_FUNCTION, f.name))
+  const indices = program.functions.map((f) => builder.declareFunction(functionType(program, f.index), f.name))
   const made = new Map<string, number>()
   const makeFunction = (name: string, type: FunctionType, body: () => CodeSink): number => {
     let index = made.get(name)
@@ -119,13 +123,16 @@ export function buildModule(program: ProgramCode, machine: Machine, optimize: bo
     trap,
     helper: (id) => helpers.get(id) as number,
     callKfunc,
+    callRegister,
     tailCall,
     loadPacket,
     functions: indices[0] as number,
+    entryParameters: functionType(program, 0).params.length,
     fuelGlobal: builder.addGlobal(I64),
     limitGlobal: builder.addGlobal(I32),
     memorySize: machine.memory.buffer.byteLength,
     mapAt: (handle) => machine.mapAt?.(handle) ?? null,
+    replaces: (id) => machine.replaces?.(id) ?? false,
     findFunction: (keySize) => makeFunction(`find_${keySize}`, FIND_FUNCTION, () => findBody(keySize)),
     function: makeFunction,
     clock,
@@ -213,8 +220,7 @@ function runBody(module: ModuleIndices, fuel: FuelCode): CodeSink {
   pushFrame(code, top)
   code.get(ctx)
   code.op(Op.i64_extend_i32_u)
-  for (let r = 2; r <= 5; r++) code.i64(0)
-  code.call(module.functions)
+  callEntry(code, module)
   code.memory(Op.i64_store, REGS_ADDRESS)
   fuel.leave(code)
   code.get(savedFuel)
@@ -235,9 +241,7 @@ function tailBody(module: ModuleIndices, fuel: FuelCode): CodeSink {
   code.setGlobal(module.limitGlobal)
   code.get(base)
   code.get(ctx)
-  for (let r = 2; r <= 5; r++) code.i64(0)
-  if (hasTailCallInstructions()) code.returnCall(module.functions)
-  else code.call(module.functions)
+  callEntry(code, module, hasTailCallInstructions())
   return code
 }
 

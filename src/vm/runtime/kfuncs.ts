@@ -43,7 +43,7 @@ const iterNumDestroy: Helper = (rt) => {
 }
 
 /** Kernel functions that the vm has, by name. */
-const KFUNCS: Readonly<Record<string, Helper>> = {
+export const KFUNCS: Readonly<Record<string, Helper>> = {
   bpf_rcu_read_lock: nothing,
   bpf_rcu_read_unlock: nothing,
   bpf_preempt_disable: nothing,
@@ -60,17 +60,4 @@ const KFUNCS: Readonly<Record<string, Helper>> = {
   ...CPUMASK_KFUNCS,
   ...ITERATOR_KFUNCS,
   ...TASK_KFUNCS,
-}
-
-const NAMES: readonly string[] = Object.keys(KFUNCS)
-
-/** The number that stands for a kernel function in a call of the vm, above 0; 0 when the vm lacks it. */
-export function kfuncNumber(name: string): number {
-  // bpf_obj_new___v2 and the like are versions of one function.
-  return NAMES.indexOf(name.split('___')[0] as string) + 1
-}
-
-export function kfuncOf(number: number): Helper | undefined {
-  const name = NAMES[number - 1]
-  return name === undefined ? undefined : KFUNCS[name]
 }

@@ -1,7 +1,6 @@
 import { STACK_TOP_ADDRESS, TAIL_CALLS_ADDRESS, type Machine, type MapLayout, type TailTable } from '../engine.ts'
 import { Trap } from '../trap.ts'
-import { helperOf } from './helpers/index.ts'
-import { kfuncOf } from './kfuncs.ts'
+import { whyNoHelper } from './helpers/unsupported.ts'
 import { MAX_TAIL_CALLS, PROGRAM_STACK_SIZE, STACK_START } from './layout.ts'
 import { layoutOf } from './maps/layout.ts'
 import { ProgArrayMap } from './maps/prog-array.ts'
@@ -55,20 +54,28 @@ export class VmMachine implements Machine {
   }
 
   hasHelper(id: number): boolean {
-    return helperOf(id) !== undefined || isPoison(id)
+    return this.#runtime.functions.helper(id) !== undefined || isPoison(id)
+  }
+
+  whyNoHelper(id: number): string {
+    return whyNoHelper(id)
+  }
+
+  replaces(id: number): boolean {
+    return this.#runtime.functions.replaces(id)
   }
 
   callHelper(id: number): void {
-    const helper = helperOf(id)
+    const helper = this.#runtime.functions.helper(id)
     if (helper === undefined) {
-      throw new Trap('call', isPoison(id) ? POISONED : `the vm has no helper #${id}`)
+      throw new Trap('call', isPoison(id) ? POISONED : whyNoHelper(id))
     }
     const rt = this.#runtime
     rt.setResult(helper(rt, rt.low(1), rt.low(2), rt.low(3), rt.low(4), rt.low(5)))
   }
 
   helper(id: number): () => void {
-    const helper = helperOf(id)
+    const helper = this.#runtime.functions.helper(id)
     if (helper === undefined) return () => this.callHelper(id)
     const rt = this.#runtime
     return () => rt.setResult(helper(rt, rt.low(1), rt.low(2), rt.low(3), rt.low(4), rt.low(5)))
@@ -84,7 +91,7 @@ export class VmMachine implements Machine {
 
   /** Calls of kernel functions have numbers of this vm in place of BTF ids, see link.ts; 0 is a missing one. */
   callKfunc(number: number): void {
-    const kfunc = kfuncOf(number)
+    const kfunc = this.#runtime.functions.kfunc(number)
     if (kfunc === undefined) throw new Trap('call', 'call of a weak kernel function that the vm does not have')
     const rt = this.#runtime
     rt.setResult(kfunc(rt, rt.low(1), rt.low(2), rt.low(3), rt.low(4), rt.low(5)))

@@ -1,5 +1,6 @@
 import { encodeUtf8 } from '../../bytes/index.ts'
 import type { Btf } from '../../btf/index.ts'
+import type { RunEffect } from '../../loader/index.ts'
 import {
   CPU_ADDRESS,
   DEFERRED_ADDRESS,
@@ -28,6 +29,7 @@ import { LinearMemory, type SharedPart } from './memory.ts'
 import { Objects } from './objects.ts'
 import { PacketArea, PacketTable } from './packets.ts'
 import { Trees } from './trees.ts'
+import type { FunctionSet } from './user-functions.ts'
 import { Deferred } from './maps/descriptor.ts'
 import type { FieldKind } from './maps/fields.ts'
 import type { MapHost, VmMap } from './maps/map.ts'
@@ -70,6 +72,7 @@ export interface RuntimeOptions {
   /** Bytes of the struct task_struct that get_current_task points to; null for one made from `btf`. */
   readonly taskBytes: Uint8Array | null
   readonly btf: () => Btf | null
+  readonly functions: FunctionSet
 }
 
 /** A program as the runtime sees it while it runs. */
@@ -89,6 +92,10 @@ export interface Run {
   /** Programs that are under way, the innermost last. */
   readonly programs: RunningProgram[]
   stackLimit: number
+  /** What helpers were asked for that has no effect in the vm. */
+  effects?: RunEffect[]
+  /** What the caller of a cgroup program will get (bpf_set_retval). */
+  callerResult?: number
   /** No test run, but a timer or work that is due. */
   readonly detached?: boolean
 }
@@ -97,6 +104,8 @@ export interface Run {
 export class Runtime implements MapHost {
   readonly memory: LinearMemory
   readonly options: RuntimeOptions
+  /** Helpers and kernel functions. */
+  readonly functions: FunctionSet
   readonly cpus: number
   run: Run | null = null
   /** The context whose input lies in the context area, null when none can go on there. */
@@ -120,6 +129,7 @@ export class Runtime implements MapHost {
 
   constructor(options: RuntimeOptions) {
     this.options = options
+    this.functions = options.functions
     this.cpus = options.cpus
     const { part = null, shared = part !== null } = options
     this.memory = new LinearMemory(options.memoryLimit, shared, part)
@@ -385,6 +395,11 @@ export class Runtime implements MapHost {
     }
     program.callback(index)
     return this.memory.view.getBigUint64(REGS_ADDRESS, true)
+  }
+
+  /** Notes what a program asked of the kernel. */
+  effect(helper: string, details: RunEffect['details'] = {}): void {
+    if (this.run !== null) (this.run.effects ??= []).push({ helper, details })
   }
 
   /** Writes a helper's result to r0. */

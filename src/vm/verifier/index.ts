@@ -1,2 +1,3 @@
 export { verify, type VerifyOptions, type VerifyTarget, type VerifyResult, type VerifyStats } from './verify.ts'
 export { type RejectErrno } from './reject.ts'
+export type { FrameView, RangeView, RegisterView, SlotView, StateView } from './log/view.ts'

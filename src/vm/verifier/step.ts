@@ -250,24 +250,12 @@ function stepAtomic(walk: Walk, op: Extract<Operation, { kind: 'atomic' }>): voi
   if (op.fetch) writeReg(walk, target, old)
 }
 
-/** A failed load leaves the function at once with 0, so that it must return a number. */
-function checkLegacyInSubprogram(walk: Walk): void {
-  const sub = walk.facts.subprograms[walk.state.frame.subprog]
-  const { btf } = walk.facts
-  if (sub === undefined || btf === null || sub.btfId === 0) invalid('LD_ABS is not allowed in subprogs without BTF')
-  const func = btf.type(sub.btfId)
-  const proto = func.kind === BtfKind.FUNC ? btf.type(func.type) : func
-  const returned = proto.kind === BtfKind.FUNC_PROTO ? btf.kind(btf.skipModifiersAndTypedefs(proto.returnType)) : 0
-  if (returned !== BtfKind.INT) invalid("LD_ABS is only allowed in functions that return 'int'.")
-}
-
 /** A load from the packet; true when the walk goes on in the caller, as after a failed load. */
 function stepLegacyLoad(walk: Walk, op: Extract<Operation, { kind: 'loadAbs' | 'loadInd' }>): boolean {
   const { type } = walk.facts
   if (type !== 1 && type !== 3 && type !== 4 && type !== 8) {
     invalid('BPF_LD_[ABS|IND] instructions not allowed for this program type')
   }
-  if (walk.state.frames.length > 1) checkLegacyInSubprogram(walk)
   if (walk.state.frames.some((frame) => frame.inCallback)) invalid('cannot use BPF_LD_[ABS|IND] within callback')
   readReg(walk, 6)
   checkNoResources(walk, 'BPF_LD_[ABS|IND]', false)

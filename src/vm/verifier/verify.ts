@@ -8,7 +8,8 @@ import { hasRetval } from './calls/variants.ts'
 import { type MapFacts, mapFacts } from './facts/maps.ts'
 import { checkMapForProgram } from './program/map-rules.ts'
 import { exceptionCallback } from './program/exceptions.ts'
-import { checkDirectValue } from './program/immediates.ts'
+import { checkAbnormalReturns } from './program/abnormal-return.ts'
+import { checkDescriptors, checkDirectValue } from './program/immediates.ts'
 import { analyzeFlow, type CallMarks, postorder, successors } from './program/flow.ts'
 import { checkJumps, decodeAll, functionStarts, type Subprogram } from './program/layout.ts'
 import { liveRegisters } from './program/live.ts'
@@ -19,6 +20,7 @@ import { State } from './state/state.ts'
 import { Log, LogLevel } from './log/log.ts'
 import { logProgram, statsText } from './log/program.ts'
 import { Trace } from './log/trace.ts'
+import type { StateView } from './log/view.ts'
 import { StackLiveness } from './liveness.ts'
 import { walkProgram } from './run.ts'
 import { describeTarget } from './target-program.ts'
@@ -48,6 +50,8 @@ export interface VerifyOptions {
   readonly objectName?: string
   /** What to log: the sum of 1 (the failing path) or 2 (all paths) and 4 (statistics), as BPF_PROG_LOAD has it. */
   readonly logLevel?: number
+  /** Called before each instruction on each path, with what is known there; the objects may be kept. */
+  readonly onInstruction?: (state: StateView) => void
   /** Characters of the log to keep, the last ones (default 16 Mi). */
   readonly logSize?: number
 }
@@ -93,6 +97,7 @@ const GPL: ReadonlySet<string> = new Set([
 ])
 const SLEEPABLE = 16
 const STRICT_ALIGNMENT = 1
+const ANY_ALIGNMENT = 2
 const TEST_STATE_FREQ = 8
 const TEST_REG_INVARIANTS = 128
 
@@ -115,7 +120,7 @@ export function verify(program: PreparedProgram, options: VerifyOptions): Verify
   let facts: ProgramFacts | null = null
   try {
     facts = collectFacts(program, options, log)
-    walk = makeWalk(facts, program, log)
+    walk = makeWalk(facts, program, log, options.onInstruction)
     walkProgram(walk)
     checkStackDepth(facts)
     if (walk.unresolvedCalls.size > 0) invalid('invalid kernel function call not eliminated in verifier pass')
@@ -137,7 +142,12 @@ function statsOf(walk: Walk | null): VerifyStats {
   }
 }
 
-function makeWalk(facts: ProgramFacts, program: PreparedProgram, log: Log | null): Walk {
+function makeWalk(
+  facts: ProgramFacts,
+  program: PreparedProgram,
+  log: Log | null,
+  onInstruction: VerifyOptions['onInstruction'],
+): Walk {
   const trace = log === null ? null : new Trace(log, program, facts)
   if (trace !== null) logProgram(trace, facts)
   const orders = new Map<number, readonly number[]>()
@@ -154,12 +164,12 @@ function makeWalk(facts: ProgramFacts, program: PreparedProgram, log: Log | null
     },
     log,
   )
-  return new Walk(facts, new State(), liveness, trace)
+  return new Walk(facts, new State(), liveness, trace, onInstruction)
 }
 
 function targetOf(target: VerifyTarget): TargetFunction {
   const { program, options } = target
-  const walk = makeWalk(collectFacts(program, options, null, true), program, null)
+  const walk = makeWalk(collectFacts(program, options, null, true), program, null, undefined)
   walkProgram(walk)
   return describeTarget(target, walk)
 }
@@ -203,10 +213,13 @@ function collectFacts(
         throw new Reject('UNSUPPORTED', 'jump tables')
     }
   }
+  checkKfuncs(kfuncs, options)
+  checkDescriptors(insns, immediates)
   const handler = exceptionCallback(options.btf, program.functions)
   const subprograms = functionsOf(program, ops, options.btf, handler)
   if (log?.all === true) for (const sub of subprograms) log.write(`func#${sub.index} @${sub.start}\n`)
   checkJumps(ops, subprograms)
+  checkAbnormalReturns(subprograms, ops, options.btf)
   const partial = { ops, kfuncs }
   const calls: CallMarks = {
     isSyncCallback: (at) => isSyncCallbackCall(partial, at),
@@ -228,7 +241,9 @@ function collectFacts(
     program,
     attachType: spec.attachType ?? 0,
     btf: options.btf,
-    kernelBtf: options.kernelBtf,
+    get kernelBtf() {
+      return options.kernelBtf
+    },
     gpl,
     sleepable,
     changesPacket: changers.has(0),
@@ -264,12 +279,22 @@ function collectFacts(
     kfuncs,
     btf: options.btf,
     kernelBtf: options.kernelBtf,
-    strictAlignment: (flags & STRICT_ALIGNMENT) !== 0,
+    strictAlignment: (flags & (STRICT_ALIGNMENT | ANY_ALIGNMENT)) === STRICT_ALIGNMENT,
     testStateFreq: (flags & TEST_STATE_FREQ) !== 0,
     testRegInvariants: (flags & TEST_REG_INVARIANTS) !== 0,
     packetChangers: changers,
     cpus: options.cpus ?? 8192,
     missingHelpers: new Set(options.missingHelpers ?? []),
+  }
+}
+
+/** What can be said of kernel functions before the walk. */
+function checkKfuncs(kfuncs: ProgramFacts['kfuncs'], options: VerifyOptions): void {
+  for (const { name, btfId } of kfuncs.values()) {
+    if (btfId !== 0 && !GPL.has(options.license)) {
+      invalid('cannot call kernel function from non-GPL compatible program')
+    }
+    if (name.startsWith('bpf_xdp_metadata_')) invalid('metadata kfuncs require device-bound program')
   }
 }
 

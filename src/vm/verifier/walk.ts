@@ -2,6 +2,7 @@ import type { Btf } from '../../btf/index.ts'
 import type { Operation } from '../../isa/index.ts'
 import type { MapFacts } from './facts/maps.ts'
 import type { Trace } from './log/trace.ts'
+import type { StateView } from './log/view.ts'
 import type { StackLiveness } from './liveness.ts'
 import { Loops } from './loops.ts'
 import type { Flow } from './program/flow.ts'
@@ -82,6 +83,7 @@ export interface Explored {
 export class Walk {
   readonly facts: ProgramFacts
   readonly trace: Trace | null
+  readonly onInstruction: ((state: StateView) => void) | null
   readonly liveness: StackLiveness
   readonly loops: Loops
   state: State
@@ -114,11 +116,18 @@ export class Walk {
   #id = 0
   #pending: Pending[] = []
 
-  constructor(facts: ProgramFacts, state: State, liveness: StackLiveness, trace: Trace | null) {
+  constructor(
+    facts: ProgramFacts,
+    state: State,
+    liveness: StackLiveness,
+    trace: Trace | null,
+    onInstruction: ((state: StateView) => void) | undefined,
+  ) {
     this.facts = facts
     this.state = state
     this.liveness = liveness
     this.trace = trace
+    this.onInstruction = onInstruction ?? null
     this.loops = new Loops(facts.flow.scc, trace)
   }
 

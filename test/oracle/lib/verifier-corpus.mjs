@@ -41,8 +41,9 @@ export function decidedPrograms(dir) {
 
 /**
  * Goes through all decided programs of the objects whose name contains `only`. `run(options)` verifies the program with
- * further options; it gives a result with errno UNSUPPORTED when the program cannot be prepared, CRASH when it throws.
- * @returns {Generator<{ file: string, verdict: any, run: (options?: object) => any }>}
+ * further options and adds the time it took in `ms`; it gives a result with errno UNSUPPORTED when the program cannot be
+ * prepared, CRASH when it throws.
+ * @returns {Generator<{ file: string, spec: any, verdict: any, run: (options?: object) => any }>}
  */
 export function* corpus(dir, only = null) {
   const kernelBtf = Btf.parse(readFileSync('/sys/kernel/btf/vmlinux'), { name: 'vmlinux' })
@@ -60,7 +61,7 @@ export function* corpus(dir, only = null) {
     }
     for (const verdict of list) {
       const run = (options = {}) => failure ?? verifyOne(spec, verdict.prog, file, kernelBtf, config, options)
-      yield { file, verdict, run }
+      yield { file, spec, verdict, run }
     }
   }
 }
@@ -75,7 +76,8 @@ function verifyOne(spec, name, file, kernelBtf, config, options) {
     const kconfigMap = spec.maps['.kconfig']
     const maps =
       kconfigMap === undefined ? spec.maps : { ...spec.maps, '.kconfig': { ...kconfigMap, contents: object.kconfig } }
-    return verify(prepared.program, {
+    const started = performance.now()
+    const result = verify(prepared.program, {
       maps,
       btf: spec.btf,
       kernelBtf,
@@ -85,8 +87,19 @@ function verifyOne(spec, name, file, kernelBtf, config, options) {
       objectName: file.split('.')[0],
       ...options,
     })
+    return { ...result, ms: performance.now() - started }
   } catch (error) {
     const message = `crash: ${error.stack?.split('\n').slice(0, 2).join(' ')}`
     return { ok: false, errno: 'CRASH', message, log: '' }
   }
+}
+
+/** The last line of a verifier's log before the costs; the kernel forgets the end of one line. */
+export function lastLogLine(log) {
+  const lines = log.trimEnd().split('\n')
+  for (let i = lines.length - 1; i >= 0; i--) {
+    if (/^(verification time|stack depth|processed) /.test(lines[i])) continue
+    return lines[i].replace(/processed \d+ insns .*$/, '')
+  }
+  return ''
 }

@@ -1,4 +1,5 @@
 import { BpfError } from '../../../bytes/index.ts'
+import type { ContextFields } from '../../../loader/index.ts'
 import type { LinearMemory } from '../memory.ts'
 
 /** Result of a run that the context holds: what BPF_PROG_TEST_RUN copies out. */
@@ -14,7 +15,7 @@ export interface ContextOutput {
  * the kernel.
  */
 export interface RunContext {
-  readonly kind: 'xdp' | 'skb' | 'raw'
+  readonly kind: 'xdp' | 'skb' | 'raw' | 'struct'
   /** What r1 holds. */
   readonly address: number
   /** LD_ABS and LD_IND: big-endian, or null when the packet has no such bytes. */
@@ -28,6 +29,10 @@ export interface RunContext {
   reset(input: Uint8Array): void
   /** Another context has used the memory. */
   claim(): void
+  /** Fields by name after the run, where they were given by name. */
+  fields?(): ContextFields
+  /** Gives memory back that only this context has. */
+  dispose?(): void
   /** The packet after the run, as a view of the memory where it lies there in one piece; null when there is none. */
   packetView(): Uint8Array | null
 }

@@ -47,6 +47,8 @@ export class RawContext implements RunContext {
     return null
   }
 
+  dispose(): void {}
+
   loadPacket(_offset: number, _size: number): number | null {
     return null
   }

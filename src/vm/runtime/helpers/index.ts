@@ -1,16 +1,23 @@
 import { ADJUST_ROOM_HELPERS } from './adjust-room.ts'
+import { CGROUP_HELPERS } from './cgroup.ts'
 import { CHECKSUM_HELPERS } from './checksum.ts'
 import { DYNPTR_HELPERS } from './dynptr.ts'
 import { EVENT_HELPERS } from './events.ts'
 import type { Helper, HelperGroup } from './helper.ts'
+import { HEADER_OPTION_HELPERS } from './header-options.ts'
+import { KERNEL_HELPERS } from './kernel.ts'
+import { LIRC_HELPERS } from './lirc.ts'
 import { MAP_HELPERS } from './maps.ts'
 import { MEMORY_HELPERS } from './memory.ts'
+import { MESSAGE_HELPERS } from './message.ts'
 import { MTU_HELPERS } from './mtu.ts'
+import { PERF_HELPERS } from './perf.ts'
 import { PRINT_HELPERS } from './print.ts'
 import { REDIRECT_HELPERS } from './redirect.ts'
 import { SKB_HELPERS } from './skb.ts'
-import { SOCKET_HELPERS } from './socket.ts'
+import { SOCKET_HELPERS } from './sockets.ts'
 import { STORAGE_HELPERS } from './storage.ts'
+import { SYNCOOKIE_HELPERS } from './syncookie.ts'
 import { TASK_HELPERS } from './task.ts'
 import { TIME_HELPERS } from './time.ts'
 import { TIMER_HELPERS } from './timer.ts'
@@ -37,6 +44,13 @@ const GROUPS: readonly HelperGroup[] = [
   REDIRECT_HELPERS,
   SOCKET_HELPERS,
   MTU_HELPERS,
+  MESSAGE_HELPERS,
+  CGROUP_HELPERS,
+  LIRC_HELPERS,
+  PERF_HELPERS,
+  SYNCOOKIE_HELPERS,
+  HEADER_OPTION_HELPERS,
+  KERNEL_HELPERS,
 ]
 
 /** By id, dense, so that a call is one load. */

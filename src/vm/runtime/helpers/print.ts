@@ -1,5 +1,6 @@
-import { decodeUtf8 } from '../../../bytes/index.ts'
+import { decodeUtf8, encodeUtf8, isBpfError } from '../../../bytes/index.ts'
 import { Errno, HelperId } from '../../../uapi/index.ts'
+import { ShowFlag, showType } from '../btf-show.ts'
 import { formatKernel } from '../format.ts'
 import type { Runtime } from '../runtime.ts'
 import type { HelperGroup } from './helper.ts'
@@ -26,6 +27,28 @@ function varargs(rt: Runtime, register: number, size: number): bigint[] | number
   if (size === 0) return []
   const at = rt.pointer(register, size, 'arguments')
   return Array.from({ length: size / 8 }, (_, i) => rt.memory.u64(at + i * 8))
+}
+
+/** struct btf_ptr: address, u32 type id in the kernel's BTF, u32 flags (0). */
+const BTF_PTR_SIZE = 16
+
+/** What a struct btf_ptr points to, as text; registers of it, of its size and of the flags. Or a negative errno. */
+function shown(rt: Runtime, register: number, sizeRegister: number, flagsRegister: number): Uint8Array | number {
+  const pointer = rt.pointer(register, BTF_PTR_SIZE, 'struct btf_ptr')
+  const flags = rt.flags(flagsRegister)
+  const all = ShowFlag.COMPACT | ShowFlag.NONAME | ShowFlag.PTR_RAW | ShowFlag.ZERO
+  if (rt.low(sizeRegister) !== BTF_PTR_SIZE || (flags & ~all) !== 0) return -Errno.EINVAL
+  const typeId = rt.memory.u32(pointer + 8)
+  const address = rt.memory.u64(pointer)
+  const btf = rt.options.btf()
+  if (btf === null || rt.memory.u32(pointer + 12) !== 0 || address === 0n) return -Errno.EINVAL
+  try {
+    if (typeId === 0 || !rt.isMemory(Number(address), btf.sizeOf(typeId))) return -Errno.EINVAL
+    return encodeUtf8(showType(btf, rt.memory, typeId, Number(address), flags))
+  } catch (error) {
+    if (isBpfError(error)) return -Errno.ENOENT
+    throw error
+  }
 }
 
 /** Text: trace_printk, trace_vprintk, snprintf, and the output of iterators. */
@@ -65,6 +88,23 @@ export const PRINT_HELPERS: HelperGroup = {
     const args = varargs(rt, 4, length)
     if (typeof args === 'number') return args
     const text = formatKernel(rt.memory, rt.memory.read(at, size), args)
+    if (typeof text === 'number') return text
+    rt.run?.trace.push(decodeUtf8(text))
+    return 0
+  },
+  [HelperId.snprintf_btf]: (rt, _to, size) => {
+    const to = rt.pointer(1, size, 'a buffer')
+    const text = shown(rt, 3, 4, 5)
+    if (typeof text === 'number') return text
+    if (size > 0) {
+      const kept = text.subarray(0, size - 1)
+      rt.memory.write(to, kept)
+      rt.memory.fill(to + kept.length, 0, 1)
+    }
+    return text.length
+  },
+  [HelperId.seq_printf_btf]: (rt) => {
+    const text = shown(rt, 2, 3, 4)
     if (typeof text === 'number') return text
     rt.run?.trace.push(decodeUtf8(text))
     return 0

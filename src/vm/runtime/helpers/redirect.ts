@@ -1,4 +1,4 @@
-import { Errno, HelperId, ProgType, TcAction, XdpAction } from '../../../uapi/index.ts'
+import { Errno, HelperId, TcAction, XdpAction } from '../../../uapi/index.ts'
 import { skbOf, type HelperGroup } from './helper.ts'
 
 const INGRESS = 1
@@ -13,29 +13,31 @@ const FIB_NOT_FORWARDED = 4
 export const REDIRECT_HELPERS: HelperGroup = {
   [HelperId.redirect]: (rt) => {
     const flags = rt.flags(2)
+    rt.effect('bpf_redirect', { ifindex: rt.low(1), flags })
     if (rt.run?.context.kind === 'xdp') return flags === 0 ? XdpAction.REDIRECT : XdpAction.ABORTED
     return (flags & ~INGRESS) === 0 ? TcAction.REDIRECT : TcAction.SHOT
   },
-  [HelperId.redirect_peer]: (rt) => (rt.flags(2) === 0 ? TcAction.REDIRECT : TcAction.SHOT),
-  [HelperId.redirect_neigh]: (rt, _ifindex, _params, size) =>
-    rt.flags(4) === 0 && (size === 0 || size >= 20) ? TcAction.REDIRECT : TcAction.SHOT,
+  [HelperId.redirect_peer]: (rt, ifindex) => {
+    if (rt.flags(2) !== 0) return TcAction.SHOT
+    rt.effect('bpf_redirect_peer', { ifindex })
+    return TcAction.REDIRECT
+  },
+  [HelperId.redirect_neigh]: (rt, ifindex, _params, size) => {
+    if (rt.flags(4) !== 0 || (size !== 0 && size < 20)) return TcAction.SHOT
+    rt.effect('bpf_redirect_neigh', { ifindex })
+    return TcAction.REDIRECT
+  },
   [HelperId.clone_redirect]: (rt, _skb, ifindex) => {
     const skb = skbOf(rt)
     if ((rt.flags(3) & ~INGRESS) !== 0) return -Errno.EINVAL
     if (skb.isGso) return -Errno.EBADMSG
-    return ifindex === LOOPBACK ? 0 : -Errno.EINVAL
+    if (ifindex !== LOOPBACK) return -Errno.EINVAL
+    rt.effect('bpf_clone_redirect', { ifindex, data: rt.memory.read(skb.data, skb.length) })
+    return 0
   },
   [HelperId.fib_lookup]: (rt, _ctx, _params, size) => {
     rt.pointer(2, size, 'struct bpf_fib_lookup')
     if (size < FIB_LOOKUP_SIZE || (rt.flags(4) & ~FIB_FLAGS) !== 0) return -Errno.EINVAL
     return FIB_NOT_FORWARDED
   },
-  // No socket is bound in the vm; for the one of a packet see socket.ts.
-  [HelperId.sk_lookup_tcp]: () => 0,
-  [HelperId.sk_lookup_udp]: () => 0,
-  [HelperId.skc_lookup_tcp]: () => 0,
-  [HelperId.sk_release]: () => 0,
-  [HelperId.sock_from_file]: () => 0,
-  [HelperId.get_netns_cookie]: () => 1,
-  [HelperId.sk_assign]: (rt) => (rt.run?.programs[0]?.type === ProgType.SK_LOOKUP ? 0 : -Errno.ENOENT),
 }

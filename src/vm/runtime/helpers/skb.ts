@@ -143,6 +143,7 @@ export const SKB_HELPERS: HelperGroup = {
   [HelperId.get_cgroup_classid]: () => 0,
   [HelperId.get_route_realm]: () => 0,
   [HelperId.skb_cgroup_classid]: () => 0,
+  // The socket of a test run's packet is in no cgroup.
   [HelperId.skb_cgroup_id]: () => 0,
   [HelperId.skb_ancestor_cgroup_id]: () => 0,
   [HelperId.skb_ecn_set_ce]: () => 0,
@@ -167,8 +168,6 @@ export const SKB_HELPERS: HelperGroup = {
     if (!skbOf(rt).tunnel || size % 4 !== 0) return -Errno.EINVAL
     return size > MAX_TUNNEL_OPTIONS ? -Errno.ENOMEM : 0
   },
-  [HelperId.get_socket_cookie]: () => 1,
-  [HelperId.get_socket_uid]: () => 0,
   [HelperId.csum_update]: () => -Errno.ENOTSUPP,
   [HelperId.csum_level]: () => -Errno.EACCES,
 }

@@ -1,4 +1,6 @@
 import { Errno, HelperId } from '../../../uapi/index.ts'
+import { Trap } from '../../trap.ts'
+import { CgroupArrayMap } from '../maps/cgroup-array.ts'
 import { TASK_COMM_ADDRESS, TASK_COMM_SIZE, TASK_IDS_ADDRESS } from '../../engine.ts'
 import { StackTraceMap } from '../maps/stack-trace.ts'
 import type { Runtime } from '../runtime.ts'
@@ -11,6 +13,7 @@ const USER_STACK = 0x100
 const FAST_COMPARE = 0x200
 const REUSE_STACKID = 0x400
 const USER_BUILD_ID = 0x800
+const LAST_SIGNAL = 64
 
 function stack(flags: number): readonly bigint[] {
   return (flags & USER_STACK) !== 0 ? [] : STACK.slice(flags & STACK_SKIP_MASK)
@@ -23,6 +26,21 @@ function getStack(rt: Runtime, buffer: number, size: number, flags: number): num
   rt.memory.fill(buffer, 0, size)
   frames.forEach((frame, i) => rt.memory.setU64(buffer + i * 8, frame))
   return frames.length * 8
+}
+
+/** Whether the current task is in or below the cgroup of a slot: 1, 0, or a negative errno. */
+export function isUnder(rt: Runtime, register: number, index: number): number {
+  const map = rt.map(register)
+  if (!(map instanceof CgroupArrayMap)) throw new Trap('call', `map ${map.name} holds no cgroups`)
+  const cgroup = map.cgroup(index)
+  if (typeof cgroup === 'number') return cgroup
+  return rt.kernel.currentCgroup.isUnder(cgroup) ? 1 : 0
+}
+
+function sendSignal(rt: Runtime, helper: string, signal: number): number {
+  if (signal > LAST_SIGNAL) return -Errno.EINVAL
+  rt.effect(helper, { sig: signal })
+  return 0
 }
 
 /** The fake task, its names and numbers, and its call stack. */
@@ -39,7 +57,7 @@ export const TASK_HELPERS: HelperGroup = {
   [HelperId.get_current_task_btf]: (rt) => rt.taskAddress(),
   [HelperId.task_pt_regs]: (rt) => rt.run?.context.address ?? 0,
   [HelperId.get_current_cgroup_id]: (rt) => rt.options.task.cgroupId,
-  [HelperId.get_current_ancestor_cgroup_id]: (rt, level) => (level === 0 ? rt.options.task.cgroupId : 0),
+  [HelperId.get_current_ancestor_cgroup_id]: (rt, level) => rt.kernel.currentCgroup.ancestor(level | 0)?.id ?? 0,
   [HelperId.get_ns_current_pid_tgid]: (rt, _dev, _ino, _info, size) => {
     const info = rt.pointer(3, size, 'struct bpf_pidns_info')
     if (size !== 8) {
@@ -50,13 +68,13 @@ export const TASK_HELPERS: HelperGroup = {
     rt.memory.setU32(info + 4, rt.options.task.tgid)
     return 0
   },
-  [HelperId.current_task_under_cgroup]: (rt, _map, index) => {
-    // No cgroup array has a cgroup in the vm.
-    return index >= rt.map(1).maxEntries ? -Errno.E2BIG : -Errno.EAGAIN
+  [HelperId.current_task_under_cgroup]: (rt, _map, index) => isUnder(rt, 1, index),
+  [HelperId.send_signal]: (rt, signal) => sendSignal(rt, 'bpf_send_signal', signal),
+  [HelperId.send_signal_thread]: (rt, signal) => sendSignal(rt, 'bpf_send_signal_thread', signal),
+  [HelperId.override_return]: (rt) => {
+    rt.effect('bpf_override_return', { rc: rt.arg64(2) })
+    return 0
   },
-  [HelperId.send_signal]: () => 0,
-  [HelperId.send_signal_thread]: () => 0,
-  [HelperId.override_return]: () => 0,
   [HelperId.get_stackid]: (rt) => {
     const map = rt.map(2)
     const flags = rt.flags(3)

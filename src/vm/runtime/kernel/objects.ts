@@ -23,6 +23,7 @@ export class KernelObjects {
   readonly #files: VirtualFile[] = []
   #current: VirtualCgroup | null = null
   #task: VirtualTask | null = null
+  #default: VirtualSocket | null = null
   #nextCookie = 1n
   #nextCgroup = 2n
 
@@ -42,6 +43,12 @@ export class KernelObjects {
   get currentTask(): VirtualTask {
     this.#task ??= new VirtualTask(this.descriptors, this.#facts.pid, this.#facts.taskAddress)
     return this.#task
+  }
+
+  /** The socket of runs for which none is given: TCP, established, without addresses. */
+  get defaultSocket(): VirtualSocket {
+    this.#default ??= this.socket({ protocol: 'tcp' })
+    return this.#default
   }
 
   socket(options: SocketOptions): VirtualSocket {

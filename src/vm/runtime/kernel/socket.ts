@@ -181,6 +181,11 @@ export class VirtualSocket {
     return this.protocol === IPPROTO_UDP
   }
 
+  /** Whether struct bpf_tcp_sock has a field of 32 bits with this name. */
+  hasTcpField(name: string): name is TcpField {
+    return Object.hasOwn(TCP_FIELDS, name)
+  }
+
   /** A field of struct bpf_tcp_sock. */
   tcpField(name: TcpField): number {
     return this.#memory.u32(this.tcpAddress + TCP_FIELDS[name])

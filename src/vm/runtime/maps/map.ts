@@ -60,6 +60,8 @@ export abstract class VmMap implements BackendMap {
   readonly fd: null = null
   readonly id: number
   readonly name: string
+  /** What it was made from. */
+  readonly spec: MapSpec
   /** Address of the descriptor: what a register holds for the map. */
   readonly handle: number
   /** Parts of a value that updates leave alone. */
@@ -79,6 +81,7 @@ export abstract class VmMap implements BackendMap {
     const { spec } = config
     this.host = host
     this.memory = host.memory
+    this.spec = spec
     this.type = spec.type
     this.keySize = spec.keySize
     this.valueSize = spec.valueSize
@@ -319,6 +322,11 @@ export abstract class VmMap implements BackendMap {
 
   setSlot(_key: Uint8Array, _target: BackendMap | BackendProgram): void {
     this.#fail('set slot', -Errno.EINVAL)
+  }
+
+  /** Whether user space may not write any more. */
+  get frozen(): boolean {
+    return this.#frozen
   }
 
   freeze(): void {

@@ -244,8 +244,11 @@ function checkValue(
       if (isNull && has(arg, 'MAYBE_NULL')) return
       if (facts.map === null) return invalid('invalid map_ptr to access map->value')
       if (isSocketKind(reg.kind) || (reg.kind === 'ptr_' && facts.map.type >= MapType.SOCKMAP)) return
-      const raw = has(arg, 'MEM_UNINIT')
-      const simulate = checkMemory(walk, regno, facts.map.valueSize, false, has(arg, 'MEM_WRITE'), raw)
+      // A bloom filter is asked about a value instead of giving one.
+      const asked = facts.map.type === MapType.BLOOM_FILTER && facts.helper === H.map_peek_elem
+      const raw = has(arg, 'MEM_UNINIT') && !asked
+      const write = has(arg, 'MEM_WRITE') && !asked
+      const simulate = checkMemory(walk, regno, facts.map.valueSize, false, write, raw)
       return fill(simulate, facts.map.valueSize, regno)
     }
     case 'PTR_TO_MEM': {

@@ -26,7 +26,7 @@ export function newDynptr(walk: Walk, regno: number, type: DynptrType, cloneOf: 
   try {
     slot = slotOf(reg)
   } catch (error) {
-    if (error instanceof Reject) uninitializedExpected()
+    if (error instanceof Reject) uninitializedExpected(`${error.text}\n`)
     throw error
   }
   for (const off of [0, 8]) access(walk, { regno, off, size: 8, write: true, signed: false, source: -2, imm: 0 })
@@ -46,8 +46,8 @@ export function newDynptr(walk: Walk, regno: number, type: DynptrType, cloneOf: 
   }
 }
 
-function uninitializedExpected(): never {
-  return invalid('Dynptr has to be an uninitialized dynptr')
+function uninitializedExpected(before: string = ''): never {
+  return invalid(`${before}Dynptr has to be an uninitialized dynptr`)
 }
 
 /** The dynptr that an argument points to: its type, identity and reference. */
@@ -65,7 +65,7 @@ export function initializedDynptr(walk: Walk, regno: number, wanted: DynptrType 
   try {
     slot = slotOf(reg)
   } catch (error) {
-    if (error instanceof Reject) return invalid(`Expected an initialized dynptr as arg #${regno - 1}`)
+    if (error instanceof Reject) return invalid(`${error.text}\nExpected an initialized dynptr as arg #${regno - 1}`)
     throw error
   }
   const state = frame.slot(slot).reg

@@ -96,8 +96,10 @@ export function stepHelperCall(walk: Walk, id: number): boolean {
   const args = argumentsFor(row, facts.type)
   args.forEach((_, i) => checkArgument(walk, i, args, call))
   if (id === H.tail_call) markTailCallIndex(walk, call)
-  if (call.map !== null && (!mapAllows(call.map.type, id) || !mayChangeSockmap(facts, call.map.type, id))) {
-    invalid(`cannot pass map_type ${call.map.type} into func ${name}#${id}`)
+  if (call.map !== null) {
+    const words = `cannot pass map_type ${call.map.type} into func ${name}#${id}`
+    if (!mapAllows(call.map.type, id)) invalid(words)
+    if (!mayChangeSockmap(facts, call.map.type, id)) invalid(`cannot update sockmap in this context\n${words}`)
   }
   return perform(walk, row, name, call)
 }

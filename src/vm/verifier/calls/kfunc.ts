@@ -67,7 +67,6 @@ function resolve(walk: Walk): KfuncCall {
   if (btf === null || proto === null || proto.kind !== BtfKind.FUNC_PROTO) return unsupported(`${name} without BTF`)
   const row = KFUNCS[name]
   if (row === undefined) return unsupported(`the kernel function ${name}`)
-  if (name.startsWith('bpf_xdp_metadata_')) invalid('metadata kfuncs require device-bound program')
   if (!mayCall(row, walk.facts)) deny(`calling kernel function ${name} is not allowed`)
   return {
     name,

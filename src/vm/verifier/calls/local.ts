@@ -45,7 +45,7 @@ export function stepLocalCall(walk: Walk, op: LocalCall): void {
 export function enter(walk: Walk, callee: Subprogram, callsite: number): Frame {
   const { state } = walk
   if (state.frames.length >= MAX_FRAMES) {
-    throw new Reject('E2BIG', `the call stack of ${state.frames.length} frames is too deep`)
+    throw new Reject('E2BIG', `the call stack of ${state.frames.length + 1} frames is too deep`)
   }
   const frame = new Frame(callsite, state.frames.length, callee.index)
   const fp = pointerReg('fp')

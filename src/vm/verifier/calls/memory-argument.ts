@@ -3,12 +3,26 @@ import { accessBtf } from '../memory/btf.ts'
 import { checkBuffer, checkMapFlags, checkMapValue } from '../memory/access.ts'
 import { checkPacket, checkRegion, MAX_OFFSET } from '../memory/region.ts'
 import { checkStackRange } from '../memory/stack.ts'
-import { CONTEXT_FIELDS } from '../context/tables.ts'
+import { ProgType } from '../../../uapi/index.ts'
+import { accessContext } from '../context/access.ts'
 import { markPrecise } from '../precision.ts'
-import { deny, unsupported } from '../reject.ts'
+import { deny, Reject } from '../reject.ts'
 import type { MapFacts } from '../facts/maps.ts'
 import { Flag, regName } from '../state/register.ts'
 import type { Walk } from '../walk.ts'
+
+/** Program types whose context the kernel does not translate, so that programs see what is there. */
+const PLAIN_CONTEXT: ReadonlySet<number> = new Set<number>([
+  ProgType.KPROBE,
+  ProgType.TRACEPOINT,
+  ProgType.RAW_TRACEPOINT,
+  ProgType.RAW_TRACEPOINT_WRITABLE,
+  ProgType.TRACING,
+  ProgType.LSM,
+  ProgType.STRUCT_OPS,
+  ProgType.SYSCALL,
+  ProgType.NETFILTER,
+])
 
 /**
  * Memory that a call gets by pointer: `size` bytes must be there, initialised unless `raw`. True when the call fills
@@ -53,13 +67,11 @@ export function checkMemory(
         accessBtf(walk, reg, regno, reg.off, size, false)
         return false
       case 'ctx':
-        if (walk.facts.type === 31) {
-          if (CONTEXT_FIELDS[31] === undefined) unsupported('contexts as memory')
-          const max = umaxOf(reg.value) + reg.off + size
-          if (sminOf(reg.value) + reg.off < 0 || max > 65535)
-            deny(`invalid bpf_context access off=${reg.off} size=${size}`)
-          return false
-        }
+        // Contexts that are memory as they are: the last byte says whether all of it is there.
+        if (!PLAIN_CONTEXT.has(walk.facts.type)) break
+        if (size > 0) accessContext(walk, reg, regno, reg.off + size - 1, 1, write, false)
+        else if (!zeroAllowed) throw new Reject('EACCES', '')
+        return false
     }
   }
   if (zeroAllowed && size === 0 && reg.kind === 'scalar' && isConst(reg.value) && isZero(reg.value)) return false

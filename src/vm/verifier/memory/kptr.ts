@@ -12,7 +12,13 @@ import type { Access } from './access.ts'
 import { inRcuSection } from './btf.ts'
 
 /** Kernel structures that are freed only after an RCU grace period. */
-const RCU_PROTECTED: ReadonlySet<string> = new Set(['cgroup', 'bpf_cpumask', 'task_struct', 'bpf_crypto_ctx'])
+const RCU_PROTECTED: ReadonlySet<string> = new Set([
+  'cgroup',
+  'bpf_cpumask',
+  'task_struct',
+  'bpf_crypto_ctx',
+  'prog_test_ref_kfunc',
+])
 
 interface Target {
   readonly btf: 'kernel' | 'program'

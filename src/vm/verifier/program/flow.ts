@@ -68,7 +68,7 @@ export function analyzeFlow(ops: Operations, roots: readonly number[], calls: Ca
     if (seen[at] === 1) continue
     seen[at] = 1
     const op = ops[at]
-    if (op === null || op === undefined) return invalid(`jump into the middle of ldimm64 insn ${at}`)
+    if (op === null || op === undefined) return invalid(`jump into the middle of ldimm64 insn ${at - 1}`)
     // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
     switch (op.kind) {
       case 'jump':

@@ -4,23 +4,8 @@ import type { MapFacts } from '../facts/maps.ts'
 import { MAX_OFFSET } from '../memory/region.ts'
 import { invalid } from '../reject.ts'
 
-/** Kinds of 64-bit immediates that stand for a map. */
-const OF_MAP: ReadonlySet<number> = new Set<number>([LdImm64Pseudo.MAP_FD, LdImm64Pseudo.MAP_IDX])
-const KNOWN: ReadonlySet<number> = new Set<number>([
-  LdImm64Pseudo.NONE,
-  LdImm64Pseudo.BTF_ID,
-  LdImm64Pseudo.FUNC,
-  LdImm64Pseudo.MAP_VALUE,
-  LdImm64Pseudo.MAP_IDX_VALUE,
-  ...OF_MAP,
-])
-
-/** Encodings of a ld_imm64 that the kernel refuses before it looks for a map. */
-export function checkImmediate(insns: InsnBuffer, at: number): void {
-  const pseudo = insns.src[at] as number
-  if (!KNOWN.has(pseudo) || (OF_MAP.has(pseudo) && insns.imm[at + 1] !== 0)) invalid('unrecognized bpf_ld_imm64 insn')
-}
-
+/** Opcode of ld_imm64. */
+const LOAD = 0x18
 /** Map types whose values have an address that a program may contain. */
 const DIRECT: ReadonlySet<number> = new Set<number>([MapType.ARRAY, MapType.ARENA])
 
@@ -32,5 +17,15 @@ export function checkDirectValue(map: MapFacts, offset: number): void {
   if (map.type !== MapType.ARRAY) return
   if (map.maxEntries !== 1 || off >= map.valueSize) {
     invalid(`invalid access to map value pointer, value_size=${map.valueSize} off=${off}`)
+  }
+}
+
+/** Numbers of file descriptors that stand for no map of the program. */
+export function checkDescriptors(insns: InsnBuffer, known: ReadonlyMap<number, unknown>): void {
+  for (let i = 0; i < insns.length; i++) {
+    if (insns.code[i] !== LOAD) continue
+    const isMap = insns.src[i] === LdImm64Pseudo.MAP_FD || insns.src[i] === LdImm64Pseudo.MAP_VALUE
+    if (isMap && !known.has(i)) invalid(`fd ${insns.imm[i]} is not pointing to valid bpf_map`)
+    i++
   }
 }

@@ -1,7 +1,7 @@
 import { decode, type InsnBuffer, LdImm64Pseudo, type Operation } from '../../../isa/index.ts'
 import { isBpfError } from '../../../bytes/index.ts'
 import { invalid, Reject } from '../reject.ts'
-import { checkImmediate } from './immediates.ts'
+import { checkImmediate, refuseEncoding } from './encoding.ts'
 
 /** A function of the program as the walk sees it. */
 export interface Subprogram {
@@ -51,13 +51,7 @@ function decodeOne(insns: InsnBuffer, at: number): Operation {
     return decode(insns, at)
   } catch (error) {
     if (!isBpfError(error)) throw error
-    const code = insns.code[at] as number
-    for (const reg of [insns.dst[at] as number, insns.src[at] as number]) {
-      if (reg > 10) throw new Reject('EINVAL', `R${reg} is invalid`)
-    }
-    if ((code & 7) === 0 && (code & 0x18) === 0x18) invalid('invalid bpf_ld_imm64 insn')
-    if (/opcode/.test(error.message)) throw new Reject('EINVAL', `unknown opcode ${code.toString(16).padStart(2, '0')}`)
-    throw new Reject('EINVAL', error.message)
+    return refuseEncoding(insns, at, error.message)
   }
 }
 

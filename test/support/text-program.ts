@@ -1,0 +1,45 @@
+import { assemble } from '../../src/isa/index.ts'
+import type { BackendMap, LateReference, PreparedProgram } from '../../src/loader/index.ts'
+import type { Vm, VmProgram } from '../../src/vm/index.ts'
+
+export interface TextProgramOptions {
+  readonly attachType?: number
+  /** Maps that `map[id:N]` stands for, by N. */
+  readonly maps?: readonly BackendMap[]
+}
+
+/** Loads a program that is given as text, in the kernel's syntax; r1 is the context. */
+export function loadText(vm: Vm, type: number, text: string, options: TextProgramOptions = {}): VmProgram {
+  const insns = assemble(text)
+  const maps = new Map<string, BackendMap>()
+  const lateReferences: LateReference[] = []
+  for (let insn = 0; insn < insns.length; insn++) {
+    if (insns.code[insn] !== 0x18) continue
+    const number = insns.imm[insn] as number
+    const map = options.maps?.[number]
+    if (insns.src[insn] === 1 && map !== undefined) {
+      maps.set(`map${number}`, map)
+      lateReferences.push({ kind: 'map', insn, map: `map${number}` })
+      insns.imm[insn] = 0
+    }
+    insn++
+  }
+  const program: PreparedProgram = {
+    spec: {
+      name: 'text',
+      section: 'text',
+      functionIndex: 0,
+      type,
+      attachType: options.attachType ?? null,
+      flags: 0,
+      attachTarget: null,
+      autoload: true,
+    },
+    insns,
+    functions: [{ name: 'text', start: 0, btfId: 0 }],
+    lateReferences,
+    lines: [],
+    core: [],
+  }
+  return vm.loadProgram({ program, license: 'GPL', version: 0, btf: null, maps, bindMaps: [], logLevel: 0 })
+}
