@@ -32,7 +32,8 @@ export function runBatch(
   const options = onOneCpu(runtime, given)
   const runner = new VmRunner(runtime, program, options)
   const linear = (packet: Uint8Array): boolean => packet.length >= SHORTEST_PACKET && packet.length <= LARGEST_LINEAR
-  const fast = program.type === ProgType.XDP && program.code.batch !== undefined && options.ctx === undefined
+  const fast =
+    program.type === ProgType.XDP && program.code.batch !== undefined && options.ctx === undefined && !program.throws
   if (!fast || packets.length === 0 || !packets.every(linear)) return runEach(runner, packets, options)
   runner.check()
   runtime.runDue()

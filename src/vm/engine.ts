@@ -74,6 +74,12 @@ export function mapSlot(handle: number): number {
   return MAP_SLOTS_ADDRESS + (((handle >>> 3) & (MAP_SLOTS - 1)) << 2)
 }
 
+/** Some bytes of a value. */
+export interface ValuePart {
+  readonly offset: number
+  readonly size: number
+}
+
 /** What an engine may know of a map, to use it by itself; see runtime/maps/descriptor.ts for what lies where. */
 export interface MapLayout {
   /** `lru`: a hash whose lookups mark the element. */
@@ -83,8 +89,11 @@ export interface MapLayout {
    * have in common (handle, base, maxEntries and control are 0 and to be read from the map's descriptor).
    */
   readonly inner: MapLayout | null
-  /** Whether values have locks, timers, kptrs and the like, which updates and deletes must not copy or forget. */
+  /** Whether values have timers, kptrs and the like, which updates and deletes must not forget. */
   readonly hasFields: boolean
+  /** Parts of a value that are locks, which updates leave alone and new values have open; and all other parts. */
+  readonly locks: readonly ValuePart[]
+  readonly copied: readonly ValuePart[]
   readonly keySize: number
   readonly valueSize: number
   readonly maxEntries: number

@@ -3,6 +3,7 @@ import type { ContextFields, ProgramRunner, RunEffect, RunInput, RunnerOptions }
 import { AttachType, ProgType, takesPacket } from '../uapi/index.ts'
 import { BUDGET_ADDRESS, FUEL_ADDRESS, STACK_TOP_ADDRESS, type CompiledCode } from './engine.ts'
 import { AREA } from './area.ts'
+import { ProgramException } from './exception.ts'
 import type { ContextOutput, RunContext } from './runtime/context/context.ts'
 import { testRunError } from './runtime/context/context.ts'
 import { createContext, showsPacket } from './runtime/context/index.ts'
@@ -24,6 +25,10 @@ export interface Runnable extends RunningProgram {
   readonly closed: boolean
   /** Whether its runs have a budget in instructions. */
   readonly hasBudget: boolean
+  /** Whether it calls bpf_throw. */
+  readonly throws: boolean
+  /** What it returns after bpf_throw. */
+  exceptional(cookie: bigint): number
 }
 
 /** Runs a program on one input after another, in one context. */
@@ -147,6 +152,7 @@ export class VmRunner implements ProgramRunner {
       return this.#code.start((this.#context as RunContext).address, STACK_END, STACK_LIMIT)
     } catch (error) {
       this.#recover()
+      if (error instanceof ProgramException) return this.#program.exceptional(error.cookie)
       throw error
     } finally {
       runtime.endRun()
@@ -159,9 +165,10 @@ export class VmRunner implements ProgramRunner {
     const runtime = this.#runtime
     // The last run gives the result; in between is the time to reuse what programs have deleted.
     for (let left = times; left > 1;) {
-      const some = this.#code.repeat === undefined ? 1 : Math.min(left - 1, REPEAT_CHUNK)
+      const single = this.#code.repeat === undefined || this.#program.throws
+      const some = single ? 1 : Math.min(left - 1, REPEAT_CHUNK)
       left -= some
-      if (this.#code.repeat === undefined) {
+      if (single || this.#code.repeat === undefined) {
         this.once()
         continue
       }

@@ -7,6 +7,7 @@ import { timeSource } from './clock.ts'
 import { GUARD_SIZE, type VmCode } from './engine.ts'
 import { interpreterEngine } from './interpreter/index.ts'
 import { hostCompiles, jit } from './jit/index.ts'
+import type { ExceptionFacts } from './exception.ts'
 import { VmProgram } from './program.ts'
 import { RUN_AREA_SIZE } from './runtime/layout.ts'
 import { VmMachine } from './runtime/machine.ts'
@@ -35,6 +36,7 @@ interface SharedProgram {
   readonly insns: Pick<InsnBuffer, 'length' | 'code' | 'dst' | 'src' | 'off' | 'imm'>
   /** Names of the maps that it uses. */
   readonly maps: readonly string[]
+  readonly exceptions: ExceptionFacts
 }
 
 /**
@@ -86,7 +88,13 @@ export class Sharing {
     return result
   }
 
-  addProgram(program: VmProgram, spec: ProgramSpec, code: VmCode, maps: readonly VmMap[]): void {
+  addProgram(
+    program: VmProgram,
+    spec: ProgramSpec,
+    code: VmCode,
+    maps: readonly VmMap[],
+    exceptions: ExceptionFacts,
+  ): void {
     const { insns, functions, lines, name, type, faultReadsZero } = code
     const { length, code: codes, dst, src, off, imm } = insns
     // Specs may hold more than structured clone takes.
@@ -96,6 +104,7 @@ export class Sharing {
       code: { name, type, faultReadsZero, functions, lines },
       insns: { length, code: codes, dst, src, off, imm },
       maps: maps.map((map) => map.name),
+      exceptions,
     })
   }
 
@@ -162,11 +171,21 @@ export function openShared(shared: SharedVm): AttachedVm {
     maps[spec.name] = runtime.memory.replayed(addresses, scratch, () => makeMap(runtime, spec, null))
   }
   const programs: Record<string, VmProgram> = {}
-  for (const { spec, code, insns, maps: names } of shared.programs) {
+  for (const { spec, code, insns, maps: names, exceptions } of shared.programs) {
     const own: VmCode = { ...code, insns: Object.assign(new InsnBuffer(insns.length), insns) }
     const used = names.flatMap((name) => maps[name] ?? [])
     const interpreted = (): ReturnType<typeof jit.compile> => interpreterEngine.compile(own, machine)
-    programs[spec.name] = new VmProgram(runtime, spec, jit.compile(own, machine), used, null, interpreted, '')
+    programs[spec.name] = new VmProgram(
+      runtime,
+      spec,
+      jit.compile(own, machine),
+      used,
+      null,
+      interpreted,
+      '',
+      null,
+      exceptions,
+    )
   }
   return { cpu: shared.cpu, cpus: shared.cpus, programs, maps }
 }

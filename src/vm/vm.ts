@@ -6,7 +6,9 @@ import {
   type KconfigFacts,
   type MapRequest,
   type ProgramRequest,
+  type StructOpsLayout,
 } from '../loader/index.ts'
+import { MapType } from '../uapi/index.ts'
 import type { CompiledCode, Engine, VmCode } from './engine.ts'
 import { VM_KCONFIG } from './kconfig.ts'
 import { ProgramInstruments } from './instruments.ts'
@@ -26,6 +28,7 @@ import { verifyRequest } from './verification.ts'
 import { VmMachine } from './runtime/machine.ts'
 import { createVmMap } from './runtime/maps/create.ts'
 import { VmMap } from './runtime/maps/map.ts'
+import { exceptionHandler } from './exception.ts'
 import { FunctionSet, type UserFunctions } from './runtime/user-functions.ts'
 import { Runtime, type FakeTask } from './runtime/runtime.ts'
 
@@ -232,9 +235,14 @@ class VirtualKernel implements Vm {
 
   createMap(request: MapRequest): VmMap {
     this.#open()
-    const { inner } = request
+    const { inner, structOps } = request
+    if (request.spec.type === MapType.STRUCT_OPS && structOps === undefined) {
+      throw new BpfError('unsupported', `map "${request.spec.name}": a struct_ops map needs a type of the kernel`, {
+        where: { map: request.spec.name },
+      })
+    }
     const sizes = normaliseSizes(request.spec, { pageSize: PAGE_SIZE, cpus: this.cpus })
-    const spec = { ...request.spec, ...sizes }
+    const spec = { ...request.spec, ...sizes, ...sizeOf(structOps) }
     if (this.#sharing !== null) return this.#sharing.createMap(spec, request.btf)
     if (inner !== null && !(inner instanceof VmMap)) {
       throw new BpfError('usage', `the inner map of ${spec.name} belongs to another backend`, {
@@ -274,6 +282,10 @@ class VirtualKernel implements Vm {
       const interpreted = (): CompiledCode => interpreterEngine.compile(code, this.#machine)
       // Only the interpreter sees every instruction.
       const compiled = instrument === 'trace' ? interpreted() : this.#compile(code)
+      const exceptions = {
+        throws: program.lateReferences.some((each) => each.kind === 'kfunc' && each.name === 'bpf_throw'),
+        handler: exceptionHandler(btf, code.functions),
+      }
       const loaded = new VmProgram(
         this.#runtime,
         program.spec,
@@ -283,8 +295,9 @@ class VirtualKernel implements Vm {
         interpreted,
         log,
         instruments,
+        exceptions,
       )
-      this.#sharing?.addProgram(loaded, program.spec, code, linked.maps)
+      this.#sharing?.addProgram(loaded, program.spec, code, linked.maps, exceptions)
       return loaded
     })
   }
@@ -349,4 +362,9 @@ function opened(btf: Btf | null | (() => Btf | null)): () => Btf | null {
     if (known === undefined) known = typeof btf === 'function' ? btf() : btf
     return known
   }
+}
+
+/** The value of a struct_ops map has the size of the kernel's type. */
+function sizeOf(structOps: StructOpsLayout | undefined): { readonly valueSize?: number } {
+  return structOps === undefined ? {} : { valueSize: structOps.value.length }
 }

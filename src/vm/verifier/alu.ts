@@ -66,7 +66,8 @@ function stepMove(walk: Walk, op: Alu): void {
   const src = readReg(walk, op.src)
   const size = op.op === 'movsx8' ? 1 : op.op === 'movsx16' ? 2 : op.op === 'movsx32' ? 4 : 0
   if (src.kind !== 'scalar') {
-    return writeReg(walk, op.dst, op.wide && size === 0 ? src : unknownReg())
+    if (op.wide) return writeReg(walk, op.dst, size === 0 ? src : unknownReg())
+    return writeReg(walk, op.dst, scalarReg(zeroExtend32(UNKNOWN)))
   }
   const keepsValue =
     size === 0

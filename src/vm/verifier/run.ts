@@ -40,7 +40,7 @@ function walkFunction(walk: Walk, sub: Subprogram): void {
   state.frames.push(frame)
   walk.restart(state, sub.start)
   frame.regs[10] = pointerReg('fp')
-  trace?.forgetLine()
+  trace?.begin()
   trace?.touchAll()
   if (sub.index === 0 && !walk.facts.isExtension) {
     if (trace !== null) logMainFunction(trace, walk.facts)

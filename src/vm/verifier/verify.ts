@@ -183,6 +183,9 @@ function collectFacts(
   const { spec, insns } = program
   if (insns.length === 0) throw new Reject('EINVAL', 'invalid instruction count')
   const ops = decodeAll(insns)
+  const handler = exceptionCallback(options.btf, program.functions)
+  const subprograms = functionsOf(program, ops, options.btf, handler)
+  if (log?.all === true) for (const sub of subprograms) log.write(`func#${sub.index} @${sub.start}\n`)
   const immediates = new Map<number, ImmediateTarget>()
   const cache = new Map<MapSpec, MapFacts>()
   const kfuncs = new Map<number, { name: string; btfId: number }>()
@@ -215,9 +218,6 @@ function collectFacts(
   }
   checkKfuncs(kfuncs, options)
   checkDescriptors(insns, immediates)
-  const handler = exceptionCallback(options.btf, program.functions)
-  const subprograms = functionsOf(program, ops, options.btf, handler)
-  if (log?.all === true) for (const sub of subprograms) log.write(`func#${sub.index} @${sub.start}\n`)
   checkJumps(ops, subprograms)
   checkAbnormalReturns(subprograms, ops, options.btf)
   const partial = { ops, kfuncs }

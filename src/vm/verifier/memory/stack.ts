@@ -81,12 +81,12 @@ function isSpillable(reg: Reg): boolean {
   }
 }
 
-/** Misc where a byte was spilled; other bytes keep what they have. Invalid bytes become misc. */
+/** The bytes of a slot with a spilled register after the register is lost: all that was written is misc. */
 function scrub(bytes: number): number {
   let to = 0
   for (let i = 0; i < 8; i++) {
     const byte = (bytes >>> (4 * i)) & 15
-    to |= (byte === Byte.SPILL ? Byte.MISC : byte) << (4 * i)
+    to |= (byte === Byte.INVALID ? byte : Byte.MISC) << (4 * i)
   }
   return to >>> 0
 }
