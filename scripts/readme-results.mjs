@@ -49,6 +49,8 @@ const ROWS = [
   ['bench-maps-api', 'time of map lookups by C types against the bare system call'],
   ['bench-jit-node20', 'time of 70 programs in the vm against the kernel’s JIT, Node 20'],
   ['bench-jit-node24', 'the same on Node 24'],
+  ['bench-run', 'time of a run from JavaScript on a 64-byte packet against a test run in the kernel'],
+  ['soak', 'time of a run in the last tenth of a billion with full maps against the first tenth'],
   ['bench-maps', 'time of 64 map operations of programs in the vm against the kernel’s'],
   [
     'bench-compile',
