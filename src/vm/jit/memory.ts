@@ -4,8 +4,8 @@ import {
   BASE_LOCAL,
   pushRegister,
   pushRegister32,
-  registerLocal,
   setRegister,
+  setRegister32,
   type FunctionContext,
 } from './context.ts'
 import { Check, type Group, type Wide } from './facts.ts'
@@ -23,6 +23,8 @@ const SIGNED_LOADS: Record<AccessSize, Op> = {
   4: Op.i64_load32_s,
   8: Op.i64_load,
 }
+const LOADS32: Record<1 | 2 | 4, Op> = { 1: Op.i32_load8_u, 2: Op.i32_load16_u, 4: Op.i32_load }
+const STORES32: Record<1 | 2 | 4, Op> = { 1: Op.i32_store8, 2: Op.i32_store16, 4: Op.i32_store }
 const STORES: Record<AccessSize, Op> = { 1: Op.i64_store8, 2: Op.i64_store16, 4: Op.i64_store32, 8: Op.i64_store }
 
 function placeAt(ctx: FunctionContext, register: number, off: number, size: number): Place {
@@ -157,7 +159,7 @@ export function emitLoad(ctx: FunctionContext, op: Load, at: number): void {
   if (slot !== null) {
     if (unused) return
     loadSlot(code, slot.slot, slot.offset, size, signed)
-    return setRegister(ctx, op.dst)
+    return setLoaded(ctx, op, signed)
   }
   const opcode = (signed ? SIGNED_LOADS : LOADS)[size]
   const zeroes =
@@ -173,7 +175,7 @@ export function emitLoad(ctx: FunctionContext, op: Load, at: number): void {
     code.else()
     code.memory(opcode, pushAddress(ctx, src, off, size))
     code.end()
-    return setRegister(ctx, op.dst)
+    return setLoaded(ctx, op, signed)
   }
   const inLocal = checkInsn(ctx, src, off, size, at)
   for (const wide of facts.wideLoads.get(at) ?? []) {
@@ -181,8 +183,20 @@ export function emitLoad(ctx: FunctionContext, op: Load, at: number): void {
     code.set(ctx.locals.temporaries + wide.temporary)
   }
   if (unused) return
-  code.memory(opcode, pushCheckedAddress(ctx, src, off, size, inLocal))
-  setRegister(ctx, op.dst)
+  const offset = pushCheckedAddress(ctx, src, off, size, inLocal)
+  if (signed || size === 8) {
+    code.memory(opcode, offset)
+    return setRegister(ctx, op.dst)
+  }
+  code.memory(LOADS32[size], offset)
+  setRegister32(ctx, op.dst)
+}
+
+/** Pops what was loaded as i64. */
+function setLoaded(ctx: FunctionContext, { size, dst }: Load, signed: boolean): void {
+  if (signed || size === 8) return setRegister(ctx, dst)
+  ctx.code.op(Op.i32_wrap_i64)
+  setRegister32(ctx, dst)
 }
 
 /** Sets the result of an operation that combines bytes from what was loaded at once. */
@@ -199,15 +213,24 @@ export function emitWideResult(ctx: FunctionContext, { temporary, shift }: Wide,
 type Store = Extract<Operation, { kind: 'store' | 'storeRelease' }>
 
 export function emitStore(ctx: FunctionContext, op: Store, at: number): void {
+  const { code } = ctx
   const push = (): void => {
-    if (op.kind === 'store' && op.src === null) ctx.code.i64(op.imm)
+    if (op.kind === 'store' && op.src === null) code.i64(op.imm)
     else pushRegister(ctx, op.src as number)
   }
+  const push32 = (): void => {
+    if (op.kind === 'store' && op.src === null) code.i32(op.imm)
+    else pushRegister32(ctx, op.src as number)
+  }
   const slot = slotAt(ctx, op.dst, op.off, op.size)
-  if (slot !== null) return storeSlot(ctx.code, slot.slot, slot.offset, op.size, push)
+  if (slot !== null) return storeSlot(code, slot.slot, slot.offset, op.size, push, push32)
   const offset = pushChecked(ctx, op.dst, op.off, op.size, at)
-  push()
-  ctx.code.memory(STORES[op.size], offset)
+  if (op.size === 8) {
+    push()
+    return code.memory(Op.i64_store, offset)
+  }
+  push32()
+  code.memory(STORES32[op.size], offset)
 }
 
 const ATOMICS: Record<Exclude<AtomicOp, 'xchg' | 'cmpxchg'>, Op> = {
@@ -231,7 +254,7 @@ export function emitAtomic(ctx: FunctionContext, op: Extract<Operation, { kind: 
   if (op.op === 'cmpxchg') {
     pushRegister(ctx, src)
     code.get(locals.scratch)
-    code.get(registerLocal(0))
+    pushRegister(ctx, 0)
     if (size === 4) {
       code.op(Op.i32_wrap_i64)
       code.op(Op.i64_extend_i32_u)
