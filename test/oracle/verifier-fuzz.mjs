@@ -1,10 +1,11 @@
 // Random programs, judged by the running kernel and by elfbee's verifier: every difference is a bug here.
 //
-//   node test/oracle/verifier-fuzz.mjs [--seed N] [--count N] [--seconds N]
+//   node test/oracle/verifier-fuzz.mjs [--seed N] [--count N] [--seconds N] [--log]
 //
 // Programs of arithmetic, branches, loops, stack, map values and packets with fixed and variable offsets, atomics,
 // helpers and functions (verifier-fuzz-generate.mjs). Each difference is printed with its seed and with the smallest
-// part of the program that still shows it; `--seed` of it with `--count 1` repeats that one.
+// part of the program that still shows it; `--seed` of it with `--count 1` repeats that one. With `--log` the full logs
+// (level 2) have to be equal as well.
 // Needs root, and the addon (npm run build:native or a prebuilt one).
 import { readFileSync } from 'node:fs'
 import { kernelLines } from '../../dist/isa/index.js'
@@ -77,6 +78,30 @@ function judge(steps) {
   return { accepted: log === null, log: log ?? '', result, insns }
 }
 
+/** First line of the level-2 logs that differs, null when there is none; addresses count as equal. */
+function logDifference(steps) {
+  const { insns, maps } = assembleSteps(steps)
+  const lateReferences = maps.map((insn) => ({ kind: 'map', insn, map: 'values' }))
+  const functions = [{ name: 'f', start: 0, btfId: 0 }]
+  const program = { spec: SPEC, insns, functions, lateReferences, lines: [], core: [] }
+  const created = new Map([['values', map]])
+  let log
+  try {
+    const request = { program, license: 'GPL', version: 0, btf: null, maps: created, bindMaps: [], logLevel: 2 }
+    const loaded = kernel.loadProgram(request)
+    log = loaded.log
+    loaded.close()
+  } catch (error) {
+    log = error.log ?? ''
+  }
+  const options = { maps: { values: MAP }, btf: null, kernelBtf: null, license: 'GPL', cpus, logLevel: 2 }
+  const plain = (text) => text.replace(/(\(18\) r\d+ = 0x)[0-9a-f]+ */g, '$1').split('\n')
+  const ours = plain(verify(program, options).log)
+  const theirs = plain(log)
+  const at = theirs.findIndex((line, i) => line !== ours[i])
+  return at < 0 ? null : `line ${at + 1}: elfbee: ${ours[at]}; kernel: ${theirs[at]}`
+}
+
 /** Leaves out steps as long as the difference stays. */
 function shrink(steps, isAccepted) {
   let small = steps
@@ -99,6 +124,11 @@ for (let seed = first; counts.programs < count && Date.now() < until; seed++) {
   else {
     counts.refusals++
     if (result.message !== undefined && log.includes(result.message)) counts.sameMessage++
+  }
+  if (args.includes('--log')) {
+    const difference = logDifference(steps)
+    if (difference === null) counts.sameLogs = (counts.sameLogs ?? 0) + 1
+    else console.log(`other log: seed ${seed}: ${difference}`)
   }
   if (result.ok === accepted) continue
   if (result.ok) counts.falseAccepts++

@@ -1,6 +1,6 @@
 import type { AluOp, Operation } from '../../isa/index.ts'
 import { arithmetic } from './domain/arithmetic.ts'
-import { Bounds, constant, isConst, isZero, type Scalar, sminOf, UNKNOWN, valueOf } from './domain/bounds.ts'
+import { Bounds, constant, isConst, isZero, type Scalar, sminBig, sminOf, UNKNOWN, valueOf } from './domain/bounds.ts'
 import { bitLength } from './domain/int64.ts'
 import { signExtend32, signExtend64, swapBytes, truncate, zeroExtend32 } from './domain/resize.ts'
 import { markPrecise } from './precision.ts'
@@ -197,7 +197,7 @@ function checkSane(value: Scalar, off: number, kind: string): void {
   if (value.sminH === -0x80000000 && value.sminL === 0) {
     invalid(`math between ${kind} pointer and register with unbounded min value is not allowed`)
   }
-  if (min >= MAX_OFFSET || min <= -MAX_OFFSET) invalid(`value ${min} makes ${kind} pointer be out of bounds`)
+  if (min >= MAX_OFFSET || min <= -MAX_OFFSET) invalid(`value ${sminBig(value)} makes ${kind} pointer be out of bounds`)
 }
 
 function signed(value: Scalar): string {
@@ -257,7 +257,10 @@ function movePointer(walk: Walk, op: Alu, to: Reg, ptr: Reg, value: Scalar, know
     }
   }
   const operation: AluOp = isSub ? 'sub' : 'add'
-  to.value = arithmetic(operation, true, ptr.value, value) as Scalar
+  // The kernel keeps no 32-bit bounds of pointers' offsets.
+  const offset = Bounds.copy(ptr.value)
+  offset.forget32()
+  to.value = arithmetic(operation, true, offset, value) as Scalar
   if (!isPacketPointer(ptr.kind)) return
   to.id = walk.newId()
   if (!isSub || sminOf(value) < 0) to.range = 0

@@ -312,14 +312,7 @@ function undo(
       wanted.drop(op.dst)
       if (entry !== null && entry.slot >= 0) wanted.addSlot(entry.slot, entry.frame)
       return true
-    case 'atomic': {
-      if (!op.fetch) return undoStore(op.dst, op.src, entry, wanted)
-      const loaded = op.op === 'cmpxchg' ? 0 : op.src
-      if (!wanted.has(loaded)) return true
-      wanted.drop(loaded)
-      if (entry !== null && entry.slot >= 0) wanted.addSlot(entry.slot, entry.frame)
-      return true
-    }
+    case 'atomic':
     case 'store':
     case 'storeRelease':
       return undoStore(op.dst, op.src, entry, wanted)

@@ -105,6 +105,16 @@ const refused: Record<string, { text: string; errno: string; message: string; in
     message: 'R2 offset is outside of the packet',
     insn: 1,
   },
+  'stack that a helper has written, taken for what it was': {
+    text: [
+      ...['-8', '-16', '-24', '-32', '-40', '-48', '-56', '-64'].map((off) => `*(u64 *)(r10 ${off}) = 0`),
+      'r2 = r10\nr2 += -64\nr3 = 64\nr4 = 0\ncall bpf_fib_lookup#69',
+      'r1 = *(u32 *)(r10 -64)\nif r1 == 0x0 goto pc+1\nr1 = *(u64 *)(r10 -520)\nr0 = 0\nexit',
+    ].join('\n'),
+    errno: 'EACCES',
+    message: 'invalid read from stack R10 off=-520 size=8',
+    insn: 15,
+  },
   'a loop without end': {
     text: 'r0 = 0\nagain:\nif r0 == 1 goto out\ngoto again\nout:\nexit',
     errno: 'EINVAL',
