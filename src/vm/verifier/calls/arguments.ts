@@ -1,5 +1,5 @@
 import { BtfKind, type Btf } from '../../../btf/index.ts'
-import { type HelperArg, HelperId as H, MapType } from '../../../uapi/index.ts'
+import { type HelperArg, HelperId as H, MapFlag, MapType } from '../../../uapi/index.ts'
 import { checkArgumentOffset, checkUnmodified, mayWritePacket } from '../context/access.ts'
 import { isConst, isZero, umaxOf, valueOf } from '../domain/bounds.ts'
 import type { MapFacts } from '../facts/maps.ts'
@@ -329,9 +329,13 @@ export function checkString(reg: Reg, regno: number): void {
   if (at < 0 || at >= map.valueSize || !map.constant.subarray(at).includes(0)) invalid('string is not zero-terminated')
 }
 
+const BPF_F_INNER_MAP = 4096
+
 /** Value of a 4- or 8-byte map key on the stack when it is known, otherwise -1. */
 function constantKey(walk: Walk, reg: Reg, map: MapFacts): number {
   if (map.type !== MapType.ARRAY && map.type !== MapType.PERCPU_ARRAY) return -1
+  // The map that is there when the program runs may be smaller.
+  if ((map.flags & MapFlag.INNER_MAP) !== 0) return -1
   if (reg.kind !== 'fp' || !isConst(reg.value)) return -1
   const at = -(reg.off + valueOf(reg.value)) - 1
   const index = at >> 3

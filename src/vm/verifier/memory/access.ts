@@ -104,7 +104,7 @@ function perform(walk: Walk, reg: Reg, a: Access, off: number): Reg {
       if (write) deny(`R${regno} cannot write into ${regName(reg)}`)
       return accessSocket(reg, regno, off, size)
     case 'tp_buffer':
-      checkBuffer(reg, regno, off, 'tracepoint')
+      checkBuffer(reg, regno, off, 'tracepoint', size)
       return unknownReg()
     case 'ptr_':
       if (nullable) break
