@@ -174,7 +174,8 @@ function collectFacts(
 ): ProgramFacts {
   const { spec, insns } = program
   if (insns.length === 0) throw new Reject('EINVAL', 'invalid instruction count')
-  const ops = decodeAll(insns)
+  const malformed = new Map<number, string>()
+  const ops = decodeAll(insns, malformed)
   const immediates = new Map<number, ImmediateTarget>()
   const cache = new Map<MapSpec, MapFacts>()
   const kfuncs = new Map<number, { name: string; btfId: number }>()
@@ -264,6 +265,7 @@ function collectFacts(
     subprograms,
     flow,
     successors: next,
+    malformed,
     live: liveRegisters(ops, calls, (at) => Math.min(5, params(at))),
     immediates,
     kfuncs,

@@ -4,6 +4,7 @@ import { checkArgumentOffset, checkUnmodified, mayWritePacket } from '../context
 import { isConst, isZero, umaxOf, valueOf } from '../domain/bounds.ts'
 import type { MapFacts } from '../facts/maps.ts'
 import type { SpecialField } from '../facts/fields.ts'
+import { checkAlignment } from '../memory/access.ts'
 import { matchKptr, xchgField } from '../memory/kptr.ts'
 import { markPrecise, markSlotPrecise } from '../precision.ts'
 import { deny, invalid, Reject, unsupported } from '../reject.ts'
@@ -254,9 +255,7 @@ function checkValue(
       if (isNull && has(arg, 'MAYBE_NULL')) return
       const size = arg.size ?? 0
       fill(checkMemory(walk, regno, size, false, has(arg, 'MEM_WRITE'), facts.raw), size, regno)
-      if (has(arg, 'MEM_ALIGNED') && (reg.kind !== 'fp' || reg.off % size !== 0) && reg.kind === 'fp') {
-        deny(`misaligned stack access off 0+${reg.off}+0 size ${size}`)
-      }
+      if (has(arg, 'MEM_ALIGNED')) checkAlignment(walk, reg, 0, size, true)
       return
     }
     case 'CONST_SIZE':
