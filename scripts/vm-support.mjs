@@ -67,14 +67,12 @@ export async function vmSupport() {
   return `# The virtual machine: what is there
 
 Made by \`node scripts/vm-support.mjs --write\` from the code. A program that uses what is missing is refused at load, by
-name. Programs run unverified, in the WebAssembly sandbox. What maps do where the kernel leaves it open:
-[vm-maps.md](vm-maps.md).
+name. Programs are verified as Linux 6.18 does ([verifier.md](verifier.md)) and run in the WebAssembly sandbox. What maps
+do where the kernel leaves it open: [vm-maps.md](vm-maps.md).
 
 ## Map types: ${maps.length} of ${maps.length + lackingMaps.length}
 
-${list(maps.map((id) => mapTypeName(id)))}
-
-Not there: ${list(lackingMaps.map(({ value }) => mapTypeName(value)))}
+${list(maps.map((id) => mapTypeName(id)))}${lackingMaps.length === 0 ? '' : `\n\nNot there: ${list(lackingMaps.map(({ value }) => mapTypeName(value)))}`}
 
 ## Helpers: ${helpers.length} of ${helpers.length + lackingHelpers.length}
 

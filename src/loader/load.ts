@@ -23,6 +23,8 @@ export interface LoadOptions extends Pick<
 > {
   /** Verifier log: 0 (default) asks for one only when a program fails; 1, 2, or 4 for statistics. */
   readonly logLevel?: number
+  /** Whether the vm verifies programs; default what the vm was made with (it does). A kernel always does. */
+  readonly verify?: boolean
   /** Maps to use instead of new ones, by name; load() does not close them. */
   readonly maps?: Readonly<Record<string, BackendMap>>
   /**
@@ -292,7 +294,7 @@ async function loadOne(
   bindMaps: readonly BackendMap[],
   mapReports: ReadonlyMap<string, MapReport>,
   structOps: ResolvedStructOps,
-  { logLevel = 0, instrument }: LoadOptions,
+  { logLevel = 0, instrument, verify }: LoadOptions,
 ): Promise<{ readonly report: ProgramReport; readonly program: LoadedProgram | null }> {
   const program = result.ok ? result.program.spec : result.spec
   const { name, section } = program
@@ -308,6 +310,7 @@ async function loadOne(
       ...known,
       ...(attach === undefined ? {} : { structOps: attach }),
       ...(instrument === undefined ? {} : { instrument }),
+      ...(verify === undefined ? {} : { verify }),
     }
     const object = { btf, maps, mapSpecs: spec.maps }
     const raw = await (backend.loadProgramAsync?.(request) ?? backend.loadProgram(request))

@@ -1,6 +1,7 @@
 export type * from './engine.ts'
 export { FRAME_SIZE, GUARD_SIZE, REGS_ADDRESS } from './engine.ts'
 export { createVm, type Vm, type VmOptions } from './vm.ts'
+export type { AttachedVm, SharedVm } from './shared.ts'
 export { VmProgram } from './program.ts'
 export { VmMap } from './runtime/maps/map.ts'
 export type { CgroupOptions, VirtualCgroup } from './runtime/kernel/cgroup.ts'
@@ -12,4 +13,14 @@ export { supportedMapTypes } from './runtime/maps/create.ts'
 export { supportedHelpers } from './runtime/helpers/index.ts'
 export { unsupportedHelpers } from './runtime/helpers/unsupported.ts'
 export { type FakeTask } from './runtime/runtime.ts'
-export { verify, type VerifyOptions, type VerifyResult, type VerifyStats } from './verifier/index.ts'
+export {
+  verify,
+  type FrameView,
+  type RangeView,
+  type RegisterView,
+  type SlotView,
+  type StateView,
+  type VerifyOptions,
+  type VerifyResult,
+  type VerifyStats,
+} from './verifier/index.ts'

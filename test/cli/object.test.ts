@@ -152,3 +152,37 @@ describe('disasm', () => {
     expect(stderr).toContain("--syntax must be kernel or llvm, not 'intel'")
   })
 })
+
+describe('prog verify', () => {
+  it('says that a program would load, and what it costs', async () => {
+    const { code, stdout } = await cli(['prog', 'verify', fixture('globals'), '--btf', fixture('globals')])
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/\nprocessed \d+ insns|^processed \d+ insns/)
+    expect(stdout).toMatch(/\): accepted, \d+ instructions, \d+ states\n$/)
+  })
+
+  it('prints the path that fails, and exits with 3', async () => {
+    const source = 'fixtures/clang19/packet_counter.bpf.o'
+    const bytes = readFileSync(source)
+    // The first load gets an offset that the context does not have.
+    const path = join(directory, 'broken.bpf.o')
+    const at = bytes.indexOf(Buffer.from([0x61, 0x12, 0x04, 0x00, 0, 0, 0, 0]))
+    expect(at).toBeGreaterThan(0)
+    bytes[at + 2] = 0x7c
+    writeFileSync(path, bytes)
+    const { code, stdout } = await cli(['prog', 'verify', path, '--btf', fixture('globals')])
+    expect(code).toBe(3)
+    expect(stdout).toContain('\ninvalid bpf_context access off=124 size=4\nprocessed 1 insns')
+    expect(stdout).toMatch(/refused, EACCES: invalid bpf_context access off=124 size=4\n$/)
+    const result = parsed(
+      await cli(['prog', 'verify', path, '--json', '--log-level', '0', '--btf', fixture('globals')]),
+    )
+    expect(result).toMatchObject([{ program: 'count_packets', accepted: false, errno: 'EACCES', insn: 0, log: '' }])
+  })
+
+  it('wants a level that the kernel knows', async () => {
+    const { code, stderr } = await cli(['prog', 'verify', fixture('globals'), '--log-level', '9'])
+    expect(code).toBe(2)
+    expect(stderr).toContain("--log-level must be 0 to 7, not '9'")
+  })
+})

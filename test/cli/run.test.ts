@@ -115,7 +115,7 @@ describe('run in the vm', () => {
   })
 
   it('explains a run that was stopped at a CO-RE relocation without a match', async () => {
-    const { code, stderr } = await cli(['run', fixture('execsnoop'), '--btf', fixture('packet_counter')])
+    const { code, stderr } = await cli(['run', fixture('execsnoop'), '--btf', fixture('packet_counter'), '--no-verify'])
     expect(code).toBe(1)
     expect(stderr).toContain(
       'program enter_execve: insn 29: CO-RE relocation byte_off struct trace_event_raw_sys_enter',
@@ -136,14 +136,15 @@ describe('run in the vm', () => {
   })
 
   it('says an error that many runs share once', async () => {
-    const argv = ['run', fixture('externs'), '--program', 'kfuncs', '--btf', fixture('externs')]
+    const argv = ['run', fixture('externs'), '--program', 'kfuncs', '--btf', fixture('externs'), '--no-verify']
     const { stderr } = await cli([...argv, '--data', packet('mixed.pcap')])
     expect(stderr.match(/^error:/gm)).toHaveLength(1)
     expect(stderr).toContain('(the same in 11 runs)')
   })
 
   it('says why a run was stopped, and goes on with the next', async () => {
-    const argv = ['run', fixture('externs'), '--program', 'kfuncs', '--program', 'ksyms', '--btf', fixture('externs')]
+    const programs = ['--program', 'kfuncs', '--program', 'ksyms']
+    const argv = ['run', fixture('externs'), ...programs, '--btf', fixture('externs'), '--no-verify']
     const { code, stdout, stderr } = await cli(argv)
     expect(code).toBe(1)
     expect(stderr).toContain('program kfuncs: insn')

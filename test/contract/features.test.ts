@@ -14,5 +14,5 @@ describe.each([
   ['jit', true],
   ['interpreter', false],
 ] as const)('features: vm, %s', async (_name, jit) => {
-  await featureContract(createVm({ jit }))
+  await featureContract(createVm({ verify: false, jit }))
 })

@@ -19,7 +19,7 @@ describe.each([
   ['interpreter', false],
 ] as const)('maps do what those of the kernel did: %s', (_name, jit) => {
   test('all recorded cases', async () => {
-    const vm = createVm({ jit, cpus: CPUS })
+    const vm = createVm({ verify: false, jit, cpus: CPUS })
     const locked = openObject(await loadFixture('test/contract/objects/maps.bpf.o'))
     const environment = mapEnvironment({ assemble }, vm, locked, vmDescriptors(vm))
     let cases = 0

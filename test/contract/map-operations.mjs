@@ -4,7 +4,7 @@ import { generator } from '../oracle/vm-inputs.mjs'
 
 export const OPS = 32
 const RING_PROGRAM = 'run_rings'
-const KEYLESS = new Set(['run_queue', 'run_stack', 'run_bloom', RING_PROGRAM])
+const KEYLESS = new Set(['run_queue', 'run_stack', 'run_bloom', 'run_cpus', RING_PROGRAM])
 /** Programs whose operation 6 shows a value that may be gone, and whose memory the kernel may use for another at once. */
 const REUSED_AT_ONCE = /^run_(hash_alloc|percpu_alloc|lru|percpu_lru|trie)/
 const HELD = 6

@@ -40,7 +40,9 @@ const kernel = new Side('kernel', backend)
 let vms = []
 const openVms = () => {
   for (const side of vms) side.backend.close()
-  vms = [true, false].map((jit) => new Side(jit ? 'jit' : 'interpreter', createVm({ cpus: backend.cpus, jit })))
+  vms = [true, false].map(
+    (jit) => new Side(jit ? 'jit' : 'interpreter', createVm({ verify: false, cpus: backend.cpus, jit })),
+  )
 }
 
 function runAll(side, program, inputs) {

@@ -22,7 +22,9 @@ const RECORDED = 3
 const prepareText = (type, text) => prepareInsns(type, assemble(text))
 const backend = openKernelBackend()
 const kernel = new Side('kernel', backend)
-const vms = [true, false].map((jit) => new Side(jit ? 'jit' : 'interpreter', createVm({ cpus: backend.cpus, jit })))
+const vms = [true, false].map(
+  (jit) => new Side(jit ? 'jit' : 'interpreter', createVm({ verify: false, cpus: backend.cpus, jit })),
+)
 
 /** Results of all runs, one list of words (hexadecimal) each; a string when the program does not load. */
 function results(side, batch) {

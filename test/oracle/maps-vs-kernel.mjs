@@ -26,8 +26,8 @@ const kernel = openKernelBackend()
 const locked = openObject(readFileSync(new URL('../contract/objects/maps.bpf.o', import.meta.url)))
 const backends = {
   kernel,
-  jit: createVm({ cpus: kernel.cpus, jit: true }),
-  interpreter: createVm({ cpus: kernel.cpus, jit: false }),
+  jit: createVm({ verify: false, cpus: kernel.cpus, jit: true }),
+  interpreter: createVm({ verify: false, cpus: kernel.cpus, jit: false }),
 }
 const opened = await kernelDescriptors()
 const environments = Object.entries(backends).map(([name, backend]) => [

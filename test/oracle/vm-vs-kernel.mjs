@@ -38,7 +38,7 @@ const kernel = openKernelBackend()
 const btf = kernel.kernelBtf()
 
 function backends() {
-  const vm = (jit) => createVm({ btf, cpus: kernel.cpus, jit, task: currentTask() })
+  const vm = (jit) => createVm({ verify: false, btf, cpus: kernel.cpus, jit, task: currentTask() })
   return { kernel, jit: vm(true), interpreter: vm(false) }
 }
 

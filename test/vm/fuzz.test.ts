@@ -20,8 +20,6 @@ function randomSlot(r: Generator, insns: InsnBuffer, at: number): number {
     insns.dst[at] = r.below(11)
     insns.src[at] = r.below(11)
     insns.off[at] = 0
-    // callx runs in the interpreter only.
-    if (code === 0x8d) continue
     insns.imm[at] = r.chance(50) ? 0 : r.chance(80) ? r.below(64) - 16 : r.u32()
     if (cls === 5 || cls === 6) insns.off[at] = r.chance(85) ? Math.min(left, r.below(5)) : r.below(9) - 8
     if (cls >= 1 && cls <= 3) {
@@ -84,12 +82,11 @@ function outcome(vm: Vm, prepared: PreparedProgram): string {
 describe('any program gives a result or a BpfError, the same from both engines', () => {
   test.each(Array.from({ length: 8 }, (_, group) => ({ group })))('group $group', ({ group }) => {
     const options = { fuel: FUEL, clock: () => 7n }
-    const jit = createVm(options)
-    const interpreter = createVm({ ...options, jit: false })
     let ran = 0
     for (let i = 0; i < 150; i++) {
       const prepared = randomProgram(group * 1000 + i + 1)
-      const results = [outcome(jit, prepared), outcome(interpreter, prepared)]
+      // A new machine each time: what a program left on the stack, which the next one may read, is not the same.
+      const results = [true, false].map((jit) => outcome(createVm({ verify: false, ...options, jit }), prepared))
       expect(results[1], `program ${group * 1000 + i + 1}`).toBe(results[0])
       if (results[0] !== 'refused') ran++
     }

@@ -62,7 +62,7 @@ test.each(golden.programs.flatMap((recorded) => engines.map((engine) => ({ ...re
   async ({ object, program, runs, maps, jit }) => {
     const spec = openObject(await loadFixture(pathOf(object)))
     spec.programs[program]!.autoload = true
-    const loaded = await load(spec, createVm({ cpus: golden.cpus, jit }), {})
+    const loaded = await load(spec, createVm({ verify: false, cpus: golden.cpus, jit }), {})
     if (program !== 'fill_example') loaded.programs['fill_example']?.run({ data: new Uint8Array(64) })
     for (const { data, ctx, repeat, result } of runs) {
       const input: RunInput = {

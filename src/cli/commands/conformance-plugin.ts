@@ -29,8 +29,6 @@ Example:
     )
 }
 
-const CALLX = 0x8d
-
 export function run(context: CliContext, args: readonly string[], options: Readonly<Record<string, unknown>>): void {
   // The runner passes all of its options as one word, or an empty one.
   const words = args.flatMap((word) => word.split(/\s+(?=--)/)).map((word) => word.trim())
@@ -39,8 +37,7 @@ export function run(context: CliContext, args: readonly string[], options: Reado
   const program = fromHex(decodeUtf8(readFileSync(0)))
   const insns = flag('elf') ? objectInsns(program) : insnsFromBytes(program)
   if (insns.length === 0) throw new BpfError('malformed', 'standard input has no program')
-  // Only the interpreter has callx.
-  const engine = flag('interpreter') || insns.code.includes(CALLX) ? 'interpreter' : 'jit'
+  const engine = flag('interpreter') ? 'interpreter' : 'jit'
   const { result, error } = runProgram({ insns, memory, maps: [], mapReferences: new Map() }, engine)
   if (error !== null) throw new BpfError('trap', error)
   context.print(`${(result ?? 0n).toString(16)}\n`)

@@ -17,8 +17,7 @@ import { ExitCode } from '../frame/exit.ts'
 export function describe(command: Command): void {
   command
     .description(
-      'Runs tests in the format of the bpf_conformance suite (.data files: a program, its memory, the result) in the vm. ' +
-        'Programs with callx run in its interpreter, which alone has that instruction.',
+      'Runs tests in the format of the bpf_conformance suite (.data files: a program, its memory, the result) in the vm.',
     )
     .argument('<file...>', '.data files, or directories with them')
     .option('--interpreter', 'run all in the interpreter, not in the JIT')

@@ -23,6 +23,7 @@ interface RunOptions {
   readonly repeat: number
   readonly kernel?: boolean
   readonly interpreter?: boolean
+  readonly verify: boolean
   readonly coverage?: boolean
   readonly steps?: boolean
   readonly set?: string[]
@@ -49,6 +50,7 @@ export function describe(command: Command): void {
     .option('--set <var=value>', 'set a global variable before loading; may be repeated', collect)
     .option('--kernel', 'run in the kernel')
     .option('--interpreter', 'run in the vm by its interpreter, not by the WebAssembly JIT')
+    .option('--no-verify', 'run in the vm what the verifier refuses or cannot judge')
     .option('--coverage', 'show which C lines ran, and how often')
     .option('--steps', 'show each instruction as it ran, with the registers that it changed')
     .option('--btf <file>', 'BTF that CO-RE relocates against (default: the running kernel, where it can be read)')
@@ -101,6 +103,7 @@ export async function run(
   const choice = {
     kernel: options.kernel === true,
     interpreter: options.interpreter === true,
+    verify: options.verify,
     btf: options.btf === undefined ? undefined : await openBtf(options.btf),
   }
   const backend = await openBackend(choice)

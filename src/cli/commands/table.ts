@@ -40,7 +40,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: 'prog',
-    summary: 'show programs of the running kernel, load and pin them: prog show, prog load',
+    summary: 'show programs of the running kernel, load and pin them, verify them: prog show, prog load, prog verify',
     load: () => import('./prog.ts'),
   },
   {
@@ -52,6 +52,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     name: 'gen',
     summary: 'make files from objects: gen skeleton, gen object (link), gen min_core_btf',
     load: () => import('./gen.ts'),
+  },
+  {
+    name: 'feature',
+    summary: 'say what the running kernel can do with BPF: feature probe',
+    load: () => import('./feature.ts'),
   },
   {
     name: 'doctor',

@@ -17,6 +17,7 @@ import { defaultContext, defaultPacket } from './inputs.ts'
 export interface BackendChoice {
   readonly kernel: boolean
   readonly interpreter: boolean
+  readonly verify: boolean
   /** Target of CO-RE; undefined for that of the running kernel. */
   readonly btf: Btf | undefined
 }
@@ -47,10 +48,11 @@ export async function openBackend(choice: BackendChoice): Promise<Backend> {
     return openKernelBackend(btf === undefined ? {} : { btf })
   }
   const { createVm } = await import('../../vm/index.ts')
+  const { verify } = choice
   const jit = !choice.interpreter
-  if (btf !== undefined || process.platform !== 'linux') return createVm({ btf: btf ?? null, jit })
+  if (btf !== undefined || process.platform !== 'linux') return createVm({ btf: btf ?? null, jit, verify })
   const { vmlinuxBtf } = await import('../../kernel/index.ts')
-  return createVm({ btf: vmlinuxBtf, jit })
+  return createVm({ btf: vmlinuxBtf, jit, verify })
 }
 
 /** Loads the object with what the chosen programs need. Programs that do not load are in the report. */

@@ -1,7 +1,8 @@
-import { HelperId } from '../../uapi/index.ts'
 import { FRAME_SIZE, REGS_ADDRESS, STACK_TOP_ADDRESS } from '../engine.ts'
 import type { Machine } from '../engine.ts'
+import { callHelperAt } from '../callx.ts'
 import { outOfFuel, Trap } from '../trap.ts'
+import { framePointerTrap } from '../frame-pointer.ts'
 import { atomic32, atomic64, load, store } from './access.ts'
 import { alu32, alu64 } from './alu.ts'
 import { taken } from './branch.ts'
@@ -94,7 +95,7 @@ export function execute(
             state.pc = pc
             if (o === 103) machine.callHelper(extra[pc] as number)
             else if (o === 122) machine.callKfunc(extra[pc] as number)
-            else callRegister(machine, low[s] as number, high[s] as number)
+            else callHelperAt(machine, low[s] as number, high[s] as number)
             view = currentView(state, machine)
             takeResult(view, low, high)
             break
@@ -156,6 +157,8 @@ export function execute(
           case 121:
             atomic64(o, d, s, a, extra[pc] !== 0, low, high, view)
             break
+          case 125:
+            throw framePointerTrap()
           default:
             throw new Trap('instruction', `control reached slot ${pc}, which is no instruction`)
         }
@@ -198,15 +201,6 @@ function passArguments(view: DataView, low: Int32Array, high: Int32Array): void 
 function takeResult(view: DataView, low: Int32Array, high: Int32Array): void {
   low[0] = view.getInt32(REGS_ADDRESS, true)
   high[0] = view.getInt32(REGS_ADDRESS + 4, true)
-}
-
-/** Runs the helper whose id is in a register. */
-function callRegister(machine: Machine, id: number, upper: number): void {
-  if (upper !== 0 || id === HelperId.tail_call || !machine.hasHelper(id)) {
-    const value = (BigInt(upper) << 32n) | BigInt(id >>> 0)
-    throw new Trap('call', `callx of ${value}, which is no helper of the vm`)
-  }
-  machine.callHelper(id)
 }
 
 /** No room for another frame. */

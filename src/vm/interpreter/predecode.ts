@@ -1,16 +1,8 @@
 import { BpfError } from '../../bytes/index.ts'
-import {
-  buildCfg,
-  decode,
-  slotsAt,
-  type AluOp,
-  type AtomicOp,
-  type Block,
-  type BranchOp,
-  type Operation,
-} from '../../isa/index.ts'
+import { buildCfg, decode, slotsAt, type AluOp, type AtomicOp, type BranchOp, type Operation } from '../../isa/index.ts'
 import { HelperId } from '../../uapi/index.ts'
 import type { Machine, VmCode } from '../engine.ts'
+import { writesFramePointer } from '../frame-pointer.ts'
 
 /**
  * Numbers of the interpreter's operations. They are written as literals in execute.ts, because V8 makes a jump table
@@ -61,6 +53,8 @@ const CALL_KFUNC = 122
 const NOTHING = 123
 /** Call of the helper whose id a register holds; Linux refuses it, other runtimes have it. */
 const CALL_REGISTER = 124
+/** Any instruction that writes r10. */
+const WRITES_R10 = 125
 
 /** Registers r0 to r10; constants follow in the register file, so that an immediate is read like a register. */
 export const REGISTERS = 11
@@ -93,14 +87,7 @@ export function predecode(code: VmCode, machine: Machine): Decoded {
   const starts = new Map(code.functions.map((f, index) => [f.start, index]))
 
   // Jumps stay inside of their function, and its end is not run over.
-  const reachable = new Uint8Array(n)
-  code.functions.forEach(({ start }, index) => {
-    const cfg = buildCfg(insns, start, code.functions[index + 1]?.start ?? n)
-    for (const block of cfg.reversePostorder) {
-      const { start: from, end } = cfg.blocks[block] as Block
-      reachable.fill(1, from, end)
-    }
-  })
+  code.functions.forEach(({ start }, index) => buildCfg(insns, start, code.functions[index + 1]?.start ?? n))
 
   const put = (at: number, number: number, to: number, from: number, argument: number): void => {
     op[at] = number
@@ -115,8 +102,10 @@ export function predecode(code: VmCode, machine: Machine): Decoded {
 
   for (let at = 0; at < n; at += slotsAt(insns, at)) {
     const o: Operation = decode(insns, at)
-    if (reachable[at] === 1 && writesFramePointer(o))
-      fail(at, 'malformed', 'the instruction writes r10, which is read-only')
+    if (writesFramePointer(o)) {
+      put(at, WRITES_R10, 0, 0, 0)
+      continue
+    }
     switch (o.kind) {
       case 'alu':
         put(at, (o.wide ? ALU64 : ALU32) + ALU.indexOf(o.op), o.dst, operand(o), 0)
@@ -214,23 +203,6 @@ export function predecode(code: VmCode, machine: Machine): Decoded {
     }
   }
   return { op, dst, src, arg, extra, low: constants.low(), high: constants.high() }
-}
-
-const FRAME_POINTER = 10
-
-/** Kinds of operations whose `dst` is written. */
-const WRITE_DST: ReadonlySet<Operation['kind']> = new Set<Operation['kind']>([
-  'alu',
-  'endian',
-  'addrSpaceCast',
-  'loadImm64',
-  'load',
-  'loadAcquire',
-])
-
-function writesFramePointer(o: Operation): boolean {
-  if (o.kind === 'atomic') return o.fetch && o.op !== 'cmpxchg' && o.src === FRAME_POINTER
-  return WRITE_DST.has(o.kind) && 'dst' in o && o.dst === FRAME_POINTER
 }
 
 /** Distinct 64-bit constants, numbered from REGISTERS on. */

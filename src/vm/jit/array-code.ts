@@ -1,25 +1,25 @@
 import { Errno, MapType } from '../../uapi/index.ts'
 import { GUARD_SIZE, mapSlot, type MapLayout } from '../engine.ts'
 import { Descriptor } from '../runtime/maps/descriptor.ts'
-import { cpu, SLOW } from './hash-code.ts'
+import { copyValue, cpu, SLOW } from './hash-code.ts'
 import { CodeSink, ValueType, w, type Code, type FunctionType } from './wasm/index.ts'
 
 const { I32 } = ValueType
 const { add, and, eq, get, giveBack, i32, load, mul, ne, not, or, set, shl, sub, when } = w
 
-/** ArrayMap.updateAt() with one of the flags 0 to 2; parameters are those of a hash's update. */
+/** ArrayMap.updateAt() with one of the flags 0 to 2, plus 4 (BPF_F_LOCK) or not; parameters as of a hash's update. */
 export function arrayUpdateBody(map: MapLayout, flags: number): CodeSink {
   const [key, value, handle] = [0, 1, 2]
   const code = new CodeSink(3)
   const max = load(get(handle), Descriptor.MAX_ENTRIES)
   when(w.atLeast(load(get(key)), max), giveBack(i32(-Errno.E2BIG)))(code)
-  if (flags === 1) {
+  if ((flags & 3) === 1) {
     code.i32(-Errno.EEXIST)
     return code
   }
   let to = add(load(get(handle), Descriptor.BASE), mul(load(get(key)), i32(map.stride)))
   if (map.cpuStride !== 0) to = add(to, mul(cpu, i32(map.cpuStride)))
-  w.all(set(key, to), w.copy(get(key), get(value), map.valueSize), i32(0))(code)
+  w.all(set(key, to), copyValue(map, get(key), get(value)), i32(0))(code)
   return code
 }
 

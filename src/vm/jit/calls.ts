@@ -3,10 +3,11 @@ import type { HelperCall, Operation } from '../../isa/index.ts'
 import { FRAME_SIZE, NO_TAIL_ENTRY, TAIL_CALLS_ADDRESS, TAIL_PROGRAM_ADDRESS } from '../engine.ts'
 import {
   BASE_LOCAL,
-  unsupported,
   pushFromArea,
+  pushRegister,
   pushRegister32,
   registerLocal,
+  setRegister,
   storeCallSite,
   storeStackTop,
   storeToArea,
@@ -41,7 +42,15 @@ export function emitCall(ctx: FunctionContext, op: Call, at: number): void {
         ctx.code.call(ctx.module.callKfunc)
       })
     case 'register':
-      return unsupported(at, 'call through a register (callx), which Linux refuses as well')
+      return callMachine(ctx, at, () => {
+        for (const shift of [0, 32]) {
+          pushRegister(ctx, op.src)
+          ctx.code.i64(shift)
+          ctx.code.op(Op.i64_shr_u)
+          ctx.code.op(Op.i32_wrap_i64)
+        }
+        ctx.code.call(ctx.module.callRegister)
+      })
   }
 }
 
@@ -328,5 +337,5 @@ export function emitPacketLoad(
   code.op(Op.return)
   code.end()
   pushFromArea(code, 0)
-  code.set(registerLocal(0))
+  setRegister(ctx, 0)
 }

@@ -15,6 +15,7 @@ import {
   type VmCode,
   type XdpBatch,
 } from '../engine.ts'
+import { callHelperAt } from '../callx.ts'
 import { Trap, trapError } from '../trap.ts'
 import { buildModule, helperImport, type JitExports, type JitImports } from './module.ts'
 import { analyse, type ProgramCode } from './program.ts'
@@ -74,9 +75,13 @@ function checkHelpers(program: ProgramCode, machine: Machine): void {
   program.operations.forEach((op, at) => {
     if (op?.kind !== 'call') return
     if (op.call === 'helper' && op.imm !== HelperId.tail_call && !machine.hasHelper(op.imm)) {
-      throw new BpfError('unsupported', machine.whyNoHelper?.(op.imm) ?? `there is no helper bpf_${helperName(op.imm) ?? op.imm}`, {
-        where: { program: program.code.name, insn: at },
-      })
+      throw new BpfError(
+        'unsupported',
+        machine.whyNoHelper?.(op.imm) ?? `there is no helper bpf_${helperName(op.imm) ?? op.imm}`,
+        {
+          where: { program: program.code.name, insn: at },
+        },
+      )
     }
   })
 }
@@ -116,6 +121,7 @@ class JitCode implements CompiledCode {
       endGracePeriod: () => machine.endGracePeriod?.(),
       moved: () => machine.packetMoved?.(),
       callKfunc: (id) => machine.callKfunc(id),
+      callRegister: (low, high) => callHelperAt(machine, low, high),
       tailCall: () => (machine.tailCall() ? 1 : 0),
       loadPacket: (offset, size) => (machine.loadPacket(offset, size) ? 1 : 0),
     }

@@ -6,7 +6,7 @@ import {
   TAIL_CALLS_ADDRESS,
   TAIL_PROGRAM_ADDRESS,
 } from '../engine.ts'
-import type { ModuleIndices } from './context.ts'
+import { callEntry, type ModuleIndices } from './context.ts'
 import type { FuelCode } from './fuel.ts'
 import { CodeSink, Op, ValueType, w, type Code, type FunctionType } from './wasm/index.ts'
 
@@ -33,7 +33,7 @@ export function startBody(module: ModuleIndices, fuel: FuelCode): CodeSink {
   w.all(store(i32(0), get(top), STACK_TOP_ADDRESS), noTailCalls, fuel.begin, fuel.enter)(code)
   code.get(limit)
   code.setGlobal(module.limitGlobal)
-  callEntry(module, code, ctx, top)
+  callWith(module, code, ctx, top)
   code.op(Op.i32_wrap_i64)
   fuel.leave(code)
   return code
@@ -61,7 +61,7 @@ export function batchBody(module: ModuleIndices, moved: number, fuel: FuelCode, 
     fuel.enter,
   )(code)
   code.get(results)
-  callEntry(module, code, ctx, top)
+  callWith(module, code, ctx, top)
   code.op(Op.i32_wrap_i64)
   code.memory(Op.i32_store, 0)
   w.all(
@@ -79,9 +79,8 @@ export function batchBody(module: ModuleIndices, moved: number, fuel: FuelCode, 
 }
 
 /** Leaves r0. */
-function callEntry(module: ModuleIndices, code: CodeSink, ctx: number, top: number): void {
+function callWith(module: ModuleIndices, code: CodeSink, ctx: number, top: number): void {
   sub(get(top), i32(FRAME_SIZE))(code)
   w.extend(get(ctx))(code)
-  for (let r = 2; r <= 5; r++) code.i64(0)
-  code.call(module.functions)
+  callEntry(code, module)
 }

@@ -1,4 +1,4 @@
-import { Errno } from '../../uapi/index.ts'
+import { Errno, UpdateFlag } from '../../uapi/index.ts'
 import { CPU_ADDRESS, DEFERRED_ADDRESS, type MapLayout } from '../engine.ts'
 import { Deferred, Descriptor, Element, NOT_IN_USE } from '../runtime/maps/descriptor.ts'
 import { HASH_FACTOR, WORD_FACTOR, wordFactor } from '../runtime/maps/hash-table.ts'
@@ -190,6 +190,18 @@ class HashCode {
   }
 }
 
+const part = (address: Code, offset: number): Code => (offset === 0 ? address : add(address, i32(offset)))
+
+/** VmMap.copyValue(). */
+export function copyValue({ copied }: MapLayout, to: Code, from: Code): Code {
+  return w.all(...copied.map(({ offset, size }) => w.copy(part(to, offset), part(from, offset), size)))
+}
+
+/** VmMap.clearFields() of values that have no more than locks. */
+function clearLocks({ locks }: MapLayout, value: Code): Code {
+  return w.all(...locks.map(({ offset, size }) => w.zero(part(value, offset), size)))
+}
+
 /** MapHost.reclaimLater() during a run. */
 export function defer(handle: Code, entry: Code): Code {
   return w.all(
@@ -199,7 +211,7 @@ export function defer(handle: Code, entry: Code): Code {
   )
 }
 
-/** updateAt() of a hash, per CPU and LRU or not, with one of the flags 0 to 2. */
+/** updateAt() of a hash, per CPU and LRU or not, with one of the flags 0 to 2; plus 4 (BPF_F_LOCK) with locks. */
 export function updateBody(map: MapLayout, flags: number): CodeSink {
   const [key, value, handle] = [0, 1, 2]
   const code = new CodeSink(3)
@@ -217,8 +229,8 @@ export function updateBody(map: MapLayout, flags: number): CodeSink {
   )
   const valueAt = add(get(element), i32(map.valueOffset))
   writeFind(code, { keySize: map.keySize, key: get(key), handle: get(handle), hash, element: old })
-  if (flags === 1) when(get(old), giveBack(i32(-Errno.EEXIST)))(code)
-  if (flags === 2) when(not(get(old)), giveBack(i32(-Errno.ENOENT)))(code)
+  if ((flags & 3) === 1) when(get(old), giveBack(i32(-Errno.EEXIST)))(code)
+  if ((flags & 3) === 2) when(not(get(old)), giveBack(i32(-Errno.ENOENT)))(code)
   if (map.cpuStride !== 0) {
     w.all(
       when(
@@ -237,6 +249,10 @@ export function updateBody(map: MapLayout, flags: number): CodeSink {
     )(code)
     return code
   }
+  if ((flags & UpdateFlag.LOCK) !== 0) {
+    const inPlace = copyValue(map, add(get(old), i32(map.valueOffset)), get(value))
+    when(get(old), w.all(inPlace, giveBack(i32(0))))(code)
+  }
   const usesSpare = map.preallocated && !isLru
   const spare = add(load(get(handle), Descriptor.SPARE), shl(cpu, i32(2)))
   const takeAnother = usesSpare
@@ -244,7 +260,8 @@ export function updateBody(map: MapLayout, flags: number): CodeSink {
     : table.take(element)
   w.all(
     when(get(old), takeAnother, takeNew),
-    w.copy(valueAt, get(value), map.valueSize),
+    clearLocks(map, valueAt),
+    copyValue(map, valueAt, get(value)),
     when(get(old), table.unlink(old)),
     table.link(element, get(key), hash),
     when(get(old), w.all(usesSpare ? store(spare, get(old)) : table.release(old), setReferenced(1)), setReferenced(0)),

@@ -38,6 +38,8 @@ export function emitMapHelper(ctx: FunctionContext, op: HelperCall, at: number, 
       return emitUpdate(ctx, fast)
     case HelperId.map_delete_elem:
       return emitDelete(ctx, fast)
+    case HelperId.map_lookup_percpu_elem:
+      return emitCpuLookup(ctx, fast)
     case HelperId.map_push_elem:
       return emitPush(ctx, fast)
     case HelperId.map_pop_elem:
@@ -92,8 +94,9 @@ function hasInlineKeys(map: MapLayout): boolean {
 
 /** What functions for maps like this one have in their names. */
 function shape(map: MapLayout): string {
-  const { kind, keySize, valueSize, cpuStride, preallocated } = map
-  return `${kind}_${keySize}_${valueSize}${cpuStride === 0 ? '' : '_percpu'}${preallocated ? '' : '_alloc'}`
+  const { kind, keySize, valueSize, cpuStride, preallocated, locks } = map
+  const marks = [cpuStride !== 0 && 'percpu', !preallocated && 'alloc', ...locks.map(({ offset }) => `lock${offset}`)]
+  return [kind, keySize, valueSize, ...marks.filter((mark) => mark !== false)].join('_')
 }
 
 /** bpf_map_lookup_elem: r0 is the address of the value for the key at r2, or 0. */
@@ -126,6 +129,17 @@ function emitLookup(ctx: FunctionContext, at: number, fast: FastPath): boolean {
   return setResult(ctx, w.extend(value))
 }
 
+/** bpf_map_lookup_percpu_elem: the value of the CPU that r3 names. */
+function emitCpuLookup(ctx: FunctionContext, fast: FastPath): boolean {
+  const map = knownMap(ctx, 1)
+  if (map === null || map.cpuStride === 0 || map.kind === 'lru' || !hasInlineKeys(map)) return false
+  const chosen = lowOf(ctx, 3)
+  const target = { map, handle: i32(map.handle), isKnown: true }
+  const value = map.kind === 'array' ? arrayValue(ctx, target, chosen) : hashValue(ctx, target, chosen)
+  const isCpu = w.below(chosen, i32(map.valueCount))
+  return fast.emit([[2, map.keySize]], [], w.choose(isCpu, value, i32(0)), 'number')
+}
+
 /** Address of the key of a checked access. */
 function keyAddress(ctx: FunctionContext, size: number): Code {
   return (code) => {
@@ -134,25 +148,25 @@ function keyAddress(ctx: FunctionContext, size: number): Code {
   }
 }
 
-function arrayValue(ctx: FunctionContext, { map, handle, isKnown }: Target): Code {
+function arrayValue(ctx: FunctionContext, { map, handle, isKnown }: Target, ofWhich: Code = cpu): Code {
   const { index } = ctx.locals
   const base = isKnown ? i32(map.base) : load(handle, Descriptor.BASE)
   const max = isKnown ? i32(map.maxEntries) : load(handle, Descriptor.MAX_ENTRIES)
   const key: Code = (code) => code.memory(Op.i32_load, pushAddress(ctx, 2, 0, map.keySize))
   return w.all(
     w.set(index, key),
-    w.choose(w.below(get(index), max), ofCpu(map, add(mul(get(index), i32(map.stride)), base)), i32(0)),
+    w.choose(w.below(get(index), max), ofCpu(map, add(mul(get(index), i32(map.stride)), base), ofWhich), i32(0)),
   )
 }
 
-function hashValue(ctx: FunctionContext, { map, handle }: Target): Code {
+function hashValue(ctx: FunctionContext, { map, handle }: Target, ofWhich: Code = cpu): Code {
   const { index } = ctx.locals
   const element = w.call(ctx.module.findFunction(map.keySize), keyAddress(ctx, map.keySize), handle)
   const mark = w.when(get(index), w.store(get(index), i32(1), Element.REFERENCED))
   return w.all(
     w.set(index, element),
     map.kind === 'lru' ? mark : w.all(),
-    w.choose(get(index), ofCpu(map, add(get(index), i32(map.valueOffset))), i32(0)),
+    w.choose(get(index), ofCpu(map, add(get(index), i32(map.valueOffset)), ofWhich), i32(0)),
   )
 }
 
@@ -161,22 +175,28 @@ function trieValue(ctx: FunctionContext, { map, handle }: Target): Code {
   return w.call(lookup, keyAddress(ctx, map.keySize), handle)
 }
 
-/** The value of the running CPU. */
-function ofCpu(map: MapLayout, value: Code): Code {
-  return map.cpuStride === 0 ? value : add(value, mul(cpu, i32(map.cpuStride)))
+/** The value of a CPU, from that of the first. */
+function ofCpu(map: MapLayout, value: Code, ofWhich: Code): Code {
+  return map.cpuStride === 0 ? value : add(value, mul(ofWhich, i32(map.cpuStride)))
 }
 
-/** Flags of an update that are 0 to 2, or null. */
-function knownFlags(ctx: FunctionContext, register: number): number | null {
+/** Flags of an update that are 0 to 2, with BPF_F_LOCK if that is allowed; or null. */
+function knownFlags(ctx: FunctionContext, register: number, mayLock: boolean = false): number | null {
   const flags = ctx.values.constantAddress(register)
-  return flags !== null && flags <= UpdateFlag.EXIST ? flags : null
+  if (flags === null) return null
+  return (mayLock ? flags & ~UpdateFlag.LOCK : flags) <= UpdateFlag.EXIST ? flags : null
 }
+
+/** Whether BPF_F_LOCK is good for the map. */
+const takesLock = ({ kind, locks, cpuStride }: MapLayout): boolean =>
+  locks.length > 0 && cpuStride === 0 && (kind === 'array' || kind === 'hash')
 
 function emitUpdate(ctx: FunctionContext, fast: FastPath): boolean {
   const target = targetOf(ctx, 1)
-  const flags = knownFlags(ctx, 4)
-  if (target === null || flags === null) return false
+  if (target === null) return false
   const { map, handle } = target
+  const flags = knownFlags(ctx, 4, takesLock(map))
+  if (flags === null) return false
   if (!hasInlineKeys(map) || map.inner !== null || map.hasFields || map.valueSize > MAX_VALUE_SIZE) return false
   const update = ctx.module.function(`update_${shape(map)}_${flags}`, UPDATE_FUNCTION, () => {
     if (map.kind === 'array') return arrayUpdateBody(map, flags)
@@ -203,7 +223,7 @@ function emitDelete(ctx: FunctionContext, fast: FastPath): boolean {
 /** A queue, stack or bloom filter whose values are not too large. */
 function knownQueue(ctx: FunctionContext): MapLayout | null {
   const map = knownMap(ctx, 1)
-  if (map === null || map.hasFields || map.valueSize > MAX_VALUE_SIZE) return null
+  if (map === null || map.hasFields || map.locks.length > 0 || map.valueSize > MAX_VALUE_SIZE) return null
   if (map.kind === 'bloom') return map.valueSize <= MAX_KEY_SIZE ? map : null
   return map.kind === 'queue' || map.kind === 'stack' ? map : null
 }

@@ -11,14 +11,23 @@ import {
   type MapLayout,
 } from '../engine.ts'
 import { LdImm64Pseudo } from '../../isa/index.ts'
-import { BPF_FUNCTION, TAIL_FUNCTION, pushFromArea, type ModuleIndices } from './context.ts'
+import { BPF_FUNCTION, TAIL_FUNCTION, callEntry, functionType, pushFromArea, type ModuleIndices } from './context.ts'
 import { BATCH_FUNCTION, batchBody, START_FUNCTION, startBody } from './entries.ts'
 import { fuelCode, type FuelCode } from './fuel.ts'
 import { translateFunction } from './function.ts'
 import { FIND_FUNCTION, findBody } from './hash-code.ts'
 import type { ProgramCode } from './program.ts'
 import { NO_PLACE } from './trap.ts'
-import { CodeSink, ModuleBuilder, Op, ValueType, w, type Code, type FunctionType } from './wasm/index.ts'
+import {
+  CodeSink,
+  ModuleBuilder,
+  Op,
+  ValueType,
+  w,
+  type Code,
+  type FunctionType,
+  type MemoryLimits,
+} from './wasm/index.ts'
 
 const { I32, I64 } = ValueType
 
@@ -31,6 +40,7 @@ const signature = (params: readonly ValueType[], results: readonly ValueType[] =
 export interface JitImports {
   trap(place: number, low: number, high: number): never
   callKfunc(id: number): void
+  callRegister(low: number, high: number): void
   tailCall(): number
   loadPacket(offset: number, size: number): number
   clock(): number
@@ -70,7 +80,7 @@ const CLOCK_HELPERS = [HelperId.ktime_get_ns, HelperId.ktime_get_boot_ns, Helper
 /** Translates a program to a wasm binary. */
 export function buildModule(program: ProgramCode, machine: Machine, optimize: boolean): Uint8Array<ArrayBuffer> {
   const builder = new ModuleBuilder()
-  builder.importMemory('env', 'memory', { minimum: 1 })
+  builder.importMemory('env', 'memory', machine.isShared === true ? SHARED_LIMITS : { minimum: 1 })
   const trap = builder.importFunction('env', 'trap', signature([I32, I32, I32]))
   const callKfunc = builder.importFunction('env', 'callKfunc', signature([I32]))
   const tailCall = builder.importFunction('env', 'tailCall', signature([], [I32]))
@@ -88,6 +98,9 @@ export function buildModule(program: ProgramCode, machine: Machine, optimize: bo
   for (const id of program.helpers) {
     helpers.set(id, builder.importFunction('env', helperImport(id), signature([])))
   }
+  const callRegister = program.hasRegisterCalls
+    ? builder.importFunction('env', 'callRegister', signature([I32, I32]))
+    : -1
   const endGracePeriod = builder.importFunction('env', 'endGracePeriod', signature([]))
   const run = builder.declareFunction(signature([I32, I32, I32]), 'run')
   const start = builder.declareFunction(START_FUNCTION, 'start')
@@ -95,7 +108,7 @@ export function buildModule(program: ProgramCode, machine: Machine, optimize: bo
   const repeat = builder.declareFunction(signature([I32, I32, I32, I32]), 'repeat')
   const call = builder.declareFunction(signature([I32, I32]), 'call')
   const tail = builder.declareFunction(TAIL_FUNCTION, 'tail')
-  const indices = program.functions.map((f) => builder.declareFunction(BPF_FUNCTION, f.name))
+  const indices = program.functions.map((f) => builder.declareFunction(functionType(program, f.index), f.name))
   const made = new Map<string, number>()
   const makeFunction = (name: string, type: FunctionType, body: () => CodeSink): number => {
     let index = made.get(name)
@@ -110,9 +123,11 @@ export function buildModule(program: ProgramCode, machine: Machine, optimize: bo
     trap,
     helper: (id) => helpers.get(id) as number,
     callKfunc,
+    callRegister,
     tailCall,
     loadPacket,
     functions: indices[0] as number,
+    entryParameters: functionType(program, 0).params.length,
     fuelGlobal: builder.addGlobal(I64),
     limitGlobal: builder.addGlobal(I32),
     memorySize: machine.memory.buffer.byteLength,
@@ -124,6 +139,7 @@ export function buildModule(program: ProgramCode, machine: Machine, optimize: bo
     tails: usesTails ? { type: builder.type(TAIL_FUNCTION), table: tailTable } : null,
     hasInnerMaps: maps.some(({ inner }) => inner !== null),
     rings: maps.filter(({ kind }) => kind === 'ringbuf'),
+    isShared: machine.isShared === true,
     hasRandom: machine.hasRandom === true,
     sharesBudget,
   }
@@ -152,6 +168,9 @@ export function buildModule(program: ProgramCode, machine: Machine, optimize: bo
   })
   return builder.encode()
 }
+
+/** The most that 32-bit addresses reach, which any memory may be. */
+const SHARED_LIMITS: MemoryLimits = { minimum: 1, sharedMaximum: 65_536 }
 
 function isXdp(program: ProgramCode): boolean {
   return program.code.type === ProgType.XDP
@@ -201,8 +220,7 @@ function runBody(module: ModuleIndices, fuel: FuelCode): CodeSink {
   pushFrame(code, top)
   code.get(ctx)
   code.op(Op.i64_extend_i32_u)
-  for (let r = 2; r <= 5; r++) code.i64(0)
-  code.call(module.functions)
+  callEntry(code, module)
   code.memory(Op.i64_store, REGS_ADDRESS)
   fuel.leave(code)
   code.get(savedFuel)
@@ -223,9 +241,7 @@ function tailBody(module: ModuleIndices, fuel: FuelCode): CodeSink {
   code.setGlobal(module.limitGlobal)
   code.get(base)
   code.get(ctx)
-  for (let r = 2; r <= 5; r++) code.i64(0)
-  if (hasTailCallInstructions()) code.returnCall(module.functions)
-  else code.call(module.functions)
+  callEntry(code, module, hasTailCallInstructions())
   return code
 }
 

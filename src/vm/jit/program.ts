@@ -26,6 +26,8 @@ export interface ProgramCode {
   /** Ids of the helpers that are called, but for tail calls. */
   readonly helpers: ReadonlySet<number>
   readonly hasTailCalls: boolean
+  /** Whether it calls helpers by number (callx). */
+  readonly hasRegisterCalls: boolean
   /** Whether a function's address is taken, so that helpers may call back. */
   readonly hasCallbacks: boolean
   /** Whether the program calls its entry, or takes its address. */
@@ -44,10 +46,12 @@ export function analyse(code: VmCode): ProgramCode {
   const helpers = new Set<number>()
   let hasCallbacks = false
   let hasTailCalls = false
+  let hasRegisterCalls = false
   let isEntryCalled = false
   for (let at = 0; at < insns.length; at += slotsAt(insns, at)) {
     const op = decode(insns, at)
     operations[at] = op
+    if (op.kind === 'call' && op.call === 'register') hasRegisterCalls = true
     if (op.kind === 'call' && op.call === 'helper') {
       if (op.imm === HelperId.tail_call) hasTailCalls = true
       else helpers.add(op.imm)
@@ -77,7 +81,17 @@ export function analyse(code: VmCode): ProgramCode {
     }
     return { index, name: f.name, cfg, hasCheckedAccess, hasMachineCalls, hasMayGoto }
   })
-  return { code, operations, functions, functionAt, helpers, hasTailCalls, hasCallbacks, isEntryCalled }
+  return {
+    code,
+    operations,
+    functions,
+    functionAt,
+    helpers,
+    hasTailCalls,
+    hasRegisterCalls,
+    hasCallbacks,
+    isEntryCalled,
+  }
 }
 
 /** Slot of the function that an instruction calls or takes the address of. */

@@ -1,6 +1,7 @@
 import type { Operation } from '../../isa/index.ts'
 import { GUARD_SIZE } from '../engine.ts'
 import { outOfBudget, outOfFuel, Trap } from '../trap.ts'
+import { framePointerTrap, writesFramePointer } from '../frame-pointer.ts'
 import type { FunctionContext } from './context.ts'
 import { accessOf } from './places.ts'
 import { Op } from './wasm/index.ts'
@@ -55,6 +56,7 @@ export function makeTrap(
   budget: bigint | null,
 ): Trap {
   if ((place & 1) === 1) return budget === null ? outOfFuel(fuel) : outOfBudget(budget)
+  if (op !== null && writesFramePointer(op)) return framePointerTrap()
   if (op?.kind === 'call' && op.call === 'helper') {
     return new Trap('memory', 'r2 does not point to a key in memory, or r1 is no map')
   }

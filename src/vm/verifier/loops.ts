@@ -99,7 +99,10 @@ export class Loops {
 
   #say(what: string, visit: Visit): void {
     if (this.#trace !== null && this.#trace.log.all) {
-      this.#trace.log.write(`SCC ${what} (${[...visit.chain, visit.scc].join(',')})\n`)
+      // As in the kernel, a call at slot 0 ends the list.
+      const zero = visit.chain.indexOf(0)
+      const chain = zero < 0 ? visit.chain : visit.chain.slice(0, zero)
+      this.#trace.log.write(`SCC ${what} (${[...chain, visit.scc].join(',')})\n`)
     }
   }
 }

@@ -7,6 +7,7 @@ import { acquire } from './calls/resources.ts'
 import type { Subprogram } from './program/layout.ts'
 import { pathEnded } from './checkpoints.ts'
 import { logMainFunction } from './log/main-function.ts'
+import { viewState } from './log/view.ts'
 import { step } from './step.ts'
 import { alreadyVisited } from './visited.ts'
 import type { Walk } from './walk.ts'
@@ -39,7 +40,7 @@ function walkFunction(walk: Walk, sub: Subprogram): void {
   state.frames.push(frame)
   walk.restart(state, sub.start)
   frame.regs[10] = pointerReg('fp')
-  trace?.forgetLine()
+  trace?.begin()
   trace?.touchAll()
   if (sub.index === 0 && !walk.facts.isExtension) {
     if (trace !== null) logMainFunction(trace, walk.facts)
@@ -70,7 +71,7 @@ function checkHandler(walk: Walk, frame: Frame, sub: Subprogram): void {
 /** The main loop: one instruction after the other, path after path. */
 function run(walk: Walk): void {
   const { flow } = walk.facts
-  const { liveness, trace } = walk
+  const { liveness, onInstruction, trace } = walk
   let previous = -1
   for (;;) {
     walk.prevInsn = previous
@@ -85,6 +86,7 @@ function run(walk: Walk): void {
     } else {
       if (flow.jump[insn] === 1) walk.record()
       trace?.instruction(state, insn, previous)
+      if (onInstruction !== null) onInstruction(viewState(state, insn, previous, walk.facts))
       previous = insn
       liveness.begin(state, insn)
       ended = step(walk) === 'exit'

@@ -20,6 +20,7 @@ import { State } from './state/state.ts'
 import { Log, LogLevel } from './log/log.ts'
 import { logProgram, statsText } from './log/program.ts'
 import { Trace } from './log/trace.ts'
+import type { StateView } from './log/view.ts'
 import { StackLiveness } from './liveness.ts'
 import { walkProgram } from './run.ts'
 import { describeTarget } from './target-program.ts'
@@ -39,6 +40,8 @@ export interface VerifyOptions {
   readonly target?: VerifyTarget
   /** Whether the kernel has CONFIG_FUNCTION_ERROR_INJECTION (default), so that fmod_ret reaches more functions. */
   readonly errorInjection?: boolean
+  /** What the one who loads may do (capabilities of Linux), default everything. Without `bpf` nothing can be told. */
+  readonly capabilities?: readonly Capability[]
   /** Helpers (ids) that this kernel's configuration or lockdown does not offer. */
   readonly missingHelpers?: readonly number[]
   /** Processors that the machine may have, for bounds of their numbers (default 8192, the most that Linux knows). */
@@ -49,9 +52,14 @@ export interface VerifyOptions {
   readonly objectName?: string
   /** What to log: the sum of 1 (the failing path) or 2 (all paths) and 4 (statistics), as BPF_PROG_LOAD has it. */
   readonly logLevel?: number
+  /** Called before each instruction on each path, with what is known there; the objects may be kept. */
+  readonly onInstruction?: (state: StateView) => void
   /** Characters of the log to keep, the last ones (default 16 Mi). */
   readonly logSize?: number
 }
+
+/** Capabilities that verification depends on. */
+export type Capability = 'bpf' | 'perfmon' | 'net_admin'
 
 /** A loaded program and one of its functions. */
 export interface VerifyTarget {
@@ -117,7 +125,7 @@ export function verify(program: PreparedProgram, options: VerifyOptions): Verify
   let facts: ProgramFacts | null = null
   try {
     facts = collectFacts(program, options, log)
-    walk = makeWalk(facts, program, log)
+    walk = makeWalk(facts, program, log, options.onInstruction)
     walkProgram(walk)
     checkStackDepth(facts)
     if (walk.unresolvedCalls.size > 0) invalid('invalid kernel function call not eliminated in verifier pass')
@@ -139,7 +147,12 @@ function statsOf(walk: Walk | null): VerifyStats {
   }
 }
 
-function makeWalk(facts: ProgramFacts, program: PreparedProgram, log: Log | null): Walk {
+function makeWalk(
+  facts: ProgramFacts,
+  program: PreparedProgram,
+  log: Log | null,
+  onInstruction: VerifyOptions['onInstruction'],
+): Walk {
   const trace = log === null ? null : new Trace(log, program, facts)
   if (trace !== null) logProgram(trace, facts)
   const orders = new Map<number, readonly number[]>()
@@ -156,12 +169,12 @@ function makeWalk(facts: ProgramFacts, program: PreparedProgram, log: Log | null
     },
     log,
   )
-  return new Walk(facts, new State(), liveness, trace)
+  return new Walk(facts, new State(), liveness, trace, onInstruction)
 }
 
 function targetOf(target: VerifyTarget): TargetFunction {
   const { program, options } = target
-  const walk = makeWalk(collectFacts(program, options, null, true), program, null)
+  const walk = makeWalk(collectFacts(program, options, null, true), program, null, undefined)
   walkProgram(walk)
   return describeTarget(target, walk)
 }
@@ -173,9 +186,14 @@ function collectFacts(
   isTarget: boolean = false,
 ): ProgramFacts {
   const { spec, insns } = program
+  const has = (capability: Capability): boolean => options.capabilities?.includes(capability) ?? true
+  if (!has('bpf')) throw new Reject('UNSUPPORTED', 'what may be loaded without CAP_BPF is not known')
   if (insns.length === 0) throw new Reject('EINVAL', 'invalid instruction count')
   const malformed = new Map<number, string>()
   const ops = decodeAll(insns, malformed)
+  const handler = exceptionCallback(options.btf, program.functions)
+  const subprograms = functionsOf(program, ops, options.btf, handler)
+  if (log?.all === true) for (const sub of subprograms) log.write(`func#${sub.index} @${sub.start}\n`)
   const immediates = new Map<number, ImmediateTarget>()
   const cache = new Map<MapSpec, MapFacts>()
   const kfuncs = new Map<number, { name: string; btfId: number }>()
@@ -208,9 +226,6 @@ function collectFacts(
   }
   checkKfuncs(kfuncs, options)
   checkDescriptors(insns, immediates)
-  const handler = exceptionCallback(options.btf, program.functions)
-  const subprograms = functionsOf(program, ops, options.btf, handler)
-  if (log?.all === true) for (const sub of subprograms) log.write(`func#${sub.index} @${sub.start}\n`)
   checkJumps(ops, subprograms)
   checkAbnormalReturns(subprograms, ops, options.btf)
   const partial = { ops, kfuncs }
@@ -234,7 +249,9 @@ function collectFacts(
     program,
     attachType: spec.attachType ?? 0,
     btf: options.btf,
-    kernelBtf: options.kernelBtf,
+    get kernelBtf() {
+      return options.kernelBtf
+    },
     gpl,
     sleepable,
     changesPacket: changers.has(0),
@@ -259,6 +276,7 @@ function collectFacts(
     target,
     isExtension,
     isTarget,
+    perfmon: has('perfmon'),
     sleepable,
     gpl,
     ops,

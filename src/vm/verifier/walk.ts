@@ -2,11 +2,13 @@ import type { Btf } from '../../btf/index.ts'
 import type { Operation } from '../../isa/index.ts'
 import type { MapFacts } from './facts/maps.ts'
 import type { Trace } from './log/trace.ts'
+import type { StateView } from './log/view.ts'
 import type { StackLiveness } from './liveness.ts'
 import { Loops } from './loops.ts'
 import type { Flow } from './program/flow.ts'
 import type { Operations, Subprogram } from './program/layout.ts'
 import type { AttachTarget } from './program/target.ts'
+import type { AluLimit } from './privilege.ts'
 import { Reject } from './reject.ts'
 import { IdMap } from './state/ids.ts'
 import type { Reg } from './state/register.ts'
@@ -36,6 +38,8 @@ export interface ProgramFacts {
   readonly isExtension: boolean
   /** Others attach to the program, so that it matters whether its functions' BTF is true. */
   readonly isTarget: boolean
+  /** Loaded with CAP_PERFMON: may see addresses, read uninitialised stack, and what the processor runs ahead of. */
+  readonly perfmon: boolean
   readonly sleepable: boolean
   readonly gpl: boolean
   readonly ops: Operations
@@ -84,6 +88,7 @@ export interface Explored {
 export class Walk {
   readonly facts: ProgramFacts
   readonly trace: Trace | null
+  readonly onInstruction: ((state: StateView) => void) | null
   readonly liveness: StackLiveness
   readonly loops: Loops
   state: State
@@ -96,6 +101,10 @@ export class Walk {
   readonly loopCalls: Map<number, number> = new Map()
   /** References that come with arguments of a struct_ops function, by the argument's number. */
   readonly argumentRefs: Map<number, number> = new Map()
+  /** How instructions limit the offsets of pointers, without CAP_PERFMON. */
+  readonly aluLimits: Map<number, AluLimit> = new Map()
+  /** The map that each tail call used so far, without CAP_PERFMON. */
+  readonly tailCallMaps: Map<number, MapFacts> = new Map()
   /** Global functions that were called, to be walked on their own. */
   readonly called: Set<number> = new Set()
   insnsProcessed = 0
@@ -116,11 +125,18 @@ export class Walk {
   #id = 0
   #pending: Pending[] = []
 
-  constructor(facts: ProgramFacts, state: State, liveness: StackLiveness, trace: Trace | null) {
+  constructor(
+    facts: ProgramFacts,
+    state: State,
+    liveness: StackLiveness,
+    trace: Trace | null,
+    onInstruction: ((state: StateView) => void) | undefined,
+  ) {
     this.facts = facts
     this.state = state
     this.liveness = liveness
     this.trace = trace
+    this.onInstruction = onInstruction ?? null
     this.loops = new Loops(facts.flow.scc, trace)
   }
 

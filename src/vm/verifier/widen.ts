@@ -38,8 +38,8 @@ export function widen(old: State, now: State, fresh: number): void {
     for (let i = 0; i < a.stack.length; i++) {
       const x = a.stack[i]
       const y = b.stack[i]
-      if (x === undefined || y === undefined || !x.scalar64 || !y.scalar64) continue
-      const to = widened(x.reg as Reg, y.reg as Reg, ids)
+      if (x === undefined || y === undefined || !x.spilled || !y.spilled) continue
+      const to = x.reg === null || y.reg === null ? null : widened(x.reg, y.reg, ids)
       if (to !== null) b.stack[i] = new Slot(y.bytes, to)
     }
   }

@@ -161,6 +161,85 @@ TRIE(8)
 TRIE(16)
 TRIE(20)
 
+/* Values with a lock between other bytes, which updates leave alone. */
+struct locked {
+	__u8 first;
+	struct bpf_spin_lock lock;
+	struct value value;
+};
+#define LOCKED_UPDATE(n, map, flags)                                                                                  \
+	case n:                                                                                                       \
+		result = bpf_map_update_elem(&map, &key, &mine, flags);                                               \
+		APART(100 + n);                                                                                       \
+		break;
+#define LOCKED(map, kind, create_flags, K, make_key)                                                                     \
+	struct {                                                                                                      \
+		__uint(type, BPF_MAP_TYPE_##kind);                                                                    \
+		__type(key, K);                                                                                       \
+		__type(value, struct locked);                                                                         \
+		__uint(max_entries, 40);                                                                              \
+		__uint(map_flags, create_flags);                                                                      \
+	} map SEC(".maps");                                                                                           \
+	SEC("xdp") int run_##map(struct xdp_md *ctx)                                                                  \
+	{                                                                                                             \
+		PACKET(p);                                                                                            \
+		LOOP(i, OPS) {                                                                                        \
+			struct operation op = p->ops[i];                                                              \
+			struct locked mine = {}, *v;                                                                  \
+			__s64 result = 0;                                                                             \
+			K key;                                                                                        \
+			make_key(&key, &op);                                                                          \
+			fill(&mine.value, op.value);                                                                  \
+			mine.first = op.prefix;                                                                       \
+			switch (op.what % 9) {                                                                        \
+				LOCKED_UPDATE(0, map, BPF_ANY)                                                        \
+				LOCKED_UPDATE(1, map, BPF_NOEXIST)                                                    \
+				LOCKED_UPDATE(2, map, BPF_EXIST)                                                      \
+				LOCKED_UPDATE(3, map, BPF_F_LOCK)                                                     \
+				LOCKED_UPDATE(4, map, BPF_F_LOCK | BPF_NOEXIST)                                       \
+				LOCKED_UPDATE(5, map, BPF_F_LOCK | BPF_EXIST)                                         \
+			case 6:                                                                                       \
+				result = bpf_map_delete_elem(&map, &key);                                             \
+				break;                                                                                \
+			default:                                                                                      \
+				v = bpf_map_lookup_elem(&map, &key);                                                  \
+				if (!v)                                                                               \
+					break;                                                                        \
+				bpf_spin_lock(&v->lock);                                                              \
+				v->value.b[0]++;                                                                      \
+				v->first ^= 1;                                                                        \
+				result = seen(&v->value) | v->first << 16;                                            \
+				bpf_spin_unlock(&v->lock);                                                            \
+			}                                                                                             \
+			p->results[i] = result;                                                                       \
+		}                                                                                                     \
+		return XDP_PASS;                                                                                      \
+	}
+LOCKED(locked_hash, HASH, 0, struct bytes8, key8)
+LOCKED(locked_alloc, HASH, BPF_F_NO_PREALLOC, struct bytes8, key8)
+LOCKED(locked_array, ARRAY, 0, __u32, index)
+
+/* The value of each CPU, as this one sees it. */
+SEC("xdp") int run_cpus(struct xdp_md *ctx)
+{
+	PACKET(p);
+	LOOP(i, OPS) {
+		struct operation op = p->ops[i];
+		struct bytes4 key;
+		__u32 at = op.key;
+		struct value value, *v;
+		key4(&key, &op);
+		fill(&value, op.value);
+		bpf_map_update_elem(&percpu_hash, &key, &value, 0);
+		bpf_map_update_elem(&percpu_array, &at, &value, 0);
+		__u32 which = op.prefix % 4 ? 0xffffffff - op.what : bpf_get_smp_processor_id();
+		v = op.what & 1 ? bpf_map_lookup_percpu_elem(&percpu_hash, &key, which) :
+				  bpf_map_lookup_percpu_elem(&percpu_array, &at, which);
+		p->results[i] = v ? seen(v) : -1;
+	}
+	return XDP_PASS;
+}
+
 struct inner_hash {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, struct bytes16);

@@ -18,7 +18,7 @@ function kconfig() {
     text: gunzipSync(readFileSync('/proc/config.gz')).toString(),
     kernelVersion: (6 << 16) + (18 << 8) + 44,
     bpfCookie: true,
-    syscallWrapper: true,
+    syscallWrapper: / __x64_sys_bpf$/m.test(readFileSync('/proc/kallsyms', 'latin1')),
   }
 }
 
@@ -41,7 +41,8 @@ export function decidedPrograms(dir) {
 
 /**
  * Goes through all decided programs of the objects whose name contains `only`. `run(options)` verifies the program with
- * further options; it gives a result with errno UNSUPPORTED when the program cannot be prepared, CRASH when it throws.
+ * further options and adds the time it took in `ms`; it gives a result with errno UNSUPPORTED when the program cannot be
+ * prepared, CRASH when it throws.
  * @returns {Generator<{ file: string, spec: any, verdict: any, run: (options?: object) => any }>}
  */
 export function* corpus(dir, only = null) {
@@ -75,7 +76,8 @@ function verifyOne(spec, name, file, kernelBtf, config, options) {
     const kconfigMap = spec.maps['.kconfig']
     const maps =
       kconfigMap === undefined ? spec.maps : { ...spec.maps, '.kconfig': { ...kconfigMap, contents: object.kconfig } }
-    return verify(prepared.program, {
+    const started = performance.now()
+    const result = verify(prepared.program, {
       maps,
       btf: spec.btf,
       kernelBtf,
@@ -85,6 +87,7 @@ function verifyOne(spec, name, file, kernelBtf, config, options) {
       objectName: file.split('.')[0],
       ...options,
     })
+    return { ...result, ms: performance.now() - started }
   } catch (error) {
     const message = `crash: ${error.stack?.split('\n').slice(0, 2).join(' ')}`
     return { ok: false, errno: 'CRASH', message, log: '' }

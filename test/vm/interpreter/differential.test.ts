@@ -224,3 +224,36 @@ describe('random programs', () => {
     expect(finished).toBeGreaterThan(20)
   })
 })
+
+describe('what a verifier lets nobody do', () => {
+  test.each([
+    ['a write of r10', [alu('mov', 10, { imm: 1 }), exit], 'trap at 4'],
+    [
+      'callx of a helper',
+      [alu('mov', 1, { imm: 5 }), { kind: 'call', call: 'register', imm: 0, off: 0, src: 7 } as const, exit],
+      35n,
+    ],
+    ['callx of no helper', [{ kind: 'call', call: 'register', imm: 0, off: 0, src: 8 } as const, exit], 'trap at 4'],
+    [
+      'callx of a number above 32 bits',
+      [{ kind: 'call', call: 'register', imm: 0, off: 0, src: 9 } as const, exit],
+      'trap at 4',
+    ],
+    ['callx of r10', [{ kind: 'call', call: 'register', imm: 0, off: 0, src: 10 } as const, exit], 'trap at 4'],
+  ])('%s', (_, rest, expected) => {
+    const ops = [alu('mov', 7, { imm: 77 }), alu('mov', 8, { imm: 78 }), imm64(9, (1n << 32n) + 77n), ...rest]
+    for (const engine of [interpreterEngine, jit]) {
+      const machine = new TestMachine()
+      machine.helpers.set(77, (a) => a * 7n)
+      let got: unknown
+      try {
+        engine.compile(assemble(ops), machine).run(DATA)
+        got = machine.reg(0)
+      } catch (error) {
+        if (!isBpfError(error)) throw error
+        got = `${error.code} at ${error.where.insn}`
+      }
+      expect(got).toEqual(expected)
+    }
+  })
+})

@@ -43,12 +43,6 @@ describe('programs that cannot be compiled', () => {
   test.each([
     ['a jump out of the function', [mov(0, 0), jump(9)], 'malformed', 1],
     ['no exit at the end', [mov(0, 0)], 'malformed', 0],
-    [
-      'a call through a register',
-      [{ kind: 'call', call: 'register', imm: 0, off: 0, src: 2 } as const, exit],
-      'unsupported',
-      0,
-    ],
   ])('%s', (_, ops, code, insn) => {
     const error = errorOf(() => runOps(ops))
     expect([error.code, error.insn]).toEqual([code, insn])

@@ -77,7 +77,7 @@ const LOOKUP = [
 /** The same in both engines. */
 function setUp(type: number, keySize: number, maxEntries: number): { map: VmMap; program: VmProgram }[] {
   return [true, false].map((jit) => {
-    const vm = createVm({ jit, cpus: 3 })
+    const vm = createVm({ verify: false, jit, cpus: 3 })
     expect(vm.engine).toBe(jit ? 'jit' : 'interpreter')
     const map = vm.createMap({ spec: mapSpec(type, keySize, maxEntries), kernelName: 'm', btf: null, inner: null })
     return { map, program: loadProgram(vm, map, LOOKUP, 1) }
@@ -143,7 +143,7 @@ describe('lookups that stay in wasm', () => {
 
   test('a key on the stack, and one that is nowhere', () => {
     for (const jit of [true, false]) {
-      const vm = createVm({ jit })
+      const vm = createVm({ verify: false, jit })
       const map = vm.createMap({ spec: mapSpec(MapType.ARRAY, 4, 4), kernelName: 'm', btf: null, inner: null })
       map.update(new Uint8Array([3, 0, 0, 0]), values(77))
       const onStack = [mov(3, 3), store(4, 10, -4, 3), alu('mov', 2, 10), alu('add', 2, { imm: -4 })]
@@ -164,7 +164,7 @@ describe('lookups that stay in wasm', () => {
 
 test('the number of the CPU', () => {
   for (const jit of [true, false]) {
-    const vm = createVm({ jit, cpus: 4 })
+    const vm = createVm({ verify: false, jit, cpus: 4 })
     const map = vm.createMap({ spec: mapSpec(MapType.ARRAY, 4, 4), kernelName: 'm', btf: null, inner: null })
     const program = loadProgram(vm, map, [MAP, callHelper(8), exit], 0)
     expect(program.run({ ctx: new Uint8Array(8), cpu: 3, flags: 1 }).retval).toBe(3)

@@ -12,7 +12,7 @@ describe.each([
   ['interpreter', false],
 ] as const)('contexts by field, %s', (_name, jit) => {
   test('packet programs: fields of struct __sk_buff, before and after', () => {
-    const vm = createVm({ jit })
+    const vm = createVm({ verify: false, jit })
     const program = loadText(vm, ProgType.SCHED_CLS, 'r0 = *(u32 *)(r1 + 8)\nr2 = 9\n*(u32 *)(r1 + 8) = r2\nexit')
     const output = program.run({ data: PACKET, fields: { mark: 7 } })
     expect(output.retval).toBe(7)
@@ -23,7 +23,7 @@ describe.each([
   })
 
   test('sock_ops: the socket fills the structure, flags and reply come back', () => {
-    const vm = createVm({ jit })
+    const vm = createVm({ verify: false, jit })
     const socket = vm.socket({
       protocol: 'tcp',
       local: { address: [10, 0, 0, 1], port: 1234 },
@@ -55,7 +55,7 @@ describe.each([
   })
 
   test('sockopt: the value can be read, changed and made shorter', () => {
-    const vm = createVm({ jit })
+    const vm = createVm({ verify: false, jit })
     const program = loadText(
       vm,
       ProgType.CGROUP_SOCKOPT,
@@ -76,7 +76,7 @@ describe.each([
   })
 
   test('sysctl: names and values as text', () => {
-    const vm = createVm({ jit })
+    const vm = createVm({ verify: false, jit })
     const program = loadText(
       vm,
       ProgType.CGROUP_SYSCTL,
@@ -105,7 +105,7 @@ describe.each([
   })
 
   test('messages: data can be pushed and popped, and redirected to a socket of a map', () => {
-    const vm = createVm({ jit })
+    const vm = createVm({ verify: false, jit })
     const map = vm.createMap({
       spec: mapSpec(MapType.SOCKMAP, 4, 4, 2),
       kernelName: 'map',
@@ -139,7 +139,7 @@ describe.each([
   })
 
   test('tracing programs: arguments are numbers and bytes to point to', () => {
-    const vm = createVm({ jit })
+    const vm = createVm({ verify: false, jit })
     const program = loadText(
       vm,
       ProgType.TRACING,
@@ -158,7 +158,7 @@ describe.each([
   })
 
   test('kprobes by register, devices, infrared samples, flow keys', () => {
-    const vm = createVm({ jit })
+    const vm = createVm({ verify: false, jit })
     const first = loadText(vm, ProgType.KPROBE, 'r0 = *(u64 *)(r1 + 112)\nexit')
     expect(first.run({ fields: { di: 42n } }).retval).toBe(42)
     const device = loadText(vm, ProgType.CGROUP_DEVICE, 'r0 = *(u32 *)(r1 + 4)\nexit')
@@ -175,7 +175,7 @@ describe.each([
   })
 
   test('a socket is found by the addresses of a tuple', () => {
-    const vm = createVm({ jit })
+    const vm = createVm({ verify: false, jit })
     const local = { address: [10, 0, 0, 1], port: 8080 }
     const listening = vm.socket({ protocol: 'tcp', state: 'listen', local: { address: [0, 0, 0, 0], port: 8080 } })
     const connected = vm.socket({ protocol: 'tcp', local, remote: { address: [10, 0, 0, 9], port: 999 } })

@@ -8,7 +8,8 @@ import { verify, type VerifyOptions, type VerifyResult } from '../../../src/vm/v
 /** A small kernel: functions, a hook, a structure of functions. */
 function kernel(): { btf: Btf; ops: number } {
   const builder = new BtfBuilder()
-  const int = builder.add({ kind: BtfKind.INT, name: 'int', size: 4, bits: 32, bitOffset: 0, encoding: 1 })
+  const sign = { signed: true, char: false, bool: false } as const
+  const int = builder.add({ kind: BtfKind.INT, name: 'int', size: 4, bits: 32, bitOffset: 0, ...sign })
   const member = (name: string, type: number, bitOffset: number) => ({ name, type, bitOffset, bitSize: 0 })
   const struct = (name: string, size: number, members: ReturnType<typeof member>[]): number =>
     builder.add({ kind: BtfKind.STRUCT, name, size, kindFlag: false, members })

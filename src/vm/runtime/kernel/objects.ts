@@ -97,6 +97,17 @@ export class KernelObjects {
     return null
   }
 
+  /** A cgroup and those above it. */
+  ancestors(cgroup: VirtualCgroup): VirtualCgroup[] {
+    return cgroup.parent === null ? [cgroup] : [cgroup, ...this.ancestors(cgroup.parent)]
+  }
+
+  /** A cgroup and those below it, each before its children. */
+  descendants(cgroup: VirtualCgroup): VirtualCgroup[] {
+    const below = [...this.#cgroups.values()].filter(({ parent }) => parent === cgroup)
+    return [cgroup, ...below.flatMap((child) => this.descendants(child))]
+  }
+
   /** The file in whose structure (or its path's) an address lies. */
   fileAt(address: number): VirtualFile | null {
     return this.#files.find((file) => file.contains(address)) ?? null

@@ -17,6 +17,11 @@ export class ArrayMap extends VmMap {
     this.memory.setU32(this.handle + Descriptor.STRIDE, this.stride)
   }
 
+  /** A copy of the first value, which is all of it for global data. */
+  contents(): Uint8Array {
+    return this.memory.read(this.base, this.valueSize)
+  }
+
   override lookupAt(key: number): number {
     const index = this.memory.view.getUint32(key, true)
     return index < this.maxEntries ? this.base + index * this.stride : 0

@@ -1,5 +1,5 @@
 import { MapFlag, MapType } from '../../../uapi/index.ts'
-import type { MapLayout } from '../../engine.ts'
+import type { MapLayout, ValuePart } from '../../engine.ts'
 import { Descriptor } from './descriptor.ts'
 import type { VmMap } from './map.ts'
 
@@ -30,7 +30,9 @@ export function layoutOf(map: VmMap, read: (address: number) => number): MapLayo
   return {
     kind,
     inner: map.innerLayout,
-    hasFields: map.fields.length > 0,
+    hasFields: map.fields.some(({ kind }) => kind !== 'lock'),
+    locks: map.fields,
+    copied: between(map.fields, map.valueSize),
     keySize: map.keySize,
     valueSize: map.valueSize,
     maxEntries: map.maxEntries,
@@ -45,6 +47,17 @@ export function layoutOf(map: VmMap, read: (address: number) => number): MapLayo
     hashes: kind === 'bloom' ? field(Descriptor.EXTRA) : 0,
     control: field(Descriptor.CONTROL),
   }
+}
+
+/** The bytes of a value of `size` that are in none of `parts`, which are in order. */
+function between(parts: readonly ValuePart[], size: number): ValuePart[] {
+  const all: ValuePart[] = []
+  let at = 0
+  for (const part of [...parts, { offset: size, size: 0 }]) {
+    if (part.offset > at) all.push({ offset: at, size: part.offset - at })
+    at = Math.max(at, part.offset + part.size)
+  }
+  return all
 }
 
 /** The layout of a map of maps' inner maps, from the one that it was made with. */

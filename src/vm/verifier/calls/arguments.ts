@@ -7,6 +7,7 @@ import type { SpecialField } from '../facts/fields.ts'
 import { checkAlignment } from '../memory/access.ts'
 import { matchKptr, xchgField } from '../memory/kptr.ts'
 import { markPrecise, markSlotPrecise } from '../precision.ts'
+import { keepSecret } from '../privilege.ts'
 import { deny, invalid, Reject, unsupported } from '../reject.ts'
 import { Flag, isPacketPointer, isSocketKind, kindName, type Reg, regName } from '../state/register.ts'
 import { Byte } from '../state/slot.ts'
@@ -186,7 +187,7 @@ export function checkArgument(walk: Walk, index: number, args: readonly HelperAr
   const regno = index + 1
   const reg = walk.reg(regno)
   if (reg.kind === '?') deny(`R${regno} !read_ok`)
-  if (arg.type === 'ANYTHING') return
+  if (arg.type === 'ANYTHING') return keepSecret(walk, regno, reg, 'leaks addr into helper function')
   if (isPacketPointer(reg.kind) && !(facts.helperPacketAccess && mayUsePacket(walk))) {
     deny('helper access to the packet is not allowed')
   }
@@ -245,8 +246,11 @@ function checkValue(
       if (isNull && has(arg, 'MAYBE_NULL')) return
       if (facts.map === null) return invalid('invalid map_ptr to access map->value')
       if (isSocketKind(reg.kind) || (reg.kind === 'ptr_' && facts.map.type >= MapType.SOCKMAP)) return
-      const raw = has(arg, 'MEM_UNINIT')
-      const simulate = checkMemory(walk, regno, facts.map.valueSize, false, has(arg, 'MEM_WRITE'), raw)
+      // A bloom filter is asked about a value instead of giving one.
+      const asked = facts.map.type === MapType.BLOOM_FILTER && facts.helper === H.map_peek_elem
+      const raw = has(arg, 'MEM_UNINIT') && !asked
+      const write = has(arg, 'MEM_WRITE') && !asked
+      const simulate = checkMemory(walk, regno, facts.map.valueSize, false, write, raw)
       return fill(simulate, facts.map.valueSize, regno)
     }
     case 'PTR_TO_MEM': {
@@ -327,8 +331,6 @@ export function checkString(reg: Reg, regno: number): void {
   const at = reg.off + valueOf(reg.value)
   if (at < 0 || at >= map.valueSize || !map.constant.subarray(at).includes(0)) invalid('string is not zero-terminated')
 }
-
-const BPF_F_INNER_MAP = 4096
 
 /** Value of a 4- or 8-byte map key on the stack when it is known, otherwise -1. */
 function constantKey(walk: Walk, reg: Reg, map: MapFacts): number {

@@ -9,7 +9,7 @@ import { unsupported } from '../reject.ts'
 import { NOT_INIT, pointerReg, Reg, unknownReg } from '../state/register.ts'
 import { Frame, State } from '../state/state.ts'
 import type { Walk } from '../walk.ts'
-import { enter } from './local.ts'
+import { enter, noteMismatch } from './local.ts'
 import { nodeReg, nonOwning } from './objects.ts'
 
 /** Values that a callback may return. */
@@ -20,6 +20,7 @@ const ANY32: Range = [-0x80000000, 0x7fffffff]
 function callee(walk: Walk, index: number): Subprogram {
   const sub = walk.facts.subprograms[index] as Subprogram
   sub.isCallback = true
+  noteMismatch(walk, sub)
   return sub
 }
 
@@ -62,6 +63,7 @@ function pushAsync(walk: Walk, index: number, args: readonly Reg[], range: Range
   frame.callbackRange = range
   fill(frame, args)
   state.frames.push(frame)
+  walk.trace?.touchAll()
   walk.push(sub.start, walk.insn, state)
 }
 

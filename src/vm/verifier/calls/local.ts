@@ -28,7 +28,7 @@ export function stepLocalCall(walk: Walk, op: LocalCall): void {
     walk.insn++
     return
   }
-  if (walk.facts.isTarget && callee.reliable) callee.reliable = matchesBtf(walk, callee)
+  noteMismatch(walk, callee)
   enter(walk, callee, walk.insn)
   const frame = walk.state.frame
   const caller = walk.state.frames[walk.state.frames.length - 2] as Frame
@@ -73,16 +73,28 @@ function callGlobal(walk: Walk, callee: Subprogram): void {
 }
 
 /** Whether a static function gets what its BTF says: compilers change such functions without telling. */
-export function matchesBtf(walk: Walk, callee: Subprogram): boolean {
+function matchesBtf(walk: Walk, callee: Subprogram): boolean {
+  let params: readonly Parameter[]
   try {
-    return parametersOf(walk.facts, callee).every(({ kind }, i) => {
-      const reg = walk.reg(i + 1)
-      return kind === 'anything' ? reg.kind === 'scalar' : kind === 'ctx' && reg.kind === 'ctx'
-    })
+    params = parametersOf(walk.facts, callee)
   } catch (error) {
     if (error instanceof Reject) return false
     throw error
   }
+  try {
+    params.forEach((param, i) => checkParameter(walk, param, i))
+    return true
+  } catch (error) {
+    if (!(error instanceof Reject)) throw error
+    walk.say(error.text)
+    return false
+  }
+}
+
+/** Remembers (for programs that replace it) and says when a static function or a callback gets other arguments. */
+export function noteMismatch(walk: Walk, callee: Subprogram): void {
+  const isWanted = walk.facts.isTarget || walk.trace !== null
+  if (isWanted && callee.reliable && callee.btfId !== 0) callee.reliable = matchesBtf(walk, callee)
 }
 
 /** What a caller passes to a global function. */

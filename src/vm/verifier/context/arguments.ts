@@ -1,4 +1,4 @@
-import { BtfKind, type Btf } from '../../../btf/index.ts'
+import { BtfKind, type Btf, type BtfType } from '../../../btf/index.ts'
 import { AttachType as A, ProgType } from '../../../uapi/index.ts'
 import { returnsOf } from '../calls/return-range.ts'
 import { Bounds } from '../domain/bounds.ts'
@@ -96,6 +96,12 @@ function returned(walk: Walk): Reg {
   return scalarReg(value.sync())
 }
 
+/** The kernel says for each load which structure the argument points to. */
+function sayArgument(walk: Walk, name: string, index: number, id: number, type: BtfType): void {
+  if (walk.trace === null) return
+  walk.say(`func '${name}' arg${index} has btf_id ${id} type ${kindWord(type)} '${type.name}'`)
+}
+
 function pointerArgument(walk: Walk, target: AttachTarget, pointed: number, index: number, param: string): Reg | null {
   const { btf, name, structOps } = target
   const buffer = BUFFERS[name]?.[index]
@@ -116,7 +122,7 @@ function pointerArgument(walk: Walk, target: AttachTarget, pointed: number, inde
     target.hook === null &&
     structOps === null
   ) {
-    return iterArgument(walk, id, name, index)
+    return iterArgument(walk, id, name, index, type)
   }
   let flags = target.trusted ? Flag.TRUSTED : 0
   if (param.endsWith('__nullable') || target.nullable.has(index)) flags |= Flag.MAYBE_NULL
@@ -132,6 +138,7 @@ function pointerArgument(walk: Walk, target: AttachTarget, pointed: number, inde
   if (target.refs.has(index)) return referenced(walk, flags, id, index)
   const promoted = structOps?.row.promotes
   const isPromoted = promoted !== undefined && type.name === promoted.from
+  sayArgument(walk, name, index, id, type)
   return structPointer(walk, flags | tagFlags(btf, pointed), isPromoted ? structNamed(btf, promoted.to) : id)
 }
 
@@ -170,15 +177,23 @@ const BUFFERS: Readonly<Record<string, Readonly<Record<number, number>>>> = {
   bpf_iter_bpf_sk_storage_map: { 3: Flag.MAYBE_NULL },
   bpf_iter_sockmap: { 2: Flag.RDONLY | Flag.MAYBE_NULL },
 }
-/** Iterators whose object is an ordinary, not a trusted pointer. */
-const NOT_TRUSTED: ReadonlySet<string> = new Set(['bpf_iter_netlink', 'bpf_iter_ipv6_route', 'bpf_iter_ksym'])
+/** Iterators whose object is a trusted pointer; that of the others is an ordinary one. */
+const TRUSTED: ReadonlySet<string> = new Set([
+  'bpf_iter_task',
+  'bpf_iter_cgroup',
+  'bpf_iter_bpf_map',
+  'bpf_iter_tcp',
+  'bpf_iter_udp',
+  'bpf_iter_kmem_cache',
+])
 
 /** The first argument of an iterator is its metadata, the others are null at the end of the walk. */
-function iterArgument(walk: Walk, id: number, name: string, index: number): Reg {
+function iterArgument(walk: Walk, id: number, name: string, index: number, type: BtfType): Reg {
   const isMeta = index === 0
-  const trusted = NOT_TRUSTED.has(name) && !isMeta ? 0 : Flag.TRUSTED
+  const trusted = TRUSTED.has(name) ? Flag.TRUSTED : 0
   const isMap =
     name === 'bpf_iter_bpf_map_elem' || name === 'bpf_iter_bpf_sk_storage_map' || name === 'bpf_iter_sockmap'
   const plain = isMeta || (isMap && index === 1)
+  if (plain) sayArgument(walk, name, index, id, type)
   return structPointer(walk, plain ? Flag.TRUSTED : trusted | Flag.MAYBE_NULL, id)
 }

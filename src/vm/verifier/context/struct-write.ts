@@ -1,3 +1,4 @@
+import { typeOf } from '../facts/types.ts'
 import { BtfKind, type Btf } from '../../../btf/index.ts'
 import { CONNECTION_WRITABLE, ProgType, type WritableStruct } from '../../../uapi/index.ts'
 import { deny } from '../reject.ts'
@@ -50,7 +51,7 @@ function locate(btf: Btf, id: number, path: string): { readonly at: number; read
 }
 
 function memberOf(btf: Btf, id: number, name: string, depth: number): { at: number; type: number } | null {
-  const type = btf.type(id)
+  const type = typeOf(btf, id)
   if ((type.kind !== BtfKind.STRUCT && type.kind !== BtfKind.UNION) || depth > 4) return null
   for (const member of type.members) {
     const at = member.bitOffset >> 3

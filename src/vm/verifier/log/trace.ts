@@ -78,9 +78,10 @@ export class Trace {
     this.regs = this.low = this.high = -1
   }
 
-  /** The path starts in a function: source lines are shown again. */
-  forgetLine(): void {
+  /** A function is entered from outside: source lines are shown again. */
+  begin(): void {
     this.#lastLine = null
+    this.broken = false
   }
 
   /** `; source @ file.c:12`, unless it was the last one shown. */

@@ -3,8 +3,10 @@ import { checkStructWrite } from '../context/struct-write.ts'
 import { isConst, isZero } from '../domain/bounds.ts'
 import { fieldName } from '../facts/fields.ts'
 import { fieldsOf } from '../facts/query.ts'
+import { typeOf } from '../facts/types.ts'
 import { MapType } from '../../../uapi/index.ts'
 import { deny, invalid, unsupported } from '../reject.ts'
+import { checkStructSecret } from '../privilege.ts'
 import { Flag, pointerReg, type Reg, unknownReg } from '../state/register.ts'
 import { tnumText } from '../text.ts'
 import type { Walk } from '../walk.ts'
@@ -32,7 +34,7 @@ export function walkStruct(
   depth: number = 0,
   throughUnion: boolean = false,
 ): Found {
-  const type = btf.type(btf.skipModifiersAndTypedefs(typeId))
+  const type = typeOf(btf, btf.skipModifiersAndTypedefs(typeId))
   if (depth > MAX_DEPTH || (type.kind !== BtfKind.STRUCT && type.kind !== BtfKind.UNION)) {
     return invalid(`Type '${type.name}' is not a struct`)
   }
@@ -54,7 +56,7 @@ export function walkStruct(
     const end = at + sizeOf(btf, id)
     if (off >= end) continue
     if (off + size <= at) break
-    const target = btf.type(id)
+    const target = typeOf(btf, id)
     if (target.kind === BtfKind.PTR) {
       if (off !== at || size !== 8) {
         if (off < at || off + size > end)
@@ -93,7 +95,7 @@ function isAmbiguous(type: BtfComposite): boolean {
 function flexibleArray(btf: Btf, type: BtfComposite, off: number, size: number, depth: number): Found | null {
   const last = type.members[type.members.length - 1]
   if (last === undefined) return null
-  const array = btf.type(btf.skipModifiersAndTypedefs(last.type))
+  const array = typeOf(btf, btf.skipModifiersAndTypedefs(last.type))
   if (array.kind !== BtfKind.ARRAY || array.length !== 0 || off < last.bitOffset >> 3) return null
   const element = btf.skipModifiersAndTypedefs(array.elementType)
   const kind = btf.kind(element)
@@ -114,7 +116,7 @@ function inMember(
   depth: number,
   inUnion: boolean,
 ): Found {
-  const type = btf.type(id)
+  const type = typeOf(btf, id)
   // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
   switch (type.kind) {
     case BtfKind.STRUCT:
@@ -127,7 +129,7 @@ function inMember(
       const each = sizeOf(btf, element)
       if (each === 0) return { kind: 'scalar', typeId: 0, flags: 0, field }
       const inner = off % each
-      const target = btf.type(element)
+      const target = typeOf(btf, element)
       if (target.kind === BtfKind.PTR) {
         if (inner !== 0 || size !== 8) return { kind: 'scalar', typeId: 0, flags: 0, field }
         return pointer(btf, target.type, field)
@@ -146,7 +148,7 @@ function pointer(btf: Btf, target: number, field: string): Found {
   let flags = 0
   let id = target
   for (;;) {
-    const type = btf.type(id)
+    const type = typeOf(btf, id)
     if (type.kind === BtfKind.TYPE_TAG) {
       if (type.name === 'user') flags |= Flag.USER
       else if (type.name === 'percpu') flags |= Flag.PERCPU
@@ -172,11 +174,11 @@ type Trust = 'safe_trusted' | 'safe_trusted_or_null' | 'safe_rcu' | 'safe_rcu_or
 /** The kernel says in its own BTF which members: structures of this name repeat them. */
 function isMarked(btf: Btf, struct: string, trust: Trust, found: Found): boolean {
   const id = btf.findByName(`${struct}__${trust}`, BtfKind.STRUCT)
-  const marks = id === undefined ? null : btf.type(id)
+  const marks = id === undefined ? null : typeOf(btf, id)
   if (marks === null || marks.kind !== BtfKind.STRUCT) return false
   return marks.members.some(({ name, type }) => {
     if (name !== found.field) return false
-    const pointer = btf.type(btf.skipModifiersAndTypedefs(type))
+    const pointer = typeOf(btf, btf.skipModifiersAndTypedefs(type))
     return pointer.kind === BtfKind.PTR && btf.skipModifiersAndTypedefs(pointer.type) === found.typeId
   })
 }
@@ -191,6 +193,7 @@ export function accessBtf(walk: Walk, reg: Reg, regno: number, off: number, size
   const btf = reg.btf === 'kernel' ? facts.kernelBtf : facts.btf
   if (btf === null) return invalid('in-kernel BTF is malformed')
   const name = btf.name(reg.btfId)
+  checkStructSecret(walk, name)
   if (!facts.gpl && reg.btf === 'kernel') {
     invalid(`Cannot access kernel 'struct ${name}' from non-GPL compatible program`)
   }
@@ -228,6 +231,7 @@ export function loadMapStruct(walk: Walk, reg: Reg, regno: number, off: number, 
   const name = MAP_STRUCTS[reg.map?.type ?? 0]
   const id = name === undefined ? undefined : btf?.findByName(name, BtfKind.STRUCT)
   if (btf === null || id === undefined) return unsupported('loads from the structure of this map')
+  checkStructSecret(walk, btf.name(id))
   if (off < 0) deny(`R${regno} is ${name} invalid negative access: off=${off}`)
   if (write) deny(`only read from ${name} is supported`)
   const found = walkStruct(btf, id, off, size)

@@ -77,7 +77,7 @@ export function resolveTarget(request: TargetRequest): AttachTarget | null {
   if (type !== P.TRACING && type !== P.LSM && type !== P.EXT) return null
   const { target } = request
   if (target !== null) return functionOfProgram(request, target)
-  if (type === P.EXT) return invalid('Cannot replace kernel functions')
+  if (type === P.EXT) return unsupported('the program that an extension replaces a function of')
   return functionOfKernel(request)
 }
 
@@ -292,8 +292,8 @@ function structOpsTarget(request: TargetRequest): AttachTarget {
   const { program, kernelBtf: btf, gpl, sleepable } = request
   if (!gpl) invalid('struct ops programs must have a GPL compatible license')
   const { structOps } = program
-  if (structOps === undefined) throw new Reject('ENOTSUPP', '')
   if (btf === null) return unsupported('struct_ops programs without kernel BTF')
+  if (structOps === undefined) throw new Reject('ENOTSUPP', 'attach_btf_id 0 is not a supported struct')
   if (structOps.module !== null) return unsupported('struct_ops programs of modules')
   const type = btf.type(structOps.typeId)
   const row = STRUCT_OPS[type.name]

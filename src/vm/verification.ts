@@ -1,0 +1,83 @@
+import { BpfError } from '../bytes/index.ts'
+import type { Btf } from '../btf/index.ts'
+import { explainPoison, type MapSpec, type PreparedProgram, type ProgramRequest } from '../loader/index.ts'
+import { ArrayMap } from './runtime/maps/array.ts'
+import { VmMap } from './runtime/maps/map.ts'
+import { verify, type VerifyOptions, type VerifyResult } from './verifier/index.ts'
+
+/** What the vm is, as far as a verdict depends on it. */
+export interface VerificationHost {
+  readonly cpus: number
+  kernelBtf(): Btf | null
+}
+
+/**
+ * Verifies a program before the vm takes it; the log when one was asked for.
+ * @throws BpfError `verifier` when Linux would refuse it, with the kernel's words, errno and log; `unsupported` when the
+ * verifier cannot tell
+ */
+export function verifyRequest(request: ProgramRequest, host: VerificationHost): string {
+  const { program, btf, license, logLevel } = request
+  const options: VerifyOptions = {
+    maps: mapSpecs(request),
+    btf,
+    // Opened when the program needs it.
+    get kernelBtf(): Btf | null {
+      return host.kernelBtf()
+    },
+    license,
+    cpus: host.cpus,
+    logLevel,
+  }
+  const attached = request.structOps === undefined ? program : { ...program, structOps: request.structOps }
+  const result = verify(attached, options)
+  if (result.ok) return result.log
+  const log = logLevel > 0 ? result.log : verify(attached, withLog(options)).log
+  throw refusal(program, result, log, host.kernelBtf() !== null)
+}
+
+/** The same with a log; a copy would read the kernel's BTF at once. */
+function withLog(options: VerifyOptions): VerifyOptions {
+  return Object.assign(Object.create(options) as VerifyOptions, { logLevel: 1 })
+}
+
+/** Maps as they are now: of data that nobody changes any more the verifier knows the contents. */
+function mapSpecs(request: ProgramRequest): Record<string, MapSpec> {
+  const specs = Object.create(null) as Record<string, MapSpec>
+  for (const [name, map] of request.maps) {
+    if (!(map instanceof VmMap)) continue
+    const contents = map.frozen && map instanceof ArrayMap ? map.contents() : null
+    specs[name] = { ...map.spec, frozen: map.frozen, contents }
+  }
+  return specs
+}
+
+function refusal(program: PreparedProgram, result: VerifyResult, log: string, hasBtf: boolean): BpfError {
+  const { name, section } = program.spec
+  const line = result.insn === undefined ? undefined : program.lines.findLast((l) => l.insn <= (result.insn ?? 0))
+  const where = {
+    program: name,
+    section,
+    ...(result.insn === undefined ? {} : { insn: result.insn }),
+    ...(line === undefined ? {} : { sourceLine: `${line.file}:${line.line}: ${line.text.trim()}` }),
+  }
+  if (result.errno === 'UNSUPPORTED') {
+    const advice = hasBtf ? 'load it' : 'give the vm the BTF of a kernel, or load it'
+    return new BpfError(
+      'unsupported',
+      `program "${name}" cannot be verified: ${result.message}; ${advice} with verify: false to run it unverified`,
+      { where, log },
+    )
+  }
+  const missing = result.insn === undefined ? null : explainPoison(program, result.insn)
+  const reason = missing === null ? '' : `\n  ${missing}`
+  return new BpfError(
+    'verifier',
+    `the verifier refused program "${name}" (${result.errno}): ${result.message}${reason}`,
+    {
+      where,
+      errno: result.errno ?? 'EINVAL',
+      log,
+    },
+  )
+}
