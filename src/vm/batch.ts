@@ -10,6 +10,7 @@ import {
   type BatchTrap,
 } from '../loader/index.ts'
 import { ProgType } from '../uapi/index.ts'
+import { AREA } from './area.ts'
 import { BATCH_LEFT_ADDRESS, BATCH_MOVED_ADDRESS, BUDGET_ADDRESS } from './engine.ts'
 import { BATCH_RUNS, PacketTable } from './runtime/packets.ts'
 import { budgetFor, RUN_ON_CPU, STACK_LIMIT, VmRunner, type Runnable } from './runner.ts'
@@ -31,7 +32,8 @@ export function runBatch(
   const options = onOneCpu(runtime, given)
   const runner = new VmRunner(runtime, program, options)
   const linear = (packet: Uint8Array): boolean => packet.length >= SHORTEST_PACKET && packet.length <= LARGEST_LINEAR
-  const fast = program.type === ProgType.XDP && program.code.batch !== undefined && options.ctx === undefined
+  const fast =
+    program.type === ProgType.XDP && program.code.batch !== undefined && options.ctx === undefined && !program.throws
   if (!fast || packets.length === 0 || !packets.every(linear)) return runEach(runner, packets, options)
   runner.check()
   runtime.runDue()
@@ -40,7 +42,7 @@ export function runBatch(
     batch.run()
   } finally {
     runtime.occupant = null
-    runtime.cpu = 0
+    runtime.cpu = AREA.cpu
   }
   const output = batch.output()
   runtime.runDue()

@@ -10,10 +10,12 @@ import type {
 } from '../loader/index.ts'
 import { ProgType, takesPacket } from '../uapi/index.ts'
 import { runBatch } from './batch.ts'
-import { NO_TAIL_ENTRY, type CompiledCode } from './engine.ts'
+import { NO_TAIL_ENTRY, REGS_ADDRESS, STACK_TOP_ADDRESS, type CompiledCode } from './engine.ts'
+import type { ExceptionFacts } from './exception.ts'
 import type { ProgramInstruments } from './instruments.ts'
 import { programClosed, VmRunner, type Runnable } from './runner.ts'
 import { isMadeAnew } from './runtime/context/index.ts'
+import { STACK_END } from './runtime/layout.ts'
 import type { VmMap } from './runtime/maps/map.ts'
 import type { Runtime } from './runtime/runtime.ts'
 
@@ -35,7 +37,10 @@ export class VmProgram implements Runnable {
   readonly #instruments: ProgramInstruments | null
   #detached: CompiledCode | null = null
   readonly attachType: number | null
+  /** The function that makes the result of what bpf_throw is given; null for the value itself. */
+  readonly #handler: number | null
   readonly #maps: readonly VmMap[]
+  readonly throws: boolean
   closed: boolean = false
   #users = 0
   #runner: VmRunner | null = null
@@ -49,6 +54,7 @@ export class VmProgram implements Runnable {
     interpreted: () => CompiledCode,
     log: string,
     instruments: ProgramInstruments | null = null,
+    exceptions: ExceptionFacts = { throws: false, handler: null },
   ) {
     this.log = log
     this.#instruments = instruments
@@ -58,6 +64,8 @@ export class VmProgram implements Runnable {
     this.code = code
     this.#maps = maps
     this.attachType = spec.attachType
+    this.throws = exceptions.throws
+    this.#handler = exceptions.handler
     this.name = spec.name
     this.type = spec.type
     this.id = runtime.nextId()
@@ -158,6 +166,18 @@ export class VmProgram implements Runnable {
     } finally {
       programs?.pop()
     }
+  }
+
+  /** What the program returns after bpf_throw. */
+  exceptional(cookie: bigint): number {
+    const runtime = this.#runtime
+    if (this.#handler === null) runtime.setResult(cookie)
+    else {
+      runtime.memory.setU32(STACK_TOP_ADDRESS, STACK_END)
+      runtime.memory.setU64(REGS_ADDRESS + 8, cookie)
+      this.code.call(this.#handler)
+    }
+    return runtime.low(0)
   }
 
   callback(index: number): void {

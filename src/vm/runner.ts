@@ -2,6 +2,8 @@ import { BpfError } from '../bytes/index.ts'
 import type { ContextFields, ProgramRunner, RunEffect, RunInput, RunnerOptions } from '../loader/index.ts'
 import { AttachType, ProgType, takesPacket } from '../uapi/index.ts'
 import { BUDGET_ADDRESS, FUEL_ADDRESS, STACK_TOP_ADDRESS, type CompiledCode } from './engine.ts'
+import { AREA } from './area.ts'
+import { ProgramException } from './exception.ts'
 import type { ContextOutput, RunContext } from './runtime/context/context.ts'
 import { testRunError } from './runtime/context/context.ts'
 import { createContext, showsPacket } from './runtime/context/index.ts'
@@ -23,6 +25,10 @@ export interface Runnable extends RunningProgram {
   readonly closed: boolean
   /** Whether its runs have a budget in instructions. */
   readonly hasBudget: boolean
+  /** Whether it calls bpf_throw. */
+  readonly throws: boolean
+  /** What it returns after bpf_throw. */
+  exceptional(cookie: bigint): number
 }
 
 /** Runs a program on one input after another, in one context. */
@@ -45,9 +51,10 @@ export class VmRunner implements ProgramRunner {
   /** @throws BpfError `syscall` with the errno of BPF_PROG_TEST_RUN */
   constructor(runtime: Runtime, program: Runnable, options: RunnerOptions, whole: RunInput | null = null) {
     this.#whole = whole
-    const { cpu = 0, flags = 0, ctx, budget } = options
+    const { cpu = AREA.cpu, flags = 0, ctx, budget } = options
     const asked = checkedCpu(runtime, cpu, flags)
-    this.#cpu = options.cpu === undefined && runtime.options.scheduling ? -1 : asked
+    const any = runtime.options.scheduling ? -1 : AREA.cpu
+    this.#cpu = options.cpu === undefined ? any : asked
     if (program.type === ProgType.XDP && XDP_TARGETS.has(program.attachType ?? -1)) {
       throw testRunError('EINVAL', 'programs of devmaps and cpumaps have no test run')
     }
@@ -139,16 +146,17 @@ export class VmRunner implements ProgramRunner {
     const runtime = this.#runtime
     runtime.run = this.#run
     if (this.#run?.effects !== undefined) this.#forgetEffects(this.#run)
-    if (this.#cpu !== 0) runtime.cpu = this.#cpu === -1 ? runtime.nextCpu() : this.#cpu
+    if (this.#cpu !== AREA.cpu) runtime.cpu = this.#cpu === -1 ? runtime.nextCpu() : this.#cpu
     if (this.#budget !== null) runtime.memory.setU64(BUDGET_ADDRESS, BigInt(this.#budget))
     try {
       return this.#code.start((this.#context as RunContext).address, STACK_END, STACK_LIMIT)
     } catch (error) {
       this.#recover()
+      if (error instanceof ProgramException) return this.#program.exceptional(error.cookie)
       throw error
     } finally {
       runtime.endRun()
-      if (this.#cpu !== 0) runtime.cpu = 0
+      if (this.#cpu !== AREA.cpu) runtime.cpu = AREA.cpu
     }
   }
 
@@ -157,14 +165,15 @@ export class VmRunner implements ProgramRunner {
     const runtime = this.#runtime
     // The last run gives the result; in between is the time to reuse what programs have deleted.
     for (let left = times; left > 1;) {
-      const some = this.#code.repeat === undefined ? 1 : Math.min(left - 1, REPEAT_CHUNK)
+      const single = this.#code.repeat === undefined || this.#program.throws
+      const some = single ? 1 : Math.min(left - 1, REPEAT_CHUNK)
       left -= some
-      if (this.#code.repeat === undefined) {
+      if (single || this.#code.repeat === undefined) {
         this.once()
         continue
       }
       runtime.run = this.#run
-      if (this.#cpu !== 0) runtime.cpu = this.#cpu === -1 ? runtime.nextCpu() : this.#cpu
+      if (this.#cpu !== AREA.cpu) runtime.cpu = this.#cpu === -1 ? runtime.nextCpu() : this.#cpu
       if (this.#budget !== null) runtime.memory.setU64(BUDGET_ADDRESS, BigInt(this.#budget))
       runtime.memory.setU32(STACK_TOP_ADDRESS, STACK_END)
       try {
@@ -174,7 +183,7 @@ export class VmRunner implements ProgramRunner {
         throw error
       } finally {
         runtime.endRun()
-        if (this.#cpu !== 0) runtime.cpu = 0
+        if (this.#cpu !== AREA.cpu) runtime.cpu = AREA.cpu
       }
     }
     return this.once()
@@ -209,7 +218,10 @@ const REPEAT_CHUNK = 65_536
 /** @throws BpfError `syscall` ENXIO, EINVAL */
 export function checkedCpu(runtime: Runtime, cpu: number, flags: number): number {
   if (cpu >= runtime.cpus) throw testRunError('ENXIO', `CPU ${cpu}, the vm has ${runtime.cpus}`)
-  if (cpu !== 0 && (flags & RUN_ON_CPU) === 0) {
+  if (runtime.memory.isShared && cpu !== AREA.cpu) {
+    throw new BpfError('usage', `CPU ${cpu} of the shared vm is another thread's, this one has CPU ${AREA.cpu}`)
+  }
+  if (cpu !== AREA.cpu && (flags & RUN_ON_CPU) === 0) {
     throw testRunError('EINVAL', `CPU ${cpu} without the flag BPF_F_TEST_RUN_ON_CPU`)
   }
   return cpu

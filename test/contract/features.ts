@@ -4,7 +4,18 @@ import { ProgType } from '../../src/uapi/index.ts'
 import { loadFixture } from '../support/fixture.ts'
 
 /** Objects of test/contract/objects, whose programs return 0 or the line of the check that failed. */
-const OBJECTS = ['dynptr', 'maps', 'timers', 'objects', 'kfuncs', 'cpumask', 'arena'] as const
+const OBJECTS = [
+  'dynptr',
+  'maps',
+  'timers',
+  'objects',
+  'kfuncs',
+  'cpumask',
+  'arena',
+  'exceptions',
+  'strings',
+  'locks',
+] as const
 
 /** An object with programs that test themselves, loaded once. */
 export async function loadFeatures(name: string, backend: Backend): Promise<LoadedObject> {

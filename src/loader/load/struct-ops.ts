@@ -44,13 +44,14 @@ export class LoadedStructOps {
     const value = this.#layout.value.slice()
     const view = new DataView(value.buffer)
     for (const { offset, program } of this.#layout.functions) {
-      const fd = this.#programs.get(program)?.fd
-      if (fd === undefined || fd === null) {
+      const loaded = this.#programs.get(program)
+      if (loaded === undefined) {
         throw new BpfError('not-found', `struct_ops '${this.name}' needs program '${program}', which did not load`, {
           where: { map: this.name, program },
         })
       }
-      view.setBigUint64(offset, BigInt(fd), true)
+      // The vm has no descriptors: there programs go by their ids.
+      view.setBigUint64(offset, BigInt(loaded.fd ?? loaded.id), true)
     }
     return value
   }

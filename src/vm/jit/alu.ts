@@ -1,5 +1,6 @@
 import type { AluOp, Operation } from '../../isa/index.ts'
-import { pushRegister, pushRegister32, registerLocal, setRegister, type FunctionContext } from './context.ts'
+import { pushRegister, pushRegister32, setRegister, setRegister32, type FunctionContext } from './context.ts'
+import { fitsNarrow } from './width.ts'
 import { Op, ValueType } from './wasm/index.ts'
 
 type Alu = Extract<Operation, { kind: 'alu' }>
@@ -42,6 +43,13 @@ function pushSource(ctx: FunctionContext, op: Alu): void {
 
 /** Arithmetic: 32-bit operations clear the upper half of the result. */
 export function emitAlu(ctx: FunctionContext, op: Alu): void {
+  const isNarrow = !op.wide || (ctx.narrow !== null && fitsNarrow(op, ctx.narrow))
+  pushAlu(ctx, isNarrow && op.wide ? { ...op, wide: false } : op)
+  if (isNarrow) setRegister32(ctx, op.dst)
+  else setRegister(ctx, op.dst)
+}
+
+function pushAlu(ctx: FunctionContext, op: Alu): void {
   const { code } = ctx
   const index = op.wide ? 0 : 1
   const plain = PLAIN[op.op]
@@ -61,8 +69,6 @@ export function emitAlu(ctx: FunctionContext, op: Alu): void {
   } else {
     move(ctx, op)
   }
-  if (!op.wide) code.op(Op.i64_extend_i32_u)
-  setRegister(ctx, op.dst)
 }
 
 function move(ctx: FunctionContext, op: Alu): void {
@@ -129,12 +135,16 @@ function divide(ctx: FunctionContext, op: Alu, opcode: Op): void {
 /** Byte order: the vm is little-endian, so `le` only cuts. */
 export function emitEndian(ctx: FunctionContext, op: Extract<Operation, { kind: 'endian' }>): void {
   const { code } = ctx
+  if (op.bits === 64) {
+    if (op.op !== 'le') swap64(ctx, op.dst)
+    return
+  }
   if (op.op === 'le') {
-    if (op.bits === 64) return
-    pushRegister(ctx, op.dst)
-    if (op.bits === 32) code.i64Halves(-1, 0)
-    else code.i64(0xffff)
-    code.op(Op.i64_and)
+    pushRegister32(ctx, op.dst)
+    if (op.bits === 16) {
+      code.i32(0xffff)
+      code.op(Op.i32_and)
+    }
   } else if (op.bits === 16) {
     pushRegister32(ctx, op.dst)
     code.i32(8)
@@ -147,13 +157,10 @@ export function emitEndian(ctx: FunctionContext, op: Extract<Operation, { kind: 
     code.i32(8)
     code.op(Op.i32_shl)
     code.op(Op.i32_or)
-    code.op(Op.i64_extend_i32_u)
-  } else if (op.bits === 32) {
-    swap32(ctx, op.dst)
   } else {
-    swap64(ctx, op.dst)
+    swap32(ctx, op.dst)
   }
-  setRegister(ctx, op.dst)
+  setRegister32(ctx, op.dst)
 }
 
 /** Two rotations, each of which puts two of the four bytes in place. */
@@ -170,7 +177,6 @@ function swap32(ctx: FunctionContext, register: number): void {
   code.i32(0xff00ff00 | 0)
   code.op(Op.i32_and)
   code.op(Op.i32_or)
-  code.op(Op.i64_extend_i32_u)
 }
 
 /** Swaps neighbouring bytes, then neighbouring halfwords, then the words. */
@@ -193,7 +199,8 @@ function swap64(ctx: FunctionContext, register: number): void {
     code.op(Op.i64_or)
     setRegister(ctx, register)
   }
-  code.get(registerLocal(register))
+  pushRegister(ctx, register)
   code.i64(32)
   code.op(Op.i64_rotl)
+  setRegister(ctx, register)
 }

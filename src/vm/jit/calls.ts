@@ -7,6 +7,7 @@ import {
   pushRegister,
   pushRegister32,
   registerLocal,
+  setRegister,
   storeCallSite,
   storeStackTop,
   storeToArea,
@@ -336,5 +337,5 @@ export function emitPacketLoad(
   code.op(Op.return)
   code.end()
   pushFromArea(code, 0)
-  code.set(registerLocal(0))
+  setRegister(ctx, 0)
 }

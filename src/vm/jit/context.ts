@@ -63,6 +63,8 @@ export interface ModuleIndices {
   readonly rings: readonly MapLayout[]
   /** Whether the state of bpf_get_prandom_u32 is in the memory. */
   readonly hasRandom: boolean
+  /** Whether other threads use the memory at the same time. */
+  readonly isShared: boolean
   /** Whether programs that call each other by tail calls count instructions against one budget. */
   readonly sharesBudget: boolean
 }
@@ -82,6 +84,8 @@ export interface FunctionContext {
   /** What is known of the registers at this point. */
   readonly values: BlockValues
   readonly facts: FunctionFacts
+  /** Bits of the registers whose values are in their i32 locals now; null when that is not done. */
+  narrow: number | null
   /** First slot of the function. */
   readonly start: number
   /** Open levels around what is being written, inside of the block that traps leave. */
@@ -107,6 +111,8 @@ export interface Locals {
   readonly count: number
   /** i32: next element to visit. */
   readonly next: number
+  /** First of the i32 locals of r0 to r9. */
+  readonly narrow: number
   /** First of the i64 locals for wide loads. */
   readonly temporaries: number
   /** i32: where a trap happened, see trap.ts. */
@@ -138,9 +144,17 @@ export function registerLocal(register: number): number {
   return REGISTER_LOCALS[register] as number
 }
 
+export function isNarrow(ctx: FunctionContext, register: number): boolean {
+  return ctx.narrow !== null && ((ctx.narrow >> register) & 1) === 1
+}
+
 /** Pushes a register as i64. */
 export function pushRegister(ctx: FunctionContext, register: number): void {
   const { code } = ctx
+  if (isNarrow(ctx, register)) {
+    code.get(ctx.locals.narrow + register)
+    return code.op(Op.i64_extend_i32_u)
+  }
   if (register !== 10) return code.get(registerLocal(register))
   code.get(BASE_LOCAL)
   code.i32(FRAME_SIZE)
@@ -157,12 +171,34 @@ export function pushRegister32(ctx: FunctionContext, register: number): void {
     code.op(Op.i32_add)
     return
   }
+  if (isNarrow(ctx, register)) return code.get(ctx.locals.narrow + register)
   code.get(registerLocal(register))
   code.op(Op.i32_wrap_i64)
 }
 
+/** Pops an i32, whose value the register gets, upper half 0. */
+export function setRegister32(ctx: FunctionContext, register: number): void {
+  const { code } = ctx
+  if (ctx.narrow === null) {
+    code.op(Op.i64_extend_i32_u)
+    return code.set(registerLocal(register))
+  }
+  ctx.narrow |= 1 << register
+  code.set(ctx.locals.narrow + register)
+}
+
+/** Puts the values of registers, by their bits, in their i64 locals as well. */
+export function widen(ctx: FunctionContext, registers: number): void {
+  for (let r = 0; r < 10; r++) {
+    if (((registers >> r) & 1) === 0 || !isNarrow(ctx, r)) continue
+    pushRegister(ctx, r)
+    ctx.code.set(registerLocal(r))
+  }
+}
+
 /** Pops an i64 into a register, r0 to r9. */
 export function setRegister(ctx: FunctionContext, register: number): void {
+  if (ctx.narrow !== null) ctx.narrow &= ~(1 << register)
   ctx.code.set(registerLocal(register))
 }
 

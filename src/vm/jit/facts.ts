@@ -4,9 +4,9 @@ import { PieceTracker, type WideLoad } from './pieces.ts'
 import { placeOf, type Access, accessOf } from './places.ts'
 import type { FunctionCode, ProgramCode } from './program.ts'
 import { NO_SLOTS, SlotFinder, type FrameSlots } from './slots.ts'
+import { Registers, REGISTERS } from './registers.ts'
+import { findWidths, type Widths } from './width.ts'
 import { BlockValues, type Value } from './values.ts'
-
-const REGISTERS = 10
 
 /** How an access is checked. */
 export const Check = { OWN: 0, NONE: 1, GROUP: 2 } as const
@@ -43,77 +43,12 @@ export interface FunctionFacts {
   readonly wideResults: ReadonlyMap<number, Wide>
   /** Locals that wide loads need. */
   readonly temporaries: number
+  /** Null when values are not kept in i32 locals. */
+  readonly widths: Widths | null
 }
 
 /** Most wide loads that are on their way at the same time. */
 const MAX_TEMPORARIES = 8
-
-/** Numbers further away from an address than this are not followed. */
-const FAR = 1 << 20
-
-/**
- * Registers at one point: which values are equal but for an offset, and how much memory around them was accessed.
- * Memory is one piece that only grows, so all between two good accesses is good.
- */
-class Registers {
-  readonly id: Int32Array
-  readonly offset: Int32Array
-  /** Good addresses counted from the register, none when `high` is not above `low`. */
-  readonly low: Int32Array
-  readonly high: Int32Array
-
-  constructor() {
-    this.id = new Int32Array(REGISTERS)
-    this.offset = new Int32Array(REGISTERS)
-    this.low = new Int32Array(REGISTERS)
-    this.high = new Int32Array(REGISTERS)
-  }
-
-  set(register: number, id: number): void {
-    this.id[register] = id
-    this.offset[register] = 0
-    this.low[register] = 0
-    this.high[register] = 0
-  }
-
-  copy(to: number, from: number): void {
-    for (const column of [this.id, this.offset, this.low, this.high]) column[to] = column[from] as number
-  }
-
-  /** False when the sum is too far away. */
-  add(register: number, by: number): boolean {
-    const offset = (this.offset[register] as number) + by
-    if (Math.abs(offset) > FAR) return false
-    this.offset[register] = offset
-    this.low[register] = (this.low[register] as number) - by
-    this.high[register] = (this.high[register] as number) - by
-    return true
-  }
-
-  covers({ register, off, size }: Access): boolean {
-    return off >= (this.low[register] as number) && off + size <= (this.high[register] as number)
-  }
-
-  /** Takes in that an access was good, for all registers with that address. */
-  accessed({ register, off, size }: Access): void {
-    const id = this.id[register] as number
-    for (let r = 0; r < REGISTERS; r++) {
-      if (this.id[r] !== id) continue
-      const start = off + (this.offset[register] as number) - (this.offset[r] as number)
-      const low = this.low[r] as number
-      const high = this.high[r] as number
-      this.low[r] = high > low ? Math.min(low, start) : start
-      this.high[r] = high > low ? Math.max(high, start + size) : start + size
-    }
-  }
-
-  assign(from: Registers): void {
-    this.id.set(from.id)
-    this.offset.set(from.offset)
-    this.low.set(from.low)
-    this.high.set(from.high)
-  }
-}
 
 /** What reaches a block's end. */
 interface Exit {
@@ -136,6 +71,9 @@ class Analysis implements FunctionFacts {
   readonly wideLoads: Map<number, Wide[]> = new Map()
   readonly wideResults: Map<number, Wide> = new Map()
   temporaries: number = 0
+  readonly widths: Widths
+  /** First slot of the function. */
+  readonly start: number
   readonly #program: ProgramCode
   readonly #func: FunctionCode
   readonly #memorySize: number
@@ -160,15 +98,17 @@ class Analysis implements FunctionFacts {
     this.#func = func
     this.#memorySize = memorySize
     const { cfg } = func
+    this.start = cfg.start
     this.checks = new Uint8Array(cfg.end - cfg.start)
     this.#entries = Array<null>(cfg.blocks.length).fill(null)
     this.#exits = Array<null>(cfg.blocks.length).fill(null)
     // With several entries to a cycle, nothing holds where it starts.
     this.unused = new Uint8Array(cfg.end - cfg.start)
     this.#slotFinder = new SlotFinder(program, cfg)
-    this.#live = cfg.reducible ? liveAtEnd(program, cfg) : new Uint16Array(0)
+    this.#live = liveAtEnd(program, cfg)
     if (cfg.reducible) this.#analyse()
     this.slots = this.#slotFinder.finish()
+    this.widths = findWidths(program, cfg, this.#live, this)
   }
 
   #analyse(): void {
@@ -446,5 +386,6 @@ export function nothingKnown({ cfg }: FunctionCode): FunctionFacts {
     wideLoads: new Map(),
     wideResults: new Map(),
     temporaries: 0,
+    widths: null,
   }
 }

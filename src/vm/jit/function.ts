@@ -7,20 +7,24 @@ import {
   functionType,
   CALLEE_LOCALS,
   pushRegister,
-  registerLocal,
+  pushRegister32,
   setRegister,
+  setRegister32,
+  widen,
   storeStackTop,
   type FunctionContext,
   type ModuleIndices,
 } from './context.ts'
 import { analyseFunction, nothingKnown } from './facts.ts'
 import { buildFlow, type Flow } from './flow.ts'
+import { reads } from './liveness.ts'
 import { emitAtomic, emitLoad, emitStore, emitWideResult, refreshSpan } from './memory.ts'
 import { emitEntryCharge, emitLoopCharge, emitProbe } from './probes.ts'
 import type { FunctionCode, ProgramCode } from './program.ts'
 import { StructuredWalk } from './structure.ts'
 import { emitTrapExit, setPlace, trapIf } from './trap.ts'
 import { BlockValues } from './values.ts'
+import { CALL_REGISTERS } from './width.ts'
 import { CodeSink, Op, ValueType } from './wasm/index.ts'
 
 /** Budget of may_goto in one call of a function (BPF_MAX_LOOPS, include/linux/bpf.h). */
@@ -53,6 +57,7 @@ export function translateFunction(
       address: func.hasCheckedAccess ? code.addLocal(ValueType.I64) : -1,
       scratch: code.addLocal(ValueType.I64),
       temporaries,
+      narrow: facts.widths === null ? -1 : code.addLocals(ValueType.I32, 10),
       index: code.addLocal(ValueType.I32),
       count: code.addLocal(ValueType.I32),
       next: code.addLocal(ValueType.I32),
@@ -64,6 +69,7 @@ export function translateFunction(
     control: { depth: 0 },
     values: new BlockValues(),
     facts,
+    narrow: null,
     start: cfg.start,
     sharesFuel: program.hasCallbacks,
     hasMachineCalls: func.hasMachineCalls,
@@ -115,7 +121,9 @@ function emitBlocks(ctx: FunctionContext, func: FunctionCode, flow: Flow): void 
   const { insns } = ctx.program.code
   new StructuredWalk(ctx, func.cfg, flow, {
     emitBody(start, end) {
-      ctx.facts.enter(func.cfg.blockOf[start - func.cfg.start] as number, values)
+      const block = func.cfg.blockOf[start - func.cfg.start] as number
+      facts.enter(block, values)
+      if (facts.widths !== null) ctx.narrow = facts.widths.entry[block] as number
       emitLoopCharge(ctx, start)
       emitProbe(ctx, start)
       for (let at = start; at < end; at += slotsAt(insns, at)) {
@@ -132,6 +140,7 @@ function emitBlocks(ctx: FunctionContext, func: FunctionCode, flow: Flow): void 
         else if (facts.unused[at - func.cfg.start] === 0 || op.kind === 'load') emitOperation(ctx, op, at)
         values.step(op, at)
       }
+      if (facts.widths !== null) widen(ctx, facts.widths.widen[block] as number)
     },
     emitLoopHeader(at) {
       if (hasCharges(ctx.program)) return
@@ -155,10 +164,8 @@ function emitOperation(ctx: FunctionContext, op: Operation, at: number): void {
       return emitEndian(ctx, op)
     case 'addrSpaceCast':
       // Arena pointers are offsets in the one memory in either address space.
-      pushRegister(ctx, op.src)
-      code.i64Halves(-1, 0)
-      code.op(Op.i64_and)
-      return setRegister(ctx, op.dst)
+      pushRegister32(ctx, op.src)
+      return setRegister32(ctx, op.dst)
     case 'loadImm64':
       if (op.pseudo === LdImm64Pseudo.FUNC) code.i64(ctx.program.functionAt.get(at + 1 + op.low) as number)
       else code.i64Halves(op.low, op.high)
@@ -175,10 +182,13 @@ function emitOperation(ctx: FunctionContext, op: Operation, at: number): void {
     case 'loadInd':
       return emitPacketLoad(ctx, op, at)
     case 'call':
+      // Calls know of the i64 locals alone.
+      widen(ctx, reads(op))
+      if (ctx.narrow !== null) ctx.narrow &= ~CALL_REGISTERS
       return emitCall(ctx, op, at)
     case 'exit':
       saveFuel(ctx, true)
-      code.get(registerLocal(0))
+      pushRegister(ctx, 0)
       return code.op(Op.return)
     case 'jump':
     case 'branch':

@@ -4,8 +4,8 @@ import {
   BASE_LOCAL,
   pushRegister,
   pushRegister32,
-  registerLocal,
   setRegister,
+  setRegister32,
   type FunctionContext,
 } from './context.ts'
 import { Check, type Group, type Wide } from './facts.ts'
@@ -23,6 +23,8 @@ const SIGNED_LOADS: Record<AccessSize, Op> = {
   4: Op.i64_load32_s,
   8: Op.i64_load,
 }
+const LOADS32: Record<1 | 2 | 4, Op> = { 1: Op.i32_load8_u, 2: Op.i32_load16_u, 4: Op.i32_load }
+const STORES32: Record<1 | 2 | 4, Op> = { 1: Op.i32_store8, 2: Op.i32_store16, 4: Op.i32_store }
 const STORES: Record<AccessSize, Op> = { 1: Op.i64_store8, 2: Op.i64_store16, 4: Op.i64_store32, 8: Op.i64_store }
 
 function placeAt(ctx: FunctionContext, register: number, off: number, size: number): Place {
@@ -157,7 +159,7 @@ export function emitLoad(ctx: FunctionContext, op: Load, at: number): void {
   if (slot !== null) {
     if (unused) return
     loadSlot(code, slot.slot, slot.offset, size, signed)
-    return setRegister(ctx, op.dst)
+    return setLoaded(ctx, op, signed)
   }
   const opcode = (signed ? SIGNED_LOADS : LOADS)[size]
   const zeroes =
@@ -173,7 +175,7 @@ export function emitLoad(ctx: FunctionContext, op: Load, at: number): void {
     code.else()
     code.memory(opcode, pushAddress(ctx, src, off, size))
     code.end()
-    return setRegister(ctx, op.dst)
+    return setLoaded(ctx, op, signed)
   }
   const inLocal = checkInsn(ctx, src, off, size, at)
   for (const wide of facts.wideLoads.get(at) ?? []) {
@@ -181,8 +183,24 @@ export function emitLoad(ctx: FunctionContext, op: Load, at: number): void {
     code.set(ctx.locals.temporaries + wide.temporary)
   }
   if (unused) return
-  code.memory(opcode, pushCheckedAddress(ctx, src, off, size, inLocal))
-  setRegister(ctx, op.dst)
+  const offset = pushCheckedAddress(ctx, src, off, size, inLocal)
+  if (op.kind === 'loadAcquire' && ctx.module.isShared) {
+    code.atomic(SHARED_LOADS[size], offset, size)
+    return setLoaded(ctx, op, signed)
+  }
+  if (signed || size === 8) {
+    code.memory(opcode, offset)
+    return setRegister(ctx, op.dst)
+  }
+  code.memory(LOADS32[size], offset)
+  setRegister32(ctx, op.dst)
+}
+
+/** Pops what was loaded as i64. */
+function setLoaded(ctx: FunctionContext, { size, dst }: Load, signed: boolean): void {
+  if (signed || size === 8) return setRegister(ctx, dst)
+  ctx.code.op(Op.i32_wrap_i64)
+  setRegister32(ctx, dst)
 }
 
 /** Sets the result of an operation that combines bytes from what was loaded at once. */
@@ -199,15 +217,28 @@ export function emitWideResult(ctx: FunctionContext, { temporary, shift }: Wide,
 type Store = Extract<Operation, { kind: 'store' | 'storeRelease' }>
 
 export function emitStore(ctx: FunctionContext, op: Store, at: number): void {
+  const { code } = ctx
   const push = (): void => {
-    if (op.kind === 'store' && op.src === null) ctx.code.i64(op.imm)
+    if (op.kind === 'store' && op.src === null) code.i64(op.imm)
     else pushRegister(ctx, op.src as number)
   }
+  const push32 = (): void => {
+    if (op.kind === 'store' && op.src === null) code.i32(op.imm)
+    else pushRegister32(ctx, op.src as number)
+  }
   const slot = slotAt(ctx, op.dst, op.off, op.size)
-  if (slot !== null) return storeSlot(ctx.code, slot.slot, slot.offset, op.size, push)
+  if (slot !== null) return storeSlot(code, slot.slot, slot.offset, op.size, push, push32)
   const offset = pushChecked(ctx, op.dst, op.off, op.size, at)
-  push()
-  ctx.code.memory(STORES[op.size], offset)
+  if (op.kind === 'storeRelease' && ctx.module.isShared) {
+    push()
+    return code.atomic(SHARED_STORES[op.size], offset, op.size)
+  }
+  if (op.size === 8) {
+    push()
+    return code.memory(Op.i64_store, offset)
+  }
+  push32()
+  code.memory(STORES32[op.size], offset)
 }
 
 const ATOMICS: Record<Exclude<AtomicOp, 'xchg' | 'cmpxchg'>, Op> = {
@@ -217,10 +248,11 @@ const ATOMICS: Record<Exclude<AtomicOp, 'xchg' | 'cmpxchg'>, Op> = {
   xor: Op.i64_xor,
 }
 
-/** The memory is unshared, so plain loads and stores are atomic. */
+/** Where the memory is unshared, plain loads and stores are atomic. */
 export function emitAtomic(ctx: FunctionContext, op: Extract<Operation, { kind: 'atomic' }>, at: number): void {
   const { code, locals } = ctx
   const { dst, src, off, size } = op
+  if (ctx.module.isShared) return emitSharedAtomic(ctx, op, at)
   const first = pushChecked(ctx, dst, off, size, at)
   let offset = first
   if (op.fetch) {
@@ -231,7 +263,7 @@ export function emitAtomic(ctx: FunctionContext, op: Extract<Operation, { kind: 
   if (op.op === 'cmpxchg') {
     pushRegister(ctx, src)
     code.get(locals.scratch)
-    code.get(registerLocal(0))
+    pushRegister(ctx, 0)
     if (size === 4) {
       code.op(Op.i32_wrap_i64)
       code.op(Op.i64_extend_i32_u)
@@ -251,6 +283,36 @@ export function emitAtomic(ctx: FunctionContext, op: Extract<Operation, { kind: 
   if (!op.fetch) return
   code.get(locals.scratch)
   setRegister(ctx, op.op === 'cmpxchg' ? 0 : src)
+}
+
+/** By operation: what comes after the prefix of the threads proposal, for 64 and for the low 32 bits. */
+const SHARED_ATOMICS: Record<AtomicOp, readonly [wide: number, narrow: number]> = {
+  add: [0x1f, 0x24],
+  and: [0x2d, 0x32],
+  or: [0x34, 0x39],
+  xor: [0x3b, 0x40],
+  xchg: [0x42, 0x47],
+  cmpxchg: [0x49, 0x4e],
+}
+const SHARED_LOADS: Record<AccessSize, number> = { 1: 0x14, 2: 0x15, 4: 0x16, 8: 0x11 }
+const SHARED_STORES: Record<AccessSize, number> = { 1: 0x1b, 2: 0x1c, 4: 0x1d, 8: 0x18 }
+
+/** Other threads use the memory: the instructions of the threads proposal, which insist on aligned addresses. */
+function emitSharedAtomic(ctx: FunctionContext, op: Extract<Operation, { kind: 'atomic' }>, at: number): void {
+  const { code } = ctx
+  const { dst, src, off, size } = op
+  const offset = pushChecked(ctx, dst, off, size, at)
+  if (op.op === 'cmpxchg') {
+    pushRegister(ctx, 0)
+    if (size === 4) {
+      code.op(Op.i32_wrap_i64)
+      code.op(Op.i64_extend_i32_u)
+    }
+  }
+  pushRegister(ctx, src)
+  code.atomic(SHARED_ATOMICS[op.op][size === 8 ? 0 : 1], offset, size)
+  if (op.fetch) setRegister(ctx, op.op === 'cmpxchg' ? 0 : src)
+  else code.op(Op.drop)
 }
 
 /** Whether an operation may need a bounds check, before anything is known of registers. */

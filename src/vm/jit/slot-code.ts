@@ -35,12 +35,18 @@ export function loadSlot(code: CodeSink, slot: FrameSlot, offset: number, size: 
   if (signed && extend !== null) code.op(extend)
 }
 
-/** Puts the low `size` bytes of an i64, which `push` pushes, at `offset` (from the frame's bottom) of a slot. */
-export function storeSlot(code: CodeSink, slot: FrameSlot, offset: number, size: AccessSize, push: () => void): void {
+/** Puts the low `size` bytes of a value, which `push` pushes as i64 and `push32` as i32, at `offset` (from the frame's bottom) of a slot. */
+export function storeSlot(
+  code: CodeSink,
+  slot: FrameSlot,
+  offset: number,
+  size: AccessSize,
+  push: () => void,
+  push32: () => void,
+): void {
   const shift = (offset - slot.base) * 8
   if (slot.size <= 4) {
-    push()
-    code.op(Op.i32_wrap_i64)
+    push32()
     if (size < 4) and32(code, maskOf(size))
     if (shift > 0) {
       code.i32(shift)

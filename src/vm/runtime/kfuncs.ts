@@ -1,10 +1,12 @@
 import { Errno } from '../../uapi/index.ts'
 import type { Helper } from './helpers/helper.ts'
 import { ARENA_KFUNCS } from './kfuncs/arena.ts'
+import { CONTROL_KFUNCS } from './kfuncs/control.ts'
 import { CPUMASK_KFUNCS } from './kfuncs/cpumask.ts'
 import { DYNPTR_KFUNCS } from './kfuncs/dynptr.ts'
 import { ITERATOR_KFUNCS } from './kfuncs/iterators.ts'
 import { OBJECT_KFUNCS } from './kfuncs/objects.ts'
+import { STRING_KFUNCS } from './kfuncs/strings.ts'
 import { TASK_KFUNCS } from './kfuncs/task.ts'
 import { WORKQUEUE_KFUNCS } from './kfuncs/workqueue.ts'
 
@@ -60,4 +62,6 @@ export const KFUNCS: Readonly<Record<string, Helper>> = {
   ...CPUMASK_KFUNCS,
   ...ITERATOR_KFUNCS,
   ...TASK_KFUNCS,
+  ...STRING_KFUNCS,
+  ...CONTROL_KFUNCS,
 }

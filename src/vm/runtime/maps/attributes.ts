@@ -183,6 +183,7 @@ const RULES: Readonly<Record<number, readonly Rule[]>> = {
     rule(`a key of at most ${MAX_KEY} bytes`, ({ key }) => key <= MAX_KEY, 'E2BIG'),
   ],
   [MapType.REUSEPORT_SOCKARRAY]: [valueOf(4, 8), ...array(0)],
+  [MapType.STRUCT_OPS]: [keyOf(4), rule('one entry', ({ entries }) => entries === 1), someValue],
   [MapType.CGROUP_STORAGE]: CGROUP,
   [MapType.PERCPU_CGROUP_STORAGE]: CGROUP,
   [MapType.SK_STORAGE]: LOCAL,

@@ -22,6 +22,7 @@ import { createRedirectMap } from './redirect-map.ts'
 import { RingBufMap } from './ringbuf.ts'
 import { ReuseportArray, SockHash, SockMap } from './socket-maps.ts'
 import { StackTraceMap } from './stack-trace.ts'
+import { StructOpsMap } from './struct-ops.ts'
 import { UserRingBufMap } from './user-ringbuf.ts'
 
 const CONSTRUCTORS: ReadonlyMap<number, (host: MapHost, config: MapConfig) => VmMap> = new Map<
@@ -59,6 +60,7 @@ const CONSTRUCTORS: ReadonlyMap<number, (host: MapHost, config: MapConfig) => Vm
   [MapType.CGROUP_ARRAY, (host, config) => new CgroupArrayMap(host, config)],
   [MapType.SOCKMAP, (host, config) => new SockMap(host, config)],
   [MapType.SOCKHASH, (host, config) => new SockHash(host, config)],
+  [MapType.STRUCT_OPS, (host, config) => new StructOpsMap(host, config)],
   [MapType.REUSEPORT_SOCKARRAY, (host, config) => new ReuseportArray(host, config)],
 ])
 

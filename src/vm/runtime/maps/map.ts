@@ -1,47 +1,14 @@
 import { BpfError, isBpfError } from '../../../bytes/index.ts'
-import type { Btf } from '../../../btf/index.ts'
 import type { BackendMap, BackendProgram, MapBatchOptions, MapBatch, MapSpec } from '../../../loader/index.ts'
 import { Errno, MapFlag, UpdateFlag, errnoName, mapTypeName } from '../../../uapi/index.ts'
 import type { MapLayout } from '../../engine.ts'
-import type { KernelObjects } from '../kernel/objects.ts'
 import type { LinearMemory } from '../memory.ts'
 import { deleteBatch, hasBatch, lookupBatch, updateBatch, type BatchKind, type BatchTarget } from './batch.ts'
 import { DESCRIPTOR_SIZE, Descriptor } from './descriptor.ts'
-import { specialFields, type FieldKind, type SpecialField } from './fields.ts'
+import { specialFields, type SpecialField } from './fields.ts'
+import type { MapConfig, MapHost } from './host.ts'
 
-/** What maps need of the vm. */
-export interface MapHost {
-  readonly memory: LinearMemory
-  readonly cpus: number
-  /** Sockets, cgroups and the like, which values of some maps name by descriptors. */
-  readonly kernel: KernelObjects
-  /** CPU that the running program is on. */
-  currentCpu(): number
-  /** Calls `work` when no program runs that could still hold a pointer (the end of an RCU grace period). */
-  afterGracePeriod(work: () => void): void
-  /** The map with this handle address; undefined when there is none. */
-  mapAt(handle: number): VmMap | undefined
-  /** reclaim() of the map for the entry, see Deferred in descriptor.ts, at the end of the grace period. */
-  reclaimLater(map: VmMap, entry: number): void
-  /** Takes a new map into the registry and gives it an id. */
-  register(map: VmMap): number
-  unregister(map: VmMap): void
-  /** Frees what a special field of a value holds: timers, work, objects of programs. */
-  freeField(kind: FieldKind, address: number): void
-  /** Ends all timers and work of a map. */
-  cancelAsyncOf(map: VmMap): void
-  /** Runs timers and work that are due. */
-  runDue(): void
-}
-
-/** What one map is made from. */
-export interface MapConfig {
-  readonly spec: MapSpec
-  readonly name: string
-  readonly inner: VmMap | null
-  /** What the type ids of the spec refer to. */
-  readonly btf?: Btf | null
-}
+export type { MapConfig, MapHost } from './host.ts'
 
 /** Flags as a number that no operation knows. */
 const UNKNOWN_FLAGS = 0x7fffffff
@@ -96,7 +63,7 @@ export abstract class VmMap implements BackendMap {
     this.handle = this.memory.allocate(DESCRIPTOR_SIZE)
     // A bloom filter is asked by value, which takes the place of the key.
     this.#scratchSize = roundUp8(Math.max(spec.keySize, this.lookupKeySize)) + this.valueStride * this.valueCount
-    this.#scratch = this.memory.allocate(this.#scratchSize)
+    this.#scratch = this.memory.allocateOwn(this.#scratchSize)
     this.memory.setU32(this.handle + Descriptor.TYPE, spec.type)
     this.memory.setU32(this.handle + Descriptor.KEY_SIZE, spec.keySize)
     this.memory.setU32(this.handle + Descriptor.VALUE_SIZE, spec.valueSize)
@@ -117,6 +84,9 @@ export abstract class VmMap implements BackendMap {
   get innerLayout(): MapLayout | null {
     return null
   }
+
+  /** Takes all memory that the map will ever need, so that it allocates nothing later. */
+  takeMemory(): void {}
 
   // What programs do.
 

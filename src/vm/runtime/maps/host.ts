@@ -1,0 +1,40 @@
+import type { Btf } from '../../../btf/index.ts'
+import type { MapSpec } from '../../../loader/index.ts'
+import type { KernelObjects } from '../kernel/objects.ts'
+import type { LinearMemory } from '../memory.ts'
+import type { FieldKind } from './fields.ts'
+import type { VmMap } from './map.ts'
+
+/** What maps need of the vm. */
+export interface MapHost {
+  readonly memory: LinearMemory
+  readonly cpus: number
+  /** Sockets, cgroups and the like, which values of some maps name by descriptors. */
+  readonly kernel: KernelObjects
+  /** CPU that the running program is on. */
+  currentCpu(): number
+  /** Calls `work` when no program runs that could still hold a pointer (the end of an RCU grace period). */
+  afterGracePeriod(work: () => void): void
+  /** The map with this handle address; undefined when there is none. */
+  mapAt(handle: number): VmMap | undefined
+  /** reclaim() of the map for the entry, see Deferred in descriptor.ts, at the end of the grace period. */
+  reclaimLater(map: VmMap, entry: number): void
+  /** Takes a new map into the registry and gives it an id. */
+  register(map: VmMap): number
+  unregister(map: VmMap): void
+  /** Frees what a special field of a value holds: timers, work, objects of programs. */
+  freeField(kind: FieldKind, address: number): void
+  /** Ends all timers and work of a map. */
+  cancelAsyncOf(map: VmMap): void
+  /** Runs timers and work that are due. */
+  runDue(): void
+}
+
+/** What one map is made from. */
+export interface MapConfig {
+  readonly spec: MapSpec
+  readonly name: string
+  readonly inner: VmMap | null
+  /** What the type ids of the spec refer to. */
+  readonly btf?: Btf | null
+}
