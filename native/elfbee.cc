@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 #include <unordered_map>
+#include <unordered_set>
 
 #include <linux/netlink.h>
 #include <net/if.h>
@@ -18,6 +19,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 Napi::Object InitPoller(Napi::Env env, Napi::Object exports);
@@ -108,7 +110,54 @@ Napi::Value BpfAsync(const Napi::CallbackInfo& info) {
   return promise;
 }
 
-Napi::Value Close(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), Result(close(Fd(info[0])))); }
+// Descriptors that this environment's objects own. JavaScript closes them, but a worker that is terminated runs no more
+// JavaScript: what is left then is closed with the environment.
+thread_local auto* owned = new std::unordered_set<int>();
+
+Napi::Value Own(const Napi::CallbackInfo& info) {
+  owned->insert(Fd(info[0]));
+  return info.Env().Undefined();
+}
+
+Napi::Value Close(const Napi::CallbackInfo& info) {
+  const int fd = Fd(info[0]);
+  owned->erase(fd);
+  return Napi::Number::New(info.Env(), Result(close(fd)));
+}
+
+// (fds, paths as zero-terminated bytes, command, attribute size): OBJ_PIN for each in turn, by a child that shares our
+// memory and lives on when this process is killed meanwhile, so that there are all pins or none. 0, or -errno with the
+// number of the one that failed times 4096.
+Napi::Value PinAll(const Napi::CallbackInfo& info) {
+  struct PinAttr {
+    uint64_t path;
+    uint32_t fd, flags;
+  };
+  auto fds = info[0].As<Napi::Array>();
+  auto paths = info[1].As<Napi::Array>();
+  const int cmd = Fd(info[2]);
+  std::vector<PinAttr> pins;
+  for (uint32_t i = 0; i < fds.Length(); i++) {
+    const auto path = reinterpret_cast<uintptr_t>(BytesOf(paths[i]).data);
+    pins.push_back({path, static_cast<uint32_t>(Fd(fds[i])), 0});
+  }
+  volatile int failed = 0;
+  volatile int error = 0;
+  const pid_t child = vfork();
+  if (child == 0) {
+    for (size_t i = 0; i < pins.size(); i++) {
+      if (syscall(SYS_bpf, cmd, &pins[i], sizeof(PinAttr)) >= 0) continue;
+      error = errno;
+      failed = static_cast<int>(i);
+      while (i-- > 0) unlink(reinterpret_cast<const char*>(pins[i].path));
+      break;
+    }
+    _exit(0);
+  }
+  if (child < 0) return Napi::Number::New(info.Env(), -errno);
+  while (waitpid(child, nullptr, 0) < 0 && errno == EINTR) continue;
+  return Napi::Number::New(info.Env(), -(error + failed * 4096));
+}
 
 struct Mapping {
   void* data;
@@ -223,7 +272,13 @@ Napi::Value UnlimitMemlock(const Napi::CallbackInfo& info) {
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports["bpf"] = Napi::Function::New(env, Bpf, "bpf");
   exports["bpfAsync"] = Napi::Function::New(env, BpfAsync, "bpfAsync");
+  exports["own"] = Napi::Function::New(env, Own, "own");
+  env.AddCleanupHook([] {
+    for (const int fd : *owned) close(fd);
+    owned->clear();
+  });
   exports["close"] = Napi::Function::New(env, Close, "close");
+  exports["pinAll"] = Napi::Function::New(env, PinAll, "pinAll");
   exports["mmap"] = Napi::Function::New(env, Mmap, "mmap");
   exports["detach"] = Napi::Function::New(env, Detach, "detach");
   exports["perfEventOpen"] = Napi::Function::New(env, PerfEventOpen, "perfEventOpen");

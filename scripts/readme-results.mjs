@@ -15,6 +15,8 @@ const ROWS = [
     'load-vs-libbpf',
     'selftest programs that load, or fail at the same stage with the same words of the kernel, as by libbpf 1.5',
   ],
+  ['kernel-matrix', 'fixture programs that come as far as with libbpf 1.5 on Linux 6.1, 6.12, 6.18 and 7.3 (booted)'],
+  ['faults', 'kinds of faults after which nothing is left behind: rounds, failures, kills, floods, workers'],
   ['disasm-vs-bpftool', 'disassembly texts equal to llvm-objdump’s, the kernel’s and bpftool’s'],
   ['linker-vs-bpftool', 'objects and pairs of objects linked, or refused, as by bpftool gen object'],
   ['mincore-vs-bpftool', 'selftest objects with the same minimal BTF as from bpftool gen min_core_btf'],

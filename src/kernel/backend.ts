@@ -23,6 +23,7 @@ import { attachProgram } from './links/attach.ts'
 import { KernelLink, programFd } from './links/link.ts'
 import { LoadedBtf } from './object-btf.ts'
 import { mapInfo, openById, getPinned, progInfo } from './objects.ts'
+import { raiseMemlock } from './old-kernels.ts'
 import { loadProgramFd, loadProgramFdAsync, type LoadedFd } from './prog-load.ts'
 import { KernelProgram } from './program.ts'
 import { closeFd, native } from './syscall.ts'
@@ -52,6 +53,7 @@ export class KernelBackend implements Backend {
 
   constructor(options: KernelBackendOptions) {
     this.#btf = options.btf
+    raiseMemlock()
   }
 
   get cpus(): number {

@@ -36,6 +36,13 @@ export interface NativeBinding {
     common?: Uint8Array,
     commonPointers?: readonly Pointer[],
   ): Promise<number>
+  /**
+   * OBJ_PIN of each descriptor at its path (zero-terminated), all or none, also when this process is killed meanwhile.
+   * 0, or -(errno + 4096 * number of the one that failed).
+   */
+  pinAll(fds: readonly number[], paths: readonly Uint8Array[], cmd: number): number
+  /** Closes a descriptor with this thread's environment, unless close() does before: for workers that are terminated. */
+  own(fd: number): void
   close(fd: number): number
   /**
    * mmap(2), with MAP_SHARED unless flags are given, or -errno. A write to a read-only mapping ends the process: never

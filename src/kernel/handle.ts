@@ -1,5 +1,5 @@
 import { BpfError } from '../bytes/index.ts'
-import { closeFd } from './syscall.ts'
+import { closeFd, native } from './syscall.ts'
 
 // A safety net only: a handle that nobody closed is closed when it is collected.
 const forgotten = new FinalizationRegistry<number>((fd) => {
@@ -15,6 +15,7 @@ export class Handle {
   constructor(fd: number, what: string) {
     this.#fd = fd
     this.#what = what
+    native().own(fd)
     forgotten.register(this, fd, this)
   }
 

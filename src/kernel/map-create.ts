@@ -3,7 +3,9 @@ import { diagnoseMap, normaliseSizes, type MapRequest } from '../loader/index.ts
 import { Cmd, Errno, MapFlag, MapType } from '../uapi/index.ts'
 import { Attr, type AttrFields } from './attr.ts'
 import { possibleCpus } from './cpus.ts'
+import { hasFeature } from './features/index.ts'
 import { openModuleBtf } from './kernel-btf.ts'
+import { mapCapabilities, permissionHint } from './permission.ts'
 import { kernelName } from './prog-load.ts'
 import { programHash } from './program-hash.ts'
 import { bpf, bpfError, closeFd, native, tryBpf } from './syscall.ts'
@@ -30,7 +32,10 @@ const WITHOUT_BTF: ReadonlySet<number> = new Set([
 /** The map as it is created: with sizes that the kernel takes. */
 export function normaliseShape(request: MapRequest): MapShape {
   const { spec } = request
-  const { name, type, flags, mapExtra } = spec
+  const { name, type, mapExtra } = spec
+  // Kernels before 5.5 map no arrays; variables are then read and written by bpf(2).
+  const isMapped = spec.dataSection !== null && (spec.flags & MapFlag.MMAPABLE) !== 0 && spec.type === MapType.ARRAY
+  const flags = isMapped && !hasFeature('arrayMmap') ? spec.flags & ~MapFlag.MMAPABLE : spec.flags
   const sizes = normaliseSizes(spec, { pageSize: native().pageSize, cpus: possibleCpus() })
   const valueSize = request.structOps?.value.length ?? sizes.valueSize
   return { name, type, flags, mapExtra, ...sizes, valueSize }
@@ -70,7 +75,12 @@ export function createMapFd(request: MapRequest, shape: MapShape, btfFd: number 
   }
   if (result < 0) {
     const words = kernelWords(attrOf(typed)) || diagnosis(request, shape, typed)
-    const error = bpfError(Cmd.MAP_CREATE, result, where, result === -Errno.EPERM ? '' : words)
+    const error = bpfError(
+      Cmd.MAP_CREATE,
+      result,
+      where,
+      result === -Errno.EPERM ? permissionHint(mapCapabilities(shape.type)) : words,
+    )
     throw new BpfError('syscall', `map "${spec.name}": ${error.message} (${describe(shape)})`, {
       where,
       ...(error.errno === undefined ? {} : { errno: error.errno }),

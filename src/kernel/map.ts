@@ -15,7 +15,7 @@ import { possibleCpus } from './cpus.ts'
 import { ElementCalls } from './element-call.ts'
 import { Handle } from './handle.ts'
 import { mapInfo, type MapInfo } from './objects.ts'
-import { pinAt, unpinAt } from './pins.ts'
+import { pinAllAt, pinAt, unpinAt } from './pins.ts'
 import { bpf, bpfError, native, tryBpf } from './syscall.ts'
 
 /** What a map handle knows without asking the kernel. */
@@ -266,6 +266,11 @@ export class KernelMap implements BackendMap {
   /** Pins the map at a path in a bpf file system. @throws BpfError `syscall` */
   pin(path: string): void {
     pinAt(this.fd, path)
+  }
+
+  /** Pins several objects of the kernel, all or none. @throws BpfError `syscall` */
+  pinTogether(pins: readonly { readonly target: { readonly fd: number | null }; readonly path: string }[]): void {
+    pinAllAt(pins.map(({ target, path }) => ({ fd: target.fd ?? -1, path })))
   }
 
   /** Removes a pin. @throws BpfError `syscall` */

@@ -5,7 +5,7 @@ import { Attr } from './attr.ts'
 import { btfFeatures } from './btf-features.ts'
 import { sanitizeBtf } from './sanitize-btf.ts'
 import { loadCalls } from './log.ts'
-import { closeFd, makeCalls } from './syscall.ts'
+import { closeFd, makeCalls, native } from './syscall.ts'
 
 /** Words of a type record, after its name offset: info, size or type, then what the kind adds. */
 const INFO = 1
@@ -192,6 +192,7 @@ export class LoadedBtf {
       const sanitized = sanitizeBtf(btf, btfFeatures())
       if (sanitized !== btf) ({ result, log } = loadBlob(blobForKernel(sanitized)))
     }
+    if (result >= 0) native().own(result)
     this.fd = result >= 0 ? result : null
     this.log = result < 0 && log === '' ? errnoName(result) : log
   }

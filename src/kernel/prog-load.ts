@@ -18,6 +18,8 @@ import { errnoHint } from './hints.ts'
 import { openModuleBtf } from './kernel-btf.ts'
 import { resolveReferences, type ResolvedProgram } from './late-references.ts'
 import { loadCalls, summariseLog, type LogSummary } from './log.ts'
+import { useOldHelpers } from './old-kernels.ts'
+import { capabilitiesOf, missingCapabilities, permissionHint } from './permission.ts'
 import { bpf, bpfError, closeFd, makeCalls, makeCallsAsync } from './syscall.ts'
 
 /** A name as the kernel takes it: at most 15 bytes of `[A-Za-z0-9_.]`. */
@@ -54,12 +56,13 @@ function* programLoad(request: ProgramRequest, btfFd: number | null): Generator<
   }
   const target = findAttachTarget(spec, request.structOps)
   const resolved = resolveReferences(program, (name) => request.maps.get(name)?.fd ?? null)
+  useOldHelpers(resolved.insns)
   let moduleFd: number | undefined
   try {
     if (target !== null && target.module !== null) moduleFd = openModuleBtf(target.module)
     const fields = {
       prog_type: spec.type,
-      prog_name: kernelName(spec.name),
+      prog_name: hasFeature('progName') ? kernelName(spec.name) : undefined,
       license: request.license,
       kern_version: request.version,
       prog_flags: spec.flags,
@@ -96,6 +99,8 @@ function attachTypeOf(spec: ProgramSpec): number {
 }
 
 function bindMaps(request: ProgramRequest, fd: number): void {
+  // Before Linux 5.10 a program holds only the maps that it uses.
+  if (request.bindMaps.length === 0 || !hasFeature('progBindMap')) return
   for (const map of request.bindMaps) {
     const attr = new Attr('PROG_BIND_MAP', { prog_fd: fd, map_fd: map.fd ?? -1 })
     try {
@@ -179,8 +184,12 @@ function loadError(request: ProgramRequest, resolved: ResolvedProgram, errno: nu
 function permissionDetail(program: PreparedProgram, errno: number): string {
   const { type } = program.spec
   const trampoline = type === ProgType.TRACING || type === ProgType.LSM || type === ProgType.EXT
-  if (errno === Errno.EPERM && trampoline && process.geteuid?.() === 0) {
-    return `this kernel does not let ${progTypeName(type)} programs attach to functions (no BPF trampolines, or lockdown)`
+  if (errno === Errno.EPERM) {
+    const missing = missingCapabilities(capabilitiesOf(type))
+    if (missing.length === 0 && trampoline) {
+      return `this kernel does not let ${progTypeName(type)} programs attach to functions (no BPF trampolines, or lockdown)`
+    }
+    return permissionHint(capabilitiesOf(type))
   }
   if (errno === Errno.EINVAL && type === ProgType.KPROBE) {
     return `${errnoHint(Cmd.PROG_LOAD, errno)}; before Linux 5.0 kprobe programs must name the exact kernel version`

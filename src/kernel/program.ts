@@ -13,7 +13,7 @@ import { Attr } from './attr.ts'
 import { Handle } from './handle.ts'
 import type { KernelMap } from './map.ts'
 import { progInfo, type ProgInfo } from './objects.ts'
-import { pinAt, unpinAt } from './pins.ts'
+import { pinAllAt, pinAt, unpinAt } from './pins.ts'
 import { bpf, bpfError, native } from './syscall.ts'
 
 /** Room for a packet to grow during a run: headroom, tail and GSO. */
@@ -169,6 +169,11 @@ export class KernelProgram implements BackendProgram {
   /** Pins the program at a path in a bpf file system. @throws BpfError `syscall` */
   pin(path: string): void {
     pinAt(this.fd, path)
+  }
+
+  /** Pins several objects of the kernel, all or none. @throws BpfError `syscall` */
+  pinTogether(pins: readonly { readonly target: { readonly fd: number | null }; readonly path: string }[]): void {
+    pinAllAt(pins.map(({ target, path }) => ({ fd: target.fd ?? -1, path })))
   }
 
   /** Removes a pin. @throws BpfError `syscall` */

@@ -1,7 +1,8 @@
-import { accessSync, constants, readFileSync } from 'node:fs'
+import { accessSync, constants } from 'node:fs'
 import { Cmd, Errno, MapType, ProgType, errnoName } from '../uapi/index.ts'
 import { Attr } from './attr.ts'
 import { loadBinding, type NativeBinding } from './binding.ts'
+import { lockdownMode, permissionCauses } from './permission.ts'
 
 /** Whether this process can use bpf(2). */
 export interface KernelStatus {
@@ -14,8 +15,6 @@ export interface KernelStatus {
 }
 
 const VMLINUX_BTF = '/sys/kernel/btf/vmlinux'
-/** Bits of the capability sets (include/uapi/linux/capability.h). */
-const CAPABILITIES = { CAP_NET_ADMIN: 12, CAP_SYS_ADMIN: 21, CAP_PERFMON: 38, CAP_BPF: 39 } as const
 /** `r0 = 0; exit`. */
 const EMPTY_PROGRAM = Uint8Array.of(0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0)
 
@@ -63,50 +62,8 @@ function explain(what: string, errno: number): string[] {
     return [`${what} failed with ENOSYS: the kernel has no bpf(2) (CONFIG_BPF_SYSCALL), or a sandbox hides it`]
   }
   if (errno !== Errno.EPERM) return [`${what} failed with ${name}`]
-  const causes = permissionCauses(readText('/proc/self/status') ?? '')
+  const causes = permissionCauses()
   return [`${what} failed with EPERM: ${causes.join('; ')}`]
-}
-
-/** Causes of EPERM that /proc/self/status shows, most likely first. @internal */
-export function permissionCauses(status: string): string[] {
-  const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? '0'}`)
-  const has = (capability: keyof typeof CAPABILITIES): boolean =>
-    ((effective >> BigInt(CAPABILITIES[capability])) & 1n) === 1n
-  const causes: string[] = []
-  if (!has('CAP_SYS_ADMIN')) {
-    const missing = (['CAP_BPF', 'CAP_PERFMON', 'CAP_NET_ADMIN'] as const).filter((capability) => !has(capability))
-    if (missing.length > 0) {
-      causes.push(`the process has no ${missing.join(', ')} (run as root, or \`sudo setcap\` the node binary)`)
-    }
-    const unprivileged = readText('/proc/sys/kernel/unprivileged_bpf_disabled')?.trim()
-    if (unprivileged !== undefined && unprivileged !== '0') {
-      causes.push(`kernel.unprivileged_bpf_disabled is ${unprivileged}`)
-    }
-  }
-  if (/^Seccomp:\s*2/m.test(status)) {
-    causes.push('a seccomp filter is active (containers block bpf(2) unless told otherwise)')
-  }
-  const lockdown = lockdownMode()
-  if (lockdown !== null && lockdown !== 'none') causes.push(`kernel lockdown is in ${lockdown} mode`)
-  const namespace = readText('/proc/self/uid_map')?.trim().split(/\s+/)
-  if (namespace !== undefined && namespace[0] === '0' && namespace[1] !== '0') {
-    causes.push('root of a user namespace only: bpf(2) asks the initial namespace, or a BPF token')
-  }
-  if (!/^Seccomp:\s*2/m.test(status)) causes.push('before Linux 5.11 RLIMIT_MEMLOCK may be too small (ulimit -l)')
-  return causes
-}
-
-function lockdownMode(): string | null {
-  const text = readText('/sys/kernel/security/lockdown')
-  return text === null ? null : (/\[(\w+)\]/.exec(text)?.[1] ?? null)
-}
-
-function readText(path: string): string | null {
-  try {
-    return readFileSync(path, 'latin1')
-  } catch {
-    return null
-  }
 }
 
 function isReadable(path: string): boolean {

@@ -98,6 +98,12 @@ export interface BackendMap {
   readonly lost: number
   /** Pins it at a path; absent where there are no pins. @throws BpfError `syscall` */
   pin?(path: string): void
+  /**
+   * Pins several maps and programs of this backend at their paths: all of them, or none when one fails or the process is
+   * killed meanwhile.
+   * @throws BpfError `syscall`
+   */
+  pinTogether?(pins: readonly PinTarget[]): void
   /** Removes a pin. @throws BpfError `syscall` */
   unpin?(path: string): void
   /**
@@ -116,6 +122,12 @@ export interface BackendMap {
   /** Live memory of all values of an array that can be mapped, null for other maps; absent where nothing can. */
   liveMemory?(): Uint8Array | null
   close(): void
+}
+
+/** Something with a descriptor, and a path to pin it at. */
+export interface PinTarget {
+  readonly target: { readonly fd: number | null }
+  readonly path: string
 }
 
 /** One round of a batch operation: keys and values back to back, and where to go on (null at the end). */
@@ -229,6 +241,12 @@ export interface BackendProgram {
   runBatch?(packets: readonly Uint8Array[], options: BatchOptions): BatchOutput
   /** Pins it at a path; absent where there are no pins. @throws BpfError `syscall` */
   pin?(path: string): void
+  /**
+   * Pins several maps and programs of this backend at their paths: all of them, or none when one fails or the process is
+   * killed meanwhile.
+   * @throws BpfError `syscall`
+   */
+  pinTogether?(pins: readonly PinTarget[]): void
   /** Removes a pin. @throws BpfError `syscall` */
   unpin?(path: string): void
   /** Takes what the program printed to a stream (bpf_stream_printk), or the kernel about it, as bytes; may be empty. */

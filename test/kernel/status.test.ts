@@ -3,7 +3,7 @@ import { findBinding } from '../../src/kernel/binding.ts'
 import { kernelStatus } from '../../src/kernel/index.ts'
 import { parseCpuList } from '../../src/kernel/cpus.ts'
 import { versionCode } from '../../src/kernel/kernel-facts.ts'
-import { permissionCauses } from '../../src/kernel/status.ts'
+import { permissionCauses } from '../../src/kernel/permission.ts'
 
 describe('finding the addon', () => {
   it('says that bpf(2) is for Linux on other systems', () => {

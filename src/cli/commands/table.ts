@@ -54,6 +54,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./gen.ts'),
   },
   {
+    name: 'feature',
+    summary: 'say what the running kernel can do with BPF: feature probe',
+    load: () => import('./feature.ts'),
+  },
+  {
     name: 'doctor',
     summary: 'say what this machine can do, and why not',
     load: () => import('./doctor.ts'),

@@ -1,5 +1,5 @@
 import { accessSync, constants, readFileSync, statSync } from 'node:fs'
-import { kernelStatus, loadBinding } from '../../kernel/index.ts'
+import { hasFeature, KERNEL_FEATURES, kernelStatus, loadBinding } from '../../kernel/index.ts'
 import { VMLINUX } from '../frame/btf-file.ts'
 import { missing, note, ok, type Check } from './check.ts'
 
@@ -17,7 +17,7 @@ const TRACEFS = ['/sys/kernel/tracing', '/sys/kernel/debug/tracing'] as const
 export async function kernelChecks(): Promise<Check[]> {
   const checks = [addon(), bpf()]
   if (process.platform !== 'linux') return checks
-  return [...checks, capabilities(), kernelBtf(), bpffs(), tracefs(), jit()]
+  return [...checks, ...features(), capabilities(), kernelBtf(), bpffs(), tracefs(), jit()]
 }
 
 function addon(): Check {
@@ -34,6 +34,15 @@ function bpf(): Check {
   }
   const notes = status.notes.length === 0 ? '' : ` (${status.notes.join('; ')})`
   return ok('bpf', `bpf(2) creates maps and loads programs${notes}`)
+}
+
+/** What the kernel lacks of what decides how objects are loaded and attached; nothing when it cannot be asked. */
+function features(): Check[] {
+  if (!kernelStatus().ok) return []
+  const lacking = KERNEL_FEATURES.filter(({ name }) => !hasFeature(name))
+  if (lacking.length === 0) return [ok('features', `all ${KERNEL_FEATURES.length} that libbpf asks for`)]
+  const detail = lacking.map(({ what, since }) => `${what} (Linux ${since})`).join(', ')
+  return [note('features', `the kernel lacks ${detail}`, null)]
 }
 
 function capabilities(): Check {

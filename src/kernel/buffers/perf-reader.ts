@@ -39,6 +39,7 @@ class CpuRing {
     const binding = native()
     const fd = binding.perfEventOpen(new Uint8Array(attr.buffer), -1, cpu, -1, PERF_FLAG_FD_CLOEXEC)
     if (fd < 0) throw syscallError('perf_event_open', fd, {}, `for CPU ${cpu}`)
+    binding.own(fd)
     this.cpu = cpu
     this.fd = fd
     try {

@@ -1,11 +1,13 @@
 import { BpfError, isBpfError, within } from '../../bytes/index.ts'
-import type { Backend, BackendMap } from '../backend.ts'
+import type { Backend, BackendMap, PinTarget } from '../backend.ts'
 import { mapDifferences, normaliseSizes, type MapDifference } from '../map-shape.ts'
 import type { MapSpec } from '../spec.ts'
 
 /** Something that can be pinned: a map or program of a backend. */
 export interface Pinnable {
+  readonly fd: number | null
   pin?(path: string): void
+  pinTogether?(pins: readonly PinTarget[]): void
   unpin?(path: string): void
 }
 
@@ -22,6 +24,11 @@ export class Pins {
 
   get paths(): readonly string[] {
     return [...this.#paths]
+  }
+
+  /** @internal */
+  get target(): Pinnable {
+    return this.#target
   }
 
   /** Takes note of a pin that is there already. */
@@ -55,16 +62,14 @@ export function pinPath(directory: string, name: string): string {
 
 /** Pins all, or on a failure none. */
 export function pinAll(pins: readonly { readonly pins: Pins; readonly path: string }[]): void {
-  const done: { readonly pins: Pins; readonly path: string }[] = []
-  try {
-    for (const one of pins) {
-      one.pins.pin(one.path)
-      done.push(one)
-    }
-  } catch (error) {
-    for (const { pins: pinned, path } of done.reverse()) pinned.unpin(path)
-    throw error
+  const first = pins[0]?.pins.target
+  if (first === undefined) return
+  if (first.pinTogether === undefined) {
+    for (const one of pins) one.pins.pin(one.path)
+    return
   }
+  first.pinTogether(pins.map(({ pins: { target }, path }) => ({ target, path })))
+  for (const { pins: pinned, path } of pins) pinned.note(path)
 }
 
 /**

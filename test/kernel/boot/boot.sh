@@ -68,6 +68,7 @@ rm -rf "$root"
 limit=${BOOT_LIMIT:-300}
 # An emulated boot can hang before user space: then another try.
 for _ in 1 2 3; do
+  : >"$work/log"
   timeout $((limit + 90)) qemu-system-x86_64 -accel tcg -cpu max -m "${BOOT_MEMORY:-1024}" -nographic -no-reboot -nic none \
     -kernel "$kernel" -initrd "$work/initrd" \
     -append 'console=ttyS0 panic=-1 quiet mitigations=off lsm=lockdown,capability,bpf' </dev/null >"$work/log" 2>&1 &
