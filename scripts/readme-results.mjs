@@ -31,6 +31,8 @@ const ROWS = [
   ['verifier-messages', 'refusals of selftest programs whose log ends with the kernel’s own line'],
   ['verifier-table', 'table tests of the kernel’s own verifier tests that get the kernel’s verdict'],
   ['verifier-trampolines', 'fentry, fexit, fmod_ret, LSM and freplace programs that get the verdict of Linux 6.18'],
+  ['verifier-capbpf', 'selftest programs that get the kernel’s verdict when loaded without CAP_PERFMON'],
+  ['verifier-fuzz', 'random programs that get the kernel’s verdict'],
   ['verifier-counts', 'selftest programs that cost the verifier as many instructions and states as the kernel’s'],
   ['verifier-log', 'selftest programs whose full verification log (level 2) equals the kernel’s byte for byte'],
   [
@@ -47,6 +49,8 @@ const ROWS = [
   ['bench-maps-api', 'time of map lookups by C types against the bare system call'],
   ['bench-jit-node20', 'time of 70 programs in the vm against the kernel’s JIT, Node 20'],
   ['bench-jit-node24', 'the same on Node 24'],
+  ['bench-run', 'time of a run from JavaScript on a 64-byte packet against a test run in the kernel'],
+  ['soak', 'time of a run in the last tenth of a billion with full maps against the first tenth'],
   ['bench-maps', 'time of 64 map operations of programs in the vm against the kernel’s'],
   [
     'bench-compile',

@@ -72,9 +72,7 @@ do where the kernel leaves it open: [vm-maps.md](vm-maps.md).
 
 ## Map types: ${maps.length} of ${maps.length + lackingMaps.length}
 
-${list(maps.map((id) => mapTypeName(id)))}
-
-Not there: ${list(lackingMaps.map(({ value }) => mapTypeName(value)))}
+${list(maps.map((id) => mapTypeName(id)))}${lackingMaps.length === 0 ? '' : `\n\nNot there: ${list(lackingMaps.map(({ value }) => mapTypeName(value)))}`}
 
 ## Helpers: ${helpers.length} of ${helpers.length + lackingHelpers.length}
 

@@ -10,6 +10,7 @@ import {
   type BatchTrap,
 } from '../loader/index.ts'
 import { ProgType } from '../uapi/index.ts'
+import { AREA } from './area.ts'
 import { BATCH_LEFT_ADDRESS, BATCH_MOVED_ADDRESS, BUDGET_ADDRESS } from './engine.ts'
 import { BATCH_RUNS, PacketTable } from './runtime/packets.ts'
 import { budgetFor, RUN_ON_CPU, STACK_LIMIT, VmRunner, type Runnable } from './runner.ts'
@@ -41,7 +42,7 @@ export function runBatch(
     batch.run()
   } finally {
     runtime.occupant = null
-    runtime.cpu = 0
+    runtime.cpu = AREA.cpu
   }
   const output = batch.output()
   runtime.runDue()

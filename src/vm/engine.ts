@@ -1,3 +1,4 @@
+import { AREA } from './area.ts'
 import type { InsnBuffer } from '../isa/index.ts'
 import type { Facts } from './facts.ts'
 import type { Instrumentation } from './instrument.ts'
@@ -13,7 +14,7 @@ export const GUARD_SIZE = 65536
 /** The first words of the memory are always 0: what is read at a null pointer without an offset. */
 export const ZERO_ADDRESS = 0
 /** Inside the guard: r0 to r5 as six i64, where engines pass arguments to helpers and take their result. */
-export const REGS_ADDRESS = 1024
+export const REGS_ADDRESS: number = AREA.guard + 1024
 /** Frames of BPF stack in the memory: 512 bytes each, as the kernel counts them. */
 export const FRAME_SIZE = 512
 /** Stack that engines may use beside the frames of one run, for keys that they pass to callbacks. */
@@ -26,39 +27,39 @@ export const MAX_FRAMES = 8
  * kernel functions and packet loads (so that callbacks run below it), the calling frame's own r10 for tailCall (whose
  * target takes the frame's place). run() and call() leave it as they found it, also when they throw.
  */
-export const STACK_TOP_ADDRESS = 1016
+export const STACK_TOP_ADDRESS: number = AREA.guard + 1016
 
 /** Inside the guard: u32, the CPU that the run is on. The vm sets it. */
-export const CPU_ADDRESS = 1012
+export const CPU_ADDRESS: number = AREA.guard + 1012
 /** Inside the guard: u32 that the JIT keeps for itself. */
-export const JIT_ADDRESS = 1008
+export const JIT_ADDRESS: number = AREA.guard + 1008
 /** Inside the guard: u32, tail calls that the run has made. The vm sets it to 0 before a run. */
-export const TAIL_CALLS_ADDRESS = 1004
+export const TAIL_CALLS_ADDRESS: number = AREA.guard + 1004
 /** Inside the guard: u32, the entry in the table of tail calls of the program that the last one led to. */
-export const TAIL_PROGRAM_ADDRESS = 1000
+export const TAIL_PROGRAM_ADDRESS: number = AREA.guard + 1000
 /** Inside the guard: u32, state of bpf_get_prandom_u32 when Machine.hasRandom. */
-export const RANDOM_ADDRESS = 928
+export const RANDOM_ADDRESS: number = AREA.guard + 928
 /** Inside the guard: u32, address of the fake task_struct, 0 until it was made. */
-export const TASK_ADDRESS = 932
+export const TASK_ADDRESS: number = AREA.guard + 932
 /** Inside the guard: u64 results of bpf_get_current_pid_tgid and bpf_get_current_uid_gid. */
-export const TASK_IDS_ADDRESS = 912
+export const TASK_IDS_ADDRESS: number = AREA.guard + 912
 /** Inside the guard: name of the current task, with zeros to its end (TASK_COMM_LEN). */
-export const TASK_COMM_ADDRESS = 896
+export const TASK_COMM_ADDRESS: number = AREA.guard + 896
 export const TASK_COMM_SIZE = 16
 /**
  * Inside the guard: u32, head of the list of what is to be reclaimed when the run ends (see runtime/maps/descriptor.ts),
  * and u32 that is not 0 when there is something else to do then.
  */
-export const DEFERRED_ADDRESS = 936
-export const GRACE_ADDRESS = 940
+export const DEFERRED_ADDRESS: number = AREA.guard + 936
+export const GRACE_ADDRESS: number = AREA.guard + 940
 /** Inside the guard: u32 in a batch, the runs that are left, the current one included. */
-export const BATCH_LEFT_ADDRESS = 996
+export const BATCH_LEFT_ADDRESS: number = AREA.guard + 996
 /** Inside the guard: u32 in a batch, not 0 when the packet of the current run lies elsewhere by now. */
-export const BATCH_MOVED_ADDRESS = 992
+export const BATCH_MOVED_ADDRESS: number = AREA.guard + 992
 /** Inside the guard: i64, what is left of the budget of a run whose instructions are counted. */
-export const FUEL_ADDRESS = 984
+export const FUEL_ADDRESS: number = AREA.guard + 984
 /** Inside the guard: i64, the budget that each such run starts with. */
-export const BUDGET_ADDRESS = 976
+export const BUDGET_ADDRESS: number = AREA.guard + 976
 /** Inside the guard: u32 handles of maps, each at the place that mapSlot() gives; what is not there may be a map too. */
 export const MAP_SLOTS_ADDRESS = 8192
 export const MAP_SLOTS = 1024
@@ -148,7 +149,9 @@ export interface VmCode {
 
 /** What an engine needs of the machine that it runs on. The vm implements it; engines only call it. */
 export interface Machine {
-  /** Unshared; may grow, so views must be taken anew after a helper call. */
+  /** Whether other threads use the memory at the same time. Atomic operations have to be atomic then. */
+  readonly isShared?: boolean
+  /** May grow, so views must be taken anew after a helper call. */
   readonly memory: WebAssembly.Memory
   /**
    * Whether a program may call this helper or kernel function. Engines ask at compile time;

@@ -1,6 +1,7 @@
 export type * from './engine.ts'
 export { FRAME_SIZE, GUARD_SIZE, REGS_ADDRESS } from './engine.ts'
 export { createVm, type Vm, type VmOptions } from './vm.ts'
+export type { AttachedVm, SharedVm } from './shared.ts'
 export { VmProgram } from './program.ts'
 export { VmMap } from './runtime/maps/map.ts'
 export type { CgroupOptions, VirtualCgroup } from './runtime/kernel/cgroup.ts'

@@ -2,6 +2,7 @@ import { BpfError } from '../bytes/index.ts'
 import type { ContextFields, ProgramRunner, RunEffect, RunInput, RunnerOptions } from '../loader/index.ts'
 import { AttachType, ProgType, takesPacket } from '../uapi/index.ts'
 import { BUDGET_ADDRESS, FUEL_ADDRESS, STACK_TOP_ADDRESS, type CompiledCode } from './engine.ts'
+import { AREA } from './area.ts'
 import { ProgramException } from './exception.ts'
 import type { ContextOutput, RunContext } from './runtime/context/context.ts'
 import { testRunError } from './runtime/context/context.ts'
@@ -50,9 +51,10 @@ export class VmRunner implements ProgramRunner {
   /** @throws BpfError `syscall` with the errno of BPF_PROG_TEST_RUN */
   constructor(runtime: Runtime, program: Runnable, options: RunnerOptions, whole: RunInput | null = null) {
     this.#whole = whole
-    const { cpu = 0, flags = 0, ctx, budget } = options
+    const { cpu = AREA.cpu, flags = 0, ctx, budget } = options
     const asked = checkedCpu(runtime, cpu, flags)
-    this.#cpu = options.cpu === undefined && runtime.options.scheduling ? -1 : asked
+    const any = runtime.options.scheduling ? -1 : AREA.cpu
+    this.#cpu = options.cpu === undefined ? any : asked
     if (program.type === ProgType.XDP && XDP_TARGETS.has(program.attachType ?? -1)) {
       throw testRunError('EINVAL', 'programs of devmaps and cpumaps have no test run')
     }
@@ -144,7 +146,7 @@ export class VmRunner implements ProgramRunner {
     const runtime = this.#runtime
     runtime.run = this.#run
     if (this.#run?.effects !== undefined) this.#forgetEffects(this.#run)
-    if (this.#cpu !== 0) runtime.cpu = this.#cpu === -1 ? runtime.nextCpu() : this.#cpu
+    if (this.#cpu !== AREA.cpu) runtime.cpu = this.#cpu === -1 ? runtime.nextCpu() : this.#cpu
     if (this.#budget !== null) runtime.memory.setU64(BUDGET_ADDRESS, BigInt(this.#budget))
     try {
       return this.#code.start((this.#context as RunContext).address, STACK_END, STACK_LIMIT)
@@ -154,7 +156,7 @@ export class VmRunner implements ProgramRunner {
       throw error
     } finally {
       runtime.endRun()
-      if (this.#cpu !== 0) runtime.cpu = 0
+      if (this.#cpu !== AREA.cpu) runtime.cpu = AREA.cpu
     }
   }
 
@@ -171,7 +173,7 @@ export class VmRunner implements ProgramRunner {
         continue
       }
       runtime.run = this.#run
-      if (this.#cpu !== 0) runtime.cpu = this.#cpu === -1 ? runtime.nextCpu() : this.#cpu
+      if (this.#cpu !== AREA.cpu) runtime.cpu = this.#cpu === -1 ? runtime.nextCpu() : this.#cpu
       if (this.#budget !== null) runtime.memory.setU64(BUDGET_ADDRESS, BigInt(this.#budget))
       runtime.memory.setU32(STACK_TOP_ADDRESS, STACK_END)
       try {
@@ -181,7 +183,7 @@ export class VmRunner implements ProgramRunner {
         throw error
       } finally {
         runtime.endRun()
-        if (this.#cpu !== 0) runtime.cpu = 0
+        if (this.#cpu !== AREA.cpu) runtime.cpu = AREA.cpu
       }
     }
     return this.once()
@@ -216,7 +218,10 @@ const REPEAT_CHUNK = 65_536
 /** @throws BpfError `syscall` ENXIO, EINVAL */
 export function checkedCpu(runtime: Runtime, cpu: number, flags: number): number {
   if (cpu >= runtime.cpus) throw testRunError('ENXIO', `CPU ${cpu}, the vm has ${runtime.cpus}`)
-  if (cpu !== 0 && (flags & RUN_ON_CPU) === 0) {
+  if (runtime.memory.isShared && cpu !== AREA.cpu) {
+    throw new BpfError('usage', `CPU ${cpu} of the shared vm is another thread's, this one has CPU ${AREA.cpu}`)
+  }
+  if (cpu !== AREA.cpu && (flags & RUN_ON_CPU) === 0) {
     throw testRunError('EINVAL', `CPU ${cpu} without the flag BPF_F_TEST_RUN_ON_CPU`)
   }
   return cpu

@@ -12,6 +12,8 @@ import { MapType } from '../uapi/index.ts'
 import type { CompiledCode, Engine, VmCode } from './engine.ts'
 import { VM_KCONFIG } from './kconfig.ts'
 import { ProgramInstruments } from './instruments.ts'
+import { AREA } from './area.ts'
+import { MAX_SHARED_CPUS, Sharing, type SharedVm } from './shared.ts'
 import { timeSource } from './clock.ts'
 import { seededScheduling } from './seed.ts'
 import { interpreterEngine } from './interpreter/index.ts'
@@ -84,6 +86,11 @@ export interface VmOptions {
   readonly memoryLimit?: number
   /** Backward jumps and calls that a run may make before it traps. Default 2^27. */
   readonly fuel?: number
+  /**
+   * True: other threads may run programs on the other CPUs, over the same memory; see {@link Vm.fork}. Maps are arrays,
+   * hashes that are preallocated (both also per CPU) and ring buffers, others are refused.
+   */
+  readonly shared?: boolean
   /** Why this vm stands for another backend; load reports say it. */
   readonly reason?: string
 }
@@ -113,6 +120,12 @@ export interface Vm extends Backend {
    * @throws BpfError `usage` without option clock: 'virtual', and while a program runs
    */
   advance(ns: bigint | number): void
+  /**
+   * The next CPU of a shared vm, with all maps and programs that there are now, to be sent to another thread (structured
+   * clone), where attachWorker() of `elfbee/worker` opens it. This thread has CPU 0.
+   * @throws BpfError `usage` for a vm that is not shared, `limit` when every CPU has its thread
+   */
+  fork(): SharedVm
   /** Fires the timers and work that are due. Runs and lookups of user space do so too. */
   poll(): void
 }
@@ -126,11 +139,19 @@ export function createVm(options: VmOptions = {}): Vm {
   if (!Number.isInteger(cpus) || cpus < 1 || cpus > 1024) {
     throw new BpfError('usage', `option cpus is ${cpus}, expected 1 to 1024`)
   }
+  if (options.shared === true && (cpus > MAX_SHARED_CPUS || typeof SharedArrayBuffer === 'undefined')) {
+    const problem = cpus > MAX_SHARED_CPUS ? `at most ${MAX_SHARED_CPUS} CPUs` : 'a host with SharedArrayBuffer'
+    throw new BpfError('unsupported', `option shared: a shared vm needs ${problem}`)
+  }
+  if (AREA.cpu !== 0) {
+    throw new BpfError('unsupported', 'createVm: this thread is a CPU of a shared vm and can have no other one')
+  }
   const btf = opened(options.btf ?? null)
   const { clock, clockNumber, virtual } = timeSource(options.clock)
   const runtime = new Runtime({
     cpus,
     memoryLimit: options.memoryLimit ?? DEFAULT_MEMORY_LIMIT,
+    shared: options.shared === true,
     fuel: options.fuel ?? DEFAULT_FUEL,
     clock,
     clockNumber,
@@ -162,12 +183,14 @@ class VirtualKernel implements Vm {
     variable: (name, size) => this.#variable(name, size),
     kfunc: (name) => this.#runtime.functions.kfuncNumber(name),
   }
+  readonly #sharing: Sharing | null
   #closed = false
 
   constructor(runtime: Runtime, btf: () => Btf | null, options: VmOptions) {
     const useJit = options.jit ?? true
     if (options.reason !== undefined) this.reason = options.reason
     this.#verifies = options.verify ?? true
+    this.#sharing = runtime.memory.isShared ? new Sharing(runtime, useJit !== false) : null
     this.#runtime = runtime
     this.#machine = new VmMachine(runtime)
     this.#btf = btf
@@ -212,23 +235,21 @@ class VirtualKernel implements Vm {
 
   createMap(request: MapRequest): VmMap {
     this.#open()
-    const { spec, inner, structOps } = request
-    if (spec.type === MapType.STRUCT_OPS && structOps === undefined) {
-      throw new BpfError('unsupported', `map "${spec.name}": a struct_ops map needs a type of the kernel`, {
-        where: { map: spec.name },
+    const { inner, structOps } = request
+    if (request.spec.type === MapType.STRUCT_OPS && structOps === undefined) {
+      throw new BpfError('unsupported', `map "${request.spec.name}": a struct_ops map needs a type of the kernel`, {
+        where: { map: request.spec.name },
       })
     }
+    const sizes = normaliseSizes(request.spec, { pageSize: PAGE_SIZE, cpus: this.cpus })
+    const spec = { ...request.spec, ...sizes, ...sizeOf(structOps) }
+    if (this.#sharing !== null) return this.#sharing.createMap(spec, request.btf)
     if (inner !== null && !(inner instanceof VmMap)) {
       throw new BpfError('usage', `the inner map of ${spec.name} belongs to another backend`, {
         where: { map: spec.name },
       })
     }
-    return createVmMap(this.#runtime, {
-      spec: { ...spec, ...normaliseSizes(spec, { pageSize: PAGE_SIZE, cpus: this.cpus }), ...sizeOf(structOps) },
-      name: spec.name,
-      inner,
-      btf: request.btf,
-    })
+    return createVmMap(this.#runtime, { spec, name: spec.name, inner, btf: request.btf })
   }
 
   loadProgram(request: ProgramRequest): VmProgram {
@@ -265,7 +286,7 @@ class VirtualKernel implements Vm {
         throws: program.lateReferences.some((each) => each.kind === 'kfunc' && each.name === 'bpf_throw'),
         handler: exceptionHandler(btf, code.functions),
       }
-      return new VmProgram(
+      const loaded = new VmProgram(
         this.#runtime,
         program.spec,
         compiled,
@@ -276,11 +297,19 @@ class VirtualKernel implements Vm {
         instruments,
         exceptions,
       )
+      this.#sharing?.addProgram(loaded, program.spec, code, linked.maps, exceptions)
+      return loaded
     })
   }
 
   now(): bigint {
     return this.#runtime.now()
+  }
+
+  fork(): SharedVm {
+    this.#open()
+    if (this.#sharing === null) throw new BpfError('usage', 'fork: make the vm with shared: true')
+    return this.#sharing.fork()
   }
 
   poll(): void {

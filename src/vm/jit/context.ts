@@ -65,6 +65,8 @@ export interface ModuleIndices {
   readonly rings: readonly MapLayout[]
   /** Whether the state of bpf_get_prandom_u32 is in the memory. */
   readonly hasRandom: boolean
+  /** Whether other threads use the memory at the same time. */
+  readonly isShared: boolean
   /** Whether programs that call each other by tail calls count instructions against one budget. */
   readonly sharesBudget: boolean
 }

@@ -184,6 +184,10 @@ export function emitLoad(ctx: FunctionContext, op: Load, at: number): void {
   }
   if (unused) return
   const offset = pushCheckedAddress(ctx, src, off, size, inLocal)
+  if (op.kind === 'loadAcquire' && ctx.module.isShared) {
+    code.atomic(SHARED_LOADS[size], offset, size)
+    return setLoaded(ctx, op, signed)
+  }
   if (signed || size === 8) {
     code.memory(opcode, offset)
     return setRegister(ctx, op.dst)
@@ -225,6 +229,10 @@ export function emitStore(ctx: FunctionContext, op: Store, at: number): void {
   const slot = slotAt(ctx, op.dst, op.off, op.size)
   if (slot !== null) return storeSlot(code, slot.slot, slot.offset, op.size, push, push32)
   const offset = pushChecked(ctx, op.dst, op.off, op.size, at)
+  if (op.kind === 'storeRelease' && ctx.module.isShared) {
+    push()
+    return code.atomic(SHARED_STORES[op.size], offset, op.size)
+  }
   if (op.size === 8) {
     push()
     return code.memory(Op.i64_store, offset)
@@ -240,10 +248,11 @@ const ATOMICS: Record<Exclude<AtomicOp, 'xchg' | 'cmpxchg'>, Op> = {
   xor: Op.i64_xor,
 }
 
-/** The memory is unshared, so plain loads and stores are atomic. */
+/** Where the memory is unshared, plain loads and stores are atomic. */
 export function emitAtomic(ctx: FunctionContext, op: Extract<Operation, { kind: 'atomic' }>, at: number): void {
   const { code, locals } = ctx
   const { dst, src, off, size } = op
+  if (ctx.module.isShared) return emitSharedAtomic(ctx, op, at)
   const first = pushChecked(ctx, dst, off, size, at)
   let offset = first
   if (op.fetch) {
@@ -274,6 +283,36 @@ export function emitAtomic(ctx: FunctionContext, op: Extract<Operation, { kind: 
   if (!op.fetch) return
   code.get(locals.scratch)
   setRegister(ctx, op.op === 'cmpxchg' ? 0 : src)
+}
+
+/** By operation: what comes after the prefix of the threads proposal, for 64 and for the low 32 bits. */
+const SHARED_ATOMICS: Record<AtomicOp, readonly [wide: number, narrow: number]> = {
+  add: [0x1f, 0x24],
+  and: [0x2d, 0x32],
+  or: [0x34, 0x39],
+  xor: [0x3b, 0x40],
+  xchg: [0x42, 0x47],
+  cmpxchg: [0x49, 0x4e],
+}
+const SHARED_LOADS: Record<AccessSize, number> = { 1: 0x14, 2: 0x15, 4: 0x16, 8: 0x11 }
+const SHARED_STORES: Record<AccessSize, number> = { 1: 0x1b, 2: 0x1c, 4: 0x1d, 8: 0x18 }
+
+/** Other threads use the memory: the instructions of the threads proposal, which insist on aligned addresses. */
+function emitSharedAtomic(ctx: FunctionContext, op: Extract<Operation, { kind: 'atomic' }>, at: number): void {
+  const { code } = ctx
+  const { dst, src, off, size } = op
+  const offset = pushChecked(ctx, dst, off, size, at)
+  if (op.op === 'cmpxchg') {
+    pushRegister(ctx, 0)
+    if (size === 4) {
+      code.op(Op.i32_wrap_i64)
+      code.op(Op.i64_extend_i32_u)
+    }
+  }
+  pushRegister(ctx, src)
+  code.atomic(SHARED_ATOMICS[op.op][size === 8 ? 0 : 1], offset, size)
+  if (op.fetch) setRegister(ctx, op.op === 'cmpxchg' ? 0 : src)
+  else code.op(Op.drop)
 }
 
 /** Whether an operation may need a bounds check, before anything is known of registers. */

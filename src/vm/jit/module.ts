@@ -18,7 +18,16 @@ import { translateFunction } from './function.ts'
 import { FIND_FUNCTION, findBody } from './hash-code.ts'
 import type { ProgramCode } from './program.ts'
 import { NO_PLACE } from './trap.ts'
-import { CodeSink, ModuleBuilder, Op, ValueType, w, type Code, type FunctionType } from './wasm/index.ts'
+import {
+  CodeSink,
+  ModuleBuilder,
+  Op,
+  ValueType,
+  w,
+  type Code,
+  type FunctionType,
+  type MemoryLimits,
+} from './wasm/index.ts'
 
 const { I32, I64 } = ValueType
 
@@ -71,7 +80,7 @@ const CLOCK_HELPERS = [HelperId.ktime_get_ns, HelperId.ktime_get_boot_ns, Helper
 /** Translates a program to a wasm binary. */
 export function buildModule(program: ProgramCode, machine: Machine, optimize: boolean): Uint8Array<ArrayBuffer> {
   const builder = new ModuleBuilder()
-  builder.importMemory('env', 'memory', { minimum: 1 })
+  builder.importMemory('env', 'memory', machine.isShared === true ? SHARED_LIMITS : { minimum: 1 })
   const trap = builder.importFunction('env', 'trap', signature([I32, I32, I32]))
   const callKfunc = builder.importFunction('env', 'callKfunc', signature([I32]))
   const tailCall = builder.importFunction('env', 'tailCall', signature([], [I32]))
@@ -133,6 +142,7 @@ export function buildModule(program: ProgramCode, machine: Machine, optimize: bo
     tails: usesTails ? { type: builder.type(TAIL_FUNCTION), table: tailTable } : null,
     hasInnerMaps: maps.some(({ inner }) => inner !== null),
     rings: maps.filter(({ kind }) => kind === 'ringbuf'),
+    isShared: machine.isShared === true,
     hasRandom: machine.hasRandom === true,
     sharesBudget,
   }
@@ -160,6 +170,9 @@ export function buildModule(program: ProgramCode, machine: Machine, optimize: bo
   })
   return builder.encode()
 }
+
+/** The most that 32-bit addresses reach, which any memory may be. */
+const SHARED_LIMITS: MemoryLimits = { minimum: 1, sharedMaximum: 65_536 }
 
 function isXdp(program: ProgramCode): boolean {
   return program.code.type === ProgType.XDP

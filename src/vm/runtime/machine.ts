@@ -45,6 +45,10 @@ export class VmMachine implements Machine {
     this.#runtime.endGracePeriod()
   }
 
+  get isShared(): boolean {
+    return this.#runtime.memory.isShared
+  }
+
   get fuel(): number {
     return this.#runtime.options.fuel
   }
@@ -79,7 +83,10 @@ export class VmMachine implements Machine {
 
   mapAt(handle: number): MapLayout | null {
     const map = this.#runtime.mapAt(handle)
-    return map === undefined ? null : layoutOf(map, (address) => this.#runtime.memory.u32(address))
+    if (map === undefined) return null
+    const layout = layoutOf(map, (address) => this.#runtime.memory.u32(address))
+    // Where several threads use a map that changes, its operations take a lock.
+    return this.isShared && layout?.kind !== 'array' ? null : layout
   }
 
   /** Calls of kernel functions have numbers of this vm in place of BTF ids, see link.ts; 0 is a missing one. */

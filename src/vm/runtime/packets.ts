@@ -3,7 +3,7 @@ import type { LinearMemory } from './memory.ts'
 
 /** Bytes of an entry of the table: addresses of the first byte and of the byte after the last. */
 const ENTRY_SIZE = 8
-/** Packets start at such addresses, unless they are copied as one. */
+/** Packets start at such addresses. */
 const ALIGNMENT = 16
 /** Return values of runs between two looks of JavaScript, one u32 each. */
 export const BATCH_RUNS = 4096
@@ -54,26 +54,24 @@ export class PacketTable {
     this.#room = new Uint32Array(packets.length)
     const tableSize = packets.length * ENTRY_SIZE
     const header = Math.ceil((OUT_SIZE + tableSize) / 64) * 64
-    const span = spanOf(packets)
-    const size = span === null ? packets.reduce((sum, packet) => sum + aligned(packet.length), 0) : span.length
+    let size = 0
+    for (const packet of packets) size += aligned(packet.length)
     // Aligned to 64, the usual size of a cache line.
     const address = Math.ceil(area.reserve(header + size + 64) / 64) * 64
     this.out = address
     this.start = address + OUT_SIZE
     this.end = this.start + tableSize
-    const first = address + header
     const { u8 } = memory
     const table = new Uint32Array(memory.wasm.buffer, this.start, packets.length * 2)
-    if (span !== null) u8.set(span, first)
-    let at = first
+    let at = address + header
     for (let i = 0; i < packets.length; i++) {
       const packet = packets[i] as Uint8Array
-      if (span === null) u8.set(packet, at)
-      else at = first + packet.byteOffset - span.byteOffset
+      const { length } = packet
+      u8.set(packet, at)
       table[i * 2] = at
-      table[i * 2 + 1] = at + packet.length
-      this.#room[i] = span === null ? aligned(packet.length) : packet.length
-      if (span === null) at += aligned(packet.length)
+      table[i * 2 + 1] = at + length
+      at += aligned(length)
+      this.#room[i] = aligned(length)
     }
   }
 
@@ -116,23 +114,5 @@ export class PacketTable {
 }
 
 function aligned(length: number): number {
-  return Math.ceil(length / ALIGNMENT) * ALIGNMENT
-}
-
-/**
- * The bytes from the first packet to the last one, when they are pieces of one buffer one after the other (as the
- * records of a capture are) with little in between: one copy instead of many.
- */
-function spanOf(packets: readonly Uint8Array[]): Uint8Array | null {
-  const first = packets[0]
-  if (first === undefined || packets.length < 2) return null
-  let end = first.byteOffset
-  let total = 0
-  for (const packet of packets) {
-    if (packet.buffer !== first.buffer || packet.byteOffset < end) return null
-    end = packet.byteOffset + packet.length
-    total += packet.length
-  }
-  const size = end - first.byteOffset
-  return size <= total * 2 ? new Uint8Array(first.buffer, first.byteOffset, size) : null
+  return (length + ALIGNMENT - 1) & -ALIGNMENT
 }

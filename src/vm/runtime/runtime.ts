@@ -17,6 +17,7 @@ import {
   TASK_IDS_ADDRESS,
 } from '../engine.ts'
 import type { VirtualClock } from '../clock.ts'
+import { AREA } from '../area.ts'
 import { Trap } from '../trap.ts'
 import { AsyncQueue } from './async.ts'
 import type { RunContext } from './context/context.ts'
@@ -24,7 +25,7 @@ import { RawContext } from './context/raw.ts'
 import { taskStruct, taskStructSize } from './fake-task.ts'
 import { PROGRAM_STACK_SIZE, STACK_END } from './layout.ts'
 import { KernelObjects } from './kernel/objects.ts'
-import { LinearMemory } from './memory.ts'
+import { LinearMemory, type SharedPart } from './memory.ts'
 import { Objects } from './objects.ts'
 import { PacketArea, PacketTable } from './packets.ts'
 import { Trees } from './trees.ts'
@@ -46,11 +47,19 @@ export interface FakeTask {
   readonly gid: number
   readonly comm: string
   readonly cgroupId: bigint
+  /** Return addresses that bpf_get_stack and its like see, the innermost first; by default a few made-up ones. */
+  readonly kernelStack?: readonly bigint[]
+  /** The same of user space; by default none. */
+  readonly userStack?: readonly bigint[]
 }
 
 export interface RuntimeOptions {
   readonly cpus: number
   readonly memoryLimit: number
+  /** Whether other threads may use the memory. */
+  readonly shared?: boolean
+  /** What this thread has of the memory of another one. */
+  readonly part?: SharedPart
   readonly fuel: number
   /** Monotonic time in ns. */
   readonly clock: () => bigint
@@ -126,7 +135,9 @@ export class Runtime implements MapHost {
     this.options = options
     this.functions = options.functions
     this.cpus = options.cpus
-    this.memory = new LinearMemory(options.memoryLimit)
+    const { part = null, shared = part !== null } = options
+    this.memory = new LinearMemory(options.memoryLimit, shared, part)
+    this.cpu = AREA.cpu
     const { task } = options
     this.memory.setU32(RANDOM_ADDRESS, options.seed >>> 0 || DEFAULT_SEED)
     this.memory.setU64(TASK_IDS_ADDRESS, (BigInt(task.tgid) << 32n) | BigInt(task.pid))
@@ -137,6 +148,7 @@ export class Runtime implements MapHost {
       cgroupId: options.task.cgroupId,
       pid: options.task.pid,
       taskAddress: () => this.taskAddress(),
+      btf: options.btf,
     })
     this.#batchArea = new PacketArea(this.memory)
     this.trees = new Trees(this.memory)

@@ -8,6 +8,7 @@ import { deny, invalid } from './reject.ts'
 import { isPacketPointer, type Kind, pointerReg, type Reg, regName, scalarReg, unknownReg } from './state/register.ts'
 import { MAX_OFFSET } from './memory/region.ts'
 import { withScalarId } from './memory/stack.ts'
+import { afterPointer, beforePointer, keepSecret, limitNumber } from './privilege.ts'
 import { readReg, writeReg } from './registers.ts'
 import type { Walk } from './walk.ts'
 
@@ -34,6 +35,7 @@ export function stepAlu(walk: Walk, op: Alu): void {
   if (op.op === 'mov' || op.op.startsWith('movsx')) return stepMove(walk, op)
   if (op.op === 'neg') {
     const reg = readReg(walk, op.dst)
+    keepSecret(walk, op.dst, reg, 'pointer arithmetic prohibited')
     const value = reg.kind === 'scalar' ? arithmetic('neg', op.wide, reg.value, reg.value) : null
     return writeReg(walk, op.dst, value === null ? unknownReg() : scalarReg(value, reg.precise))
   }
@@ -66,7 +68,9 @@ function stepMove(walk: Walk, op: Alu): void {
   const src = readReg(walk, op.src)
   const size = op.op === 'movsx8' ? 1 : op.op === 'movsx16' ? 2 : op.op === 'movsx32' ? 4 : 0
   if (src.kind !== 'scalar') {
-    if (op.wide) return writeReg(walk, op.dst, size === 0 ? src : unknownReg())
+    const isWhole = op.wide && size === 0
+    if (!isWhole) keepSecret(walk, op.src, src, op.wide ? 'sign-extension part of pointer' : 'partial copy of pointer')
+    if (op.wide) return writeReg(walk, op.dst, isWhole ? src : unknownReg())
     return writeReg(walk, op.dst, scalarReg(zeroExtend32(UNKNOWN)))
   }
   const keepsValue =
@@ -97,7 +101,7 @@ function stepArithmetic(walk: Walk, op: Alu): void {
   if (dst.kind === 'arena' || src.kind === 'arena') return walk.set(op.dst, dst.kind === 'arena' ? dst : src)
   if (dst.kind !== 'scalar') {
     if (src.kind !== 'scalar') {
-      if (op.op === 'sub') return walk.set(op.dst, unknownReg())
+      if (op.op === 'sub' && walk.facts.perfmon) return walk.set(op.dst, unknownReg())
       return deny(`R${op.dst} pointer ${SIGNS[op.op]} pointer prohibited`)
     }
     if (op.src !== null) markPrecise(walk, op.src)
@@ -112,6 +116,7 @@ function stepArithmetic(walk: Walk, op: Alu): void {
 }
 
 function scalarArithmetic(walk: Walk, op: Alu, dst: Reg, src: Reg): Reg {
+  limitNumber(walk, op)
   let operand = dst
   if ((op.op === 'and' || op.op === 'or') && isConst(src.value)) operand = forkSignMask(walk, op.dst, dst)
   const value = arithmetic(op.op, op.wide, operand.value, src.value)
@@ -205,7 +210,7 @@ function pointerArithmetic(walk: Walk, op: Alu, ptr: Reg, by: Reg, inPlace: bool
   const known = isConst(value)
   if (!(value as Bounds).consistent()) return unknownReg()
   if (!op.wide) {
-    if (op.op === 'sub') return unknownReg()
+    if (op.op === 'sub' && walk.facts.perfmon) return unknownReg()
     deny(`R${op.dst} 32-bit pointer arithmetic prohibited`)
   }
   const name = regName(ptr)
@@ -221,6 +226,7 @@ function pointerArithmetic(walk: Walk, op: Alu, ptr: Reg, by: Reg, inPlace: bool
   checkSane(value, by.kind === 'scalar' ? 0 : by.off, name)
   checkSane(ptr.value, ptr.off, name)
   const to = ptr.clone()
+  const limit = beforePointer(walk, op, ptr, by, inPlace)
   // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
   switch (op.op) {
     case 'add':
@@ -235,6 +241,7 @@ function pointerArithmetic(walk: Walk, op: Alu, ptr: Reg, by: Reg, inPlace: bool
       deny(`R${op.dst} pointer arithmetic with ${SIGNS[op.op]} operator prohibited`)
   }
   checkSane(to.value, to.off, name)
+  afterPointer(walk, op, to, limit)
   return to
 }
 

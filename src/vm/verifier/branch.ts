@@ -14,6 +14,7 @@ import {
 import { zeroExtend32 } from './domain/resize.ts'
 import { decide, FLIPPED, knownBits, NEGATED, refine } from './domain/compare.ts'
 import { markPrecise } from './precision.ts'
+import { keepSecret } from './privilege.ts'
 import { readReg } from './registers.ts'
 import { Reject } from './reject.ts'
 import { Flag, isPacketPointer, type Reg, scalarReg } from './state/register.ts'
@@ -35,6 +36,8 @@ export function stepBranch(walk: Walk, op: Branch): void {
   const dst = readReg(walk, op.dst)
   const src = op.src === null ? null : readReg(walk, op.src)
   const right = src ?? scalarReg(constant(op.imm))
+  const arePackets = isPacketAny(dst) && isPacketAny(right)
+  if (op.src !== null && !arePackets) keepSecret(walk, op.src, right, 'pointer comparison prohibited')
   const stackPointers = (src?.kind === 'fp' ? 1 : 0) | (dst.kind === 'fp' ? 2 : 0)
   if (stackPointers !== 0) walk.recordStackPointers(stackPointers)
   const taken = outcome(op, dst, right)
@@ -62,15 +65,20 @@ export function stepBranch(walk: Walk, op: Branch): void {
   if (isNullCheck && dst.mayBeNull) {
     markNull(here, dst, op.op === 'ne', walk.facts.btf)
     markNull(other, dst, op.op === 'eq', walk.facts.btf)
-  } else if (op.wide && op.src !== null) matchPacket(op, here, other)
+  } else if (!(op.wide && op.src !== null && matchPacket(op, here, other))) {
+    keepSecret(walk, op.dst, dst, 'pointer comparison prohibited')
+  }
   walk.trace?.touched(here, walk.insn)
   walk.insn++
 }
 
+function isPacketAny(reg: Reg): boolean {
+  return isPacketPointer(reg.kind) || reg.kind === 'pkt_end'
+}
+
 /** Whether the branch is taken, when that is certain. */
 function outcome(op: Branch, dst: Reg, src: Reg): boolean | null {
-  const isPacket = (r: Reg): boolean => isPacketPointer(r.kind) || r.kind === 'pkt_end'
-  if (op.wide && isPacket(dst) && isPacket(src)) return packetOutcome(op.op, dst, src)
+  if (op.wide && isPacketAny(dst) && isPacketAny(src)) return packetOutcome(op.op, dst, src)
   if (dst.kind !== 'scalar' || src.kind !== 'scalar') {
     const known = (r: Reg): boolean => r.kind === 'scalar' && knownBits(r.value, op.wide)
     const [pointer, number] = known(src) ? [dst, src] : [src, dst]
@@ -218,13 +226,13 @@ function matchNullness(op: Branch, here: State, other: State, dst: Reg, src: Reg
   equal.set(i, becomeNotNull(equal.reg(i)))
 }
 
-/** A comparison of a packet pointer with the packet's end tells how many bytes are there. */
-function matchPacket(op: Branch, here: State, other: State): void {
+/** A comparison of a packet pointer with the packet's end tells how many bytes are there; false when it is none. */
+function matchPacket(op: Branch, here: State, other: State): boolean {
   const dst = here.reg(op.dst)
   const src = here.reg(op.src as number)
   const right = isLimit(dst, src)
   const left = isLimit(src, dst)
-  if (!right && !left) return
+  if (!right && !left) return false
   const how = right ? op.op : FLIPPED[op.op]
   const packet = right ? op.dst : (op.src as number)
   // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
@@ -245,7 +253,10 @@ function matchPacket(op: Branch, here: State, other: State): void {
       found(other, packet, false)
       atEnd(here, packet, true)
       break
+    default:
+      return false
   }
+  return true
 }
 
 /** Whether `limit` is where `pointer`'s region ends: the packet's end, or for metadata the start of the packet. */

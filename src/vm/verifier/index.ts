@@ -1,3 +1,10 @@
-export { verify, type VerifyOptions, type VerifyTarget, type VerifyResult, type VerifyStats } from './verify.ts'
+export {
+  verify,
+  type Capability,
+  type VerifyOptions,
+  type VerifyTarget,
+  type VerifyResult,
+  type VerifyStats,
+} from './verify.ts'
 export { type RejectErrno } from './reject.ts'
 export type { FrameView, RangeView, RegisterView, SlotView, StateView } from './log/view.ts'

@@ -8,6 +8,7 @@ import { returnToCaller, stepExit } from './calls/exit.ts'
 import { Bounds, constant } from './domain/bounds.ts'
 import { checkUnmodified } from './context/access.ts'
 import { access } from './memory/access.ts'
+import { keepSecret } from './privilege.ts'
 import { clobberArguments, readReg, writeReg } from './registers.ts'
 import { deny, invalid, unsupported } from './reject.ts'
 import {
@@ -241,7 +242,8 @@ function checkAtomicTarget(regno: number, reg: Reg, what: 'stores into' | 'loads
 function stepAtomic(walk: Walk, op: Extract<Operation, { kind: 'atomic' }>): void {
   readReg(walk, op.src)
   const dst = readReg(walk, op.dst)
-  if (op.op === 'cmpxchg') readReg(walk, 0)
+  if (op.op === 'cmpxchg') keepSecret(walk, 0, readReg(walk, 0), 'leaks addr into mem')
+  keepSecret(walk, op.src, walk.reg(op.src), 'leaks addr into mem')
   checkAtomicTarget(op.dst, dst, 'stores into')
   const base = { regno: op.dst, off: op.off, size: op.size, signed: false, imm: 0, atomic: true }
   const target = op.op === 'cmpxchg' ? 0 : op.src

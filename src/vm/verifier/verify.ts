@@ -40,6 +40,8 @@ export interface VerifyOptions {
   readonly target?: VerifyTarget
   /** Whether the kernel has CONFIG_FUNCTION_ERROR_INJECTION (default), so that fmod_ret reaches more functions. */
   readonly errorInjection?: boolean
+  /** What the one who loads may do (capabilities of Linux), default everything. Without `bpf` nothing can be told. */
+  readonly capabilities?: readonly Capability[]
   /** Helpers (ids) that this kernel's configuration or lockdown does not offer. */
   readonly missingHelpers?: readonly number[]
   /** Processors that the machine may have, for bounds of their numbers (default 8192, the most that Linux knows). */
@@ -55,6 +57,9 @@ export interface VerifyOptions {
   /** Characters of the log to keep, the last ones (default 16 Mi). */
   readonly logSize?: number
 }
+
+/** Capabilities that verification depends on. */
+export type Capability = 'bpf' | 'perfmon' | 'net_admin'
 
 /** A loaded program and one of its functions. */
 export interface VerifyTarget {
@@ -181,6 +186,8 @@ function collectFacts(
   isTarget: boolean = false,
 ): ProgramFacts {
   const { spec, insns } = program
+  const has = (capability: Capability): boolean => options.capabilities?.includes(capability) ?? true
+  if (!has('bpf')) throw new Reject('UNSUPPORTED', 'what may be loaded without CAP_BPF is not known')
   if (insns.length === 0) throw new Reject('EINVAL', 'invalid instruction count')
   const ops = decodeAll(insns)
   const handler = exceptionCallback(options.btf, program.functions)
@@ -268,6 +275,7 @@ function collectFacts(
     target,
     isExtension,
     isTarget,
+    perfmon: has('perfmon'),
     sleepable,
     gpl,
     ops,

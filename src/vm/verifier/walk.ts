@@ -8,6 +8,7 @@ import { Loops } from './loops.ts'
 import type { Flow } from './program/flow.ts'
 import type { Operations, Subprogram } from './program/layout.ts'
 import type { AttachTarget } from './program/target.ts'
+import type { AluLimit } from './privilege.ts'
 import { Reject } from './reject.ts'
 import { IdMap } from './state/ids.ts'
 import type { Reg } from './state/register.ts'
@@ -37,6 +38,8 @@ export interface ProgramFacts {
   readonly isExtension: boolean
   /** Others attach to the program, so that it matters whether its functions' BTF is true. */
   readonly isTarget: boolean
+  /** Loaded with CAP_PERFMON: may see addresses, read uninitialised stack, and what the processor runs ahead of. */
+  readonly perfmon: boolean
   readonly sleepable: boolean
   readonly gpl: boolean
   readonly ops: Operations
@@ -96,6 +99,10 @@ export class Walk {
   readonly loopCalls: Map<number, number> = new Map()
   /** References that come with arguments of a struct_ops function, by the argument's number. */
   readonly argumentRefs: Map<number, number> = new Map()
+  /** How instructions limit the offsets of pointers, without CAP_PERFMON. */
+  readonly aluLimits: Map<number, AluLimit> = new Map()
+  /** The map that each tail call used so far, without CAP_PERFMON. */
+  readonly tailCallMaps: Map<number, MapFacts> = new Map()
   /** Global functions that were called, to be walked on their own. */
   readonly called: Set<number> = new Set()
   insnsProcessed = 0

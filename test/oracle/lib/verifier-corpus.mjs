@@ -18,7 +18,7 @@ function kconfig() {
     text: gunzipSync(readFileSync('/proc/config.gz')).toString(),
     kernelVersion: (6 << 16) + (18 << 8) + 44,
     bpfCookie: true,
-    syscallWrapper: true,
+    syscallWrapper: / __x64_sys_bpf$/m.test(readFileSync('/proc/kallsyms', 'latin1')),
   }
 }
 

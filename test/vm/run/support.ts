@@ -2,7 +2,7 @@ import { load, openObject, type LoadedObject, type LoadOptions } from '../../../
 import { createVm, type VmOptions } from '../../../src/vm/index.ts'
 import { loadFixture } from '../../support/fixture.ts'
 
-/** runs.bpf.o in a vm of its own. */
+/** runs.bpf.o in a vm of its own, unverified: one program goes wrong on purpose. */
 export async function loadRuns(options: VmOptions = {}, how: LoadOptions = {}): Promise<LoadedObject> {
   const spec = openObject(await loadFixture('test/vm/run/runs.bpf.o'), { name: 'runs' })
   const loaded = await load(spec, createVm({ verify: false, ...options }), { strict: true, ...how })

@@ -95,6 +95,14 @@ export class CodeSink {
     this.#sink.unsigned(offset)
   }
 
+  /** An atomic access of the threads proposal: `offset` is added to the address, which is a multiple of `size`. */
+  atomic(opcode: number, offset: number, size: number): void {
+    this.#sink.byte(0xfe)
+    this.#sink.byte(opcode)
+    this.#sink.byte(Math.log2(size))
+    this.#sink.unsigned(offset)
+  }
+
   /** Copies bytes in the memory: to, from and size are on the stack. */
   memoryCopy(): void {
     for (const byte of [0xfc, 10, 0, 0]) this.#sink.byte(byte)

@@ -21,7 +21,10 @@ const ExternKind = { FUNCTION: 0, TABLE: 1, MEMORY: 2, GLOBAL: 3 } as const
 
 /** Limits of an imported memory, in pages of 64 KiB. */
 export interface MemoryLimits {
+  /** In pages. */
   readonly minimum: number
+  /** Of a shared memory: what the memory itself has, or more. Absent for one that is not shared. */
+  readonly sharedMaximum?: number
 }
 
 /** A section's entries with their count. */
@@ -74,8 +77,9 @@ export class ModuleBuilder {
 
   importMemory(module: string, name: string, limits: MemoryLimits): void {
     this.#import(module, name, ExternKind.MEMORY)
-    this.#imports.sink.byte(0)
+    this.#imports.sink.byte(limits.sharedMaximum === undefined ? 0 : 3)
     this.#imports.sink.unsigned(limits.minimum)
+    if (limits.sharedMaximum !== undefined) this.#imports.sink.unsigned(limits.sharedMaximum)
   }
 
   /** Imports a table of functions, before setTable(); returns its index. */

@@ -61,17 +61,12 @@ export class XdpContext implements RunContext {
       this.#resetAll(packet)
       return
     }
-    const { u8, view } = this.memory
+    // Programs cannot write to struct xdp_md, and no helper has moved the packet: at most its end is another one.
     const start = PACKET_DATA + HEADROOM
-    u8.set(packet, start)
-    this.meta = this.data = start
+    this.memory.u8.set(packet, start)
+    if (this.end === start + length) return
     this.end = start + length
-    view.setUint32(CONTEXT_ADDRESS + DATA, start, true)
-    view.setUint32(CONTEXT_ADDRESS + DATA_END, start + length, true)
-    view.setUint32(CONTEXT_ADDRESS + DATA_META, start, true)
-    view.setUint32(CONTEXT_ADDRESS + INGRESS_IFINDEX, 1, true)
-    view.setUint32(CONTEXT_ADDRESS + RX_QUEUE_INDEX, 0, true)
-    view.setUint32(CONTEXT_ADDRESS + EGRESS_IFINDEX, 0, true)
+    this.memory.view.setUint32(CONTEXT_ADDRESS + DATA_END, start + length, true)
   }
 
   /** As reset(), for any packet, whatever the one before has left. */

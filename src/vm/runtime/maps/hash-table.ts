@@ -1,4 +1,4 @@
-import { isBpfError } from '../../../bytes/index.ts'
+import { BpfError, isBpfError } from '../../../bytes/index.ts'
 import type { LinearMemory } from '../memory.ts'
 import { Descriptor, Element, NOT_IN_USE } from './descriptor.ts'
 import { roundUp8 } from './map.ts'
@@ -74,6 +74,18 @@ export class HashTable {
     if (this.ringOffset !== 0) this.#extendRing(slab, last)
     for (let element = last; element > slab; element -= this.elementSize) this.give(element)
     return slab
+  }
+
+  /** Allocates buckets and elements for so many at once. */
+  reserve(elements: number): void {
+    while (elements * 2 > this.#mask) {
+      const before = this.#mask
+      this.#double()
+      if (this.#mask === before)
+        throw new BpfError('limit', `no memory for a hash of ${elements} elements`, { errno: 'ENOMEM' })
+    }
+    const taken = Array.from({ length: elements }, () => this.take())
+    for (const element of taken.reverse()) this.give(element)
   }
 
   /** The element of the ring behind `element`. */

@@ -24,6 +24,10 @@ export class HashMap extends VmMap {
     this.table = new HashTable(this.memory, this.handle, spec.keySize, this.valueStride * this.valueCount, ring)
   }
 
+  override takeMemory(): void {
+    this.table.reserve(this.maxEntries + this.host.cpus)
+  }
+
   override lookupAt(key: number): number {
     const element = this.table.find(key)
     return element === 0 ? 0 : element + this.table.valueOffset

@@ -63,7 +63,7 @@ export abstract class VmMap implements BackendMap {
     this.handle = this.memory.allocate(DESCRIPTOR_SIZE)
     // A bloom filter is asked by value, which takes the place of the key.
     this.#scratchSize = roundUp8(Math.max(spec.keySize, this.lookupKeySize)) + this.valueStride * this.valueCount
-    this.#scratch = this.memory.allocate(this.#scratchSize)
+    this.#scratch = this.memory.allocateOwn(this.#scratchSize)
     this.memory.setU32(this.handle + Descriptor.TYPE, spec.type)
     this.memory.setU32(this.handle + Descriptor.KEY_SIZE, spec.keySize)
     this.memory.setU32(this.handle + Descriptor.VALUE_SIZE, spec.valueSize)
@@ -84,6 +84,9 @@ export abstract class VmMap implements BackendMap {
   get innerLayout(): MapLayout | null {
     return null
   }
+
+  /** Takes all memory that the map will ever need, so that it allocates nothing later. */
+  takeMemory(): void {}
 
   // What programs do.
 

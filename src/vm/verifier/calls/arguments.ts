@@ -6,6 +6,7 @@ import type { MapFacts } from '../facts/maps.ts'
 import type { SpecialField } from '../facts/fields.ts'
 import { matchKptr, xchgField } from '../memory/kptr.ts'
 import { markPrecise, markSlotPrecise } from '../precision.ts'
+import { keepSecret } from '../privilege.ts'
 import { deny, invalid, Reject, unsupported } from '../reject.ts'
 import { Flag, isPacketPointer, isSocketKind, kindName, type Reg, regName } from '../state/register.ts'
 import { Byte } from '../state/slot.ts'
@@ -185,7 +186,7 @@ export function checkArgument(walk: Walk, index: number, args: readonly HelperAr
   const regno = index + 1
   const reg = walk.reg(regno)
   if (reg.kind === '?') deny(`R${regno} !read_ok`)
-  if (arg.type === 'ANYTHING') return
+  if (arg.type === 'ANYTHING') return keepSecret(walk, regno, reg, 'leaks addr into helper function')
   if (isPacketPointer(reg.kind) && !(facts.helperPacketAccess && mayUsePacket(walk))) {
     deny('helper access to the packet is not allowed')
   }

@@ -3,6 +3,7 @@ import { AttachType, ProgType } from '../../../uapi/index.ts'
 import { checkUnmodified } from '../context/access.ts'
 import { type Scalar, sminOf, smaxOf } from '../domain/bounds.ts'
 import { markPrecise } from '../precision.ts'
+import { keepSecret } from '../privilege.ts'
 import { readReg } from '../registers.ts'
 import { deny, invalid } from '../reject.ts'
 import { isSyncCallbackCall } from './kinds.ts'
@@ -90,6 +91,7 @@ export function checkReturn(walk: Walk, regno: number = 0): void {
   }
   if (isSub && !frame.inException) {
     const reg = readReg(walk, regno)
+    keepSecret(walk, regno, reg, 'leaks addr as return value')
     if (reg.kind !== 'scalar') {
       invalid(`At subprogram exit the register R${regno} is not a scalar value (${regName(reg)})`)
     }
@@ -100,6 +102,7 @@ export function checkReturn(walk: Walk, regno: number = 0): void {
   if ((isOps || isHook) && returnsVoid(facts.target)) return
   if (isOps && checkStructOpsReturn(walk, regno, walk.reg(regno))) return
   const reg = readReg(walk, regno)
+  keepSecret(walk, regno, reg, 'leaks addr as return value')
   const range = isOps ? ([0, 0] as const) : returnRange(facts)
   if (range === null) return
   if (reg.kind !== 'scalar') invalid(`At program exit the register R${regno} is not a known value (${regName(reg)})`)

@@ -77,6 +77,28 @@ const CASTS: ReadonlySet<number> = new Set([
   H.skc_to_tcp_request_sock,
 ])
 
+/** Helpers that show what is in the kernel: only with CAP_PERFMON. */
+const NEED_PERFMON: ReadonlySet<number> = new Set([
+  H.trace_printk,
+  H.trace_vprintk,
+  H.get_current_task,
+  H.get_current_task_btf,
+  H.probe_read_user,
+  H.probe_read_kernel,
+  H.probe_read_user_str,
+  H.probe_read_kernel_str,
+  H.snprintf_btf,
+  H.snprintf,
+  H.task_pt_regs,
+  H.skc_to_tcp6_sock,
+  H.skc_to_tcp_sock,
+  H.skc_to_tcp_timewait_sock,
+  H.skc_to_tcp_request_sock,
+  H.skc_to_udp6_sock,
+  H.skc_to_unix_sock,
+  H.skc_to_mptcp_sock,
+])
+
 /** A helper call: checks what it demands of the registers, then what it does to them. */
 export function stepHelperCall(walk: Walk, id: number): boolean {
   const row = HELPERS[id - 1]
@@ -85,6 +107,7 @@ export function stepHelperCall(walk: Walk, id: number): boolean {
   const { facts } = walk
   const offered = row.progTypes.includes(facts.type) || offeredByIterator(facts, id)
   if (!offered || facts.missingHelpers.has(id)) invalid(`program of this type cannot use helper ${name}#${id}`)
+  if (!facts.perfmon && NEED_PERFMON.has(id)) invalid(`program of this type cannot use helper ${name}#${id}`)
   checkAvailable(walk, row)
   if (!facts.gpl && row.gplOnly) invalid('cannot call GPL-restricted function from non-GPL compatible program')
   if (!allowedByTarget(facts, row)) invalid('helper call is not allowed in probe')
@@ -95,7 +118,10 @@ export function stepHelperCall(walk: Walk, id: number): boolean {
   const call = noFacts(id, name, row.packetAccess)
   const args = argumentsFor(row, facts.type)
   args.forEach((_, i) => checkArgument(walk, i, args, call))
-  if (id === H.tail_call) markTailCallIndex(walk, call)
+  if (id === H.tail_call) {
+    if (!facts.perfmon) checkTailCallMap(walk, call)
+    markTailCallIndex(walk, call)
+  }
   if (call.map !== null) {
     const words = `cannot pass map_type ${call.map.type} into func ${name}#${id}`
     if (!mapAllows(call.map.type, id)) invalid(words)
@@ -109,6 +135,13 @@ function markTailCallIndex(walk: Walk, call: CallFacts): void {
   const index = walk.reg(3)
   if (index.kind !== 'scalar' || !isConst(index.value)) return
   if (umaxOf(index.value) < (call.map?.maxEntries ?? 0)) markPrecise(walk, 3)
+}
+
+/** The index of a tail call is limited where it is made, so that it has to be to one map. */
+function checkTailCallMap(walk: Walk, call: CallFacts): void {
+  const known = walk.tailCallMaps.get(walk.insn)
+  if (known !== undefined && known !== call.map) invalid('tail_call abusing map_ptr')
+  if (call.map !== null) walk.tailCallMaps.set(walk.insn, call.map)
 }
 
 function checkRegions(walk: Walk, row: HelperRow, name: string): void {

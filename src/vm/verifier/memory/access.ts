@@ -7,6 +7,7 @@ import { tnumAdd, tnumAligned } from '../domain/tnum.ts'
 import { deny } from '../reject.ts'
 import { Flag, isPacketPointer, type Reg, regName, scalarReg, unknownReg } from '../state/register.ts'
 import type { MapFacts } from '../facts/maps.ts'
+import { checkStoredSecret } from '../privilege.ts'
 import { tnumText } from '../text.ts'
 import type { Walk } from '../walk.ts'
 import type { SpecialField } from '../facts/fields.ts'
@@ -60,9 +61,16 @@ export function access(walk: Walk, a: Access): Reg {
   return value === loaded.value ? loaded : loaded.withValue(value)
 }
 
+/** Whether stores through a pointer are allowed at all, so that it matters what is stored. */
+function mayStore(walk: Walk, reg: Reg): boolean {
+  if (isPacketPointer(reg.kind)) return mayWritePacket(walk.facts)
+  return reg.kind !== 'mem' || (reg.flags & Flag.RDONLY) === 0
+}
+
 function perform(walk: Walk, reg: Reg, a: Access, off: number): Reg {
   const { regno, size, write } = a
   const nullable = reg.mayBeNull
+  if (write && mayStore(walk, reg)) checkStoredSecret(walk, reg, a.source)
   // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
   switch (reg.kind) {
     case 'map_key':

@@ -6,6 +6,7 @@ import { fieldsOf } from '../facts/query.ts'
 import { typeOf } from '../facts/types.ts'
 import { MapType } from '../../../uapi/index.ts'
 import { deny, invalid, unsupported } from '../reject.ts'
+import { checkStructSecret } from '../privilege.ts'
 import { Flag, pointerReg, type Reg, unknownReg } from '../state/register.ts'
 import { tnumText } from '../text.ts'
 import type { Walk } from '../walk.ts'
@@ -192,6 +193,7 @@ export function accessBtf(walk: Walk, reg: Reg, regno: number, off: number, size
   const btf = reg.btf === 'kernel' ? facts.kernelBtf : facts.btf
   if (btf === null) return invalid('in-kernel BTF is malformed')
   const name = btf.name(reg.btfId)
+  checkStructSecret(walk, name)
   if (!facts.gpl && reg.btf === 'kernel') {
     invalid(`Cannot access kernel 'struct ${name}' from non-GPL compatible program`)
   }
@@ -229,6 +231,7 @@ export function loadMapStruct(walk: Walk, reg: Reg, regno: number, off: number, 
   const name = MAP_STRUCTS[reg.map?.type ?? 0]
   const id = name === undefined ? undefined : btf?.findByName(name, BtfKind.STRUCT)
   if (btf === null || id === undefined) return unsupported('loads from the structure of this map')
+  checkStructSecret(walk, btf.name(id))
   if (off < 0) deny(`R${regno} is ${name} invalid negative access: off=${off}`)
   if (write) deny(`only read from ${name} is supported`)
   const found = walkStruct(btf, id, off, size)

@@ -1,6 +1,7 @@
 import { constant, isConst, isZero, type Scalar, smaxOf, sminOf, UNKNOWN, valueOf } from '../domain/bounds.ts'
 import { bitLength } from '../domain/int64.ts'
 import { markPrecise } from '../precision.ts'
+import { isSecret } from '../privilege.ts'
 import { deny, Reject } from '../reject.ts'
 import { constReg, type Reg, scalarReg, unknownReg } from '../state/register.ts'
 import { Byte, EMPTY_SLOT, fill, Slot } from '../state/slot.ts'
@@ -123,6 +124,10 @@ function writeFixed(walk: Walk, pointer: Reg, off: number, size: number, source:
   const frame = frameOf(walk, pointer)
   const at = -off - 1
   const index = at >> 3
+  const old = frame.slot(index)
+  if (size !== 8 && old.spilled && old.reg !== null && isSecret(walk, old.reg)) {
+    deny('attempt to corrupt spilled pointer on stack')
+  }
   destroyDynptr(walk, frame, index)
   walk.writesSlot(frame.index, index, size === 8)
   const value = source >= 0 ? walk.reg(source) : null
@@ -233,7 +238,7 @@ function readFixed(walk: Walk, pointer: Reg, off: number, size: number): Reg {
   walk.trace?.touchSlot(index)
   walk.readsSlot(frame.index, index)
   if (!slot.spilled || slot.reg === null) {
-    checkBytes(slot, at, off, size)
+    checkBytes(walk, slot, at, off, size)
     return bytesRead(walk, frame, off, off + size)
   }
   const spilled = slot.reg
@@ -258,7 +263,7 @@ function readFixed(walk: Walk, pointer: Reg, off: number, size: number): Reg {
     const byte = slot.byte((at - i) & 7)
     if (byte === Byte.SPILL) spills++
     else if (byte === Byte.ZERO) zeros++
-    else if (byte !== Byte.MISC && byte !== Byte.INVALID) {
+    else if (byte !== Byte.MISC && !(byte === Byte.INVALID && walk.facts.perfmon)) {
       deny(`invalid read from stack off ${off}+${i} size ${size}`)
     }
   }
@@ -269,10 +274,11 @@ function readFixed(walk: Walk, pointer: Reg, off: number, size: number): Reg {
   return zeros === size ? scalarReg(constant(0)) : unknownReg()
 }
 
-function checkBytes(slot: Slot, at: number, off: number, size: number): void {
+function checkBytes(walk: Walk, slot: Slot, at: number, off: number, size: number): void {
   for (let i = 0; i < size; i++) {
     const byte = slot.byte((at - i) & 7)
-    if (byte !== Byte.MISC && byte !== Byte.ZERO && byte !== Byte.INVALID) {
+    const isUnset = byte === Byte.INVALID && walk.facts.perfmon
+    if (byte !== Byte.MISC && byte !== Byte.ZERO && !isUnset) {
       deny(`invalid read from stack off ${off}+${i} size ${size}`)
     }
   }
@@ -317,12 +323,12 @@ export function checkStackRange(
       walk.readsSlot(frame.index, index)
       continue
     }
-    if (byte === Byte.ZERO || byte === Byte.INVALID) {
+    if (byte === Byte.ZERO || (byte === Byte.INVALID && walk.facts.perfmon)) {
       if (writes) frame.stack[index] = slot.with(at & 7, Byte.MISC)
       walk.readsSlot(frame.index, index)
       continue
     }
-    if (slot.spilled && slot.reg !== null) {
+    if (slot.spilled && slot.reg !== null && !isSecret(walk, slot.reg)) {
       if (writes) {
         const forgotten = scalarReg(UNKNOWN)
         frame.stack[index] = new Slot(scrub(slot.bytes), forgotten)

@@ -1,0 +1,191 @@
+import { BpfError } from '../bytes/index.ts'
+import type { Btf } from '../btf/index.ts'
+import { InsnBuffer } from '../isa/index.ts'
+import type { LineRecord, MapSpec, ProgramFunction, ProgramSpec } from '../loader/index.ts'
+import { AREA, GUARD_AREA_SIZE, GUARD_AREA_START, GUARD_AREAS, type Area } from './area.ts'
+import { timeSource } from './clock.ts'
+import { GUARD_SIZE, type VmCode } from './engine.ts'
+import { interpreterEngine } from './interpreter/index.ts'
+import { hostCompiles, jit } from './jit/index.ts'
+import type { ExceptionFacts } from './exception.ts'
+import { VmProgram } from './program.ts'
+import { RUN_AREA_SIZE } from './runtime/layout.ts'
+import { VmMachine } from './runtime/machine.ts'
+import { createVmMap } from './runtime/maps/create.ts'
+import type { VmMap } from './runtime/maps/map.ts'
+import type { SharedPart } from './runtime/memory.ts'
+import { Runtime, type FakeTask } from './runtime/runtime.ts'
+import { FunctionSet } from './runtime/user-functions.ts'
+import { checkShareable, share } from './runtime/shared-map.ts'
+
+/** Bytes that each thread may allocate for itself. */
+const HEAP_SIZE = 1 << 20
+
+/** A map as another thread makes it again. */
+interface SharedMap {
+  readonly spec: MapSpec
+  readonly addresses: readonly number[]
+}
+
+interface SharedProgram {
+  readonly spec: ProgramSpec
+  readonly code: Omit<VmCode, 'insns' | 'lines' | 'functions'> & {
+    readonly functions: readonly ProgramFunction[]
+    readonly lines: readonly LineRecord[]
+  }
+  readonly insns: Pick<InsnBuffer, 'length' | 'code' | 'dst' | 'src' | 'off' | 'imm'>
+  /** Names of the maps that it uses. */
+  readonly maps: readonly string[]
+  readonly exceptions: ExceptionFacts
+}
+
+/**
+ * One CPU of a shared vm, for a thread: structured clone copies it (workerData, postMessage), and attachWorker() of
+ * `elfbee/worker` opens it. The memory in it is the vm's own.
+ */
+export interface SharedVm {
+  readonly cpu: number
+  readonly cpus: number
+  /** What worker.ts needs before anything else. */
+  readonly area: Area
+  readonly part: SharedPart
+  readonly maps: readonly SharedMap[]
+  readonly programs: readonly SharedProgram[]
+  readonly fuel: number
+  readonly seed: number
+  readonly task: FakeTask
+}
+
+/** A thread's CPU of a shared vm, with the maps and programs that there were when it was made. */
+export interface AttachedVm {
+  readonly cpu: number
+  readonly cpus: number
+  readonly programs: Readonly<Record<string, VmProgram>>
+  readonly maps: Readonly<Record<string, VmMap>>
+}
+
+/** What a shared vm knows of its maps and programs, to hand them to other threads. */
+export class Sharing {
+  readonly #runtime: Runtime
+  readonly #maps: Map<VmMap, SharedMap> = new Map()
+  readonly #programs: Map<VmProgram, SharedProgram> = new Map()
+  #cpus = 1
+
+  /** @throws BpfError `unsupported` where there is no shared memory or no JIT */
+  constructor(runtime: Runtime, useJit: boolean) {
+    if (!useJit || !hostCompiles()) {
+      throw new BpfError('unsupported', 'a shared vm needs the JIT: the interpreter has no atomic operations')
+    }
+    this.#runtime = runtime
+  }
+
+  /** Makes a map that other threads can use too. @throws BpfError `unsupported` */
+  createMap(spec: MapSpec, btf: Btf | null): VmMap {
+    checkShareable({ spec, name: spec.name, inner: null })
+    const { memory } = this.#runtime
+    const { result, addresses } = memory.recorded(() => makeMap(this.#runtime, spec, btf))
+    this.#maps.set(result, { spec, addresses })
+    return result
+  }
+
+  addProgram(
+    program: VmProgram,
+    spec: ProgramSpec,
+    code: VmCode,
+    maps: readonly VmMap[],
+    exceptions: ExceptionFacts,
+  ): void {
+    const { insns, functions, lines, name, type, faultReadsZero } = code
+    const { length, code: codes, dst, src, off, imm } = insns
+    // Specs may hold more than structured clone takes.
+    const { section, functionIndex, attachType, flags, attachTarget, autoload } = spec
+    this.#programs.set(program, {
+      spec: { name, section, functionIndex, type, attachType, flags, attachTarget, autoload },
+      code: { name, type, faultReadsZero, functions, lines },
+      insns: { length, code: codes, dst, src, off, imm },
+      maps: maps.map((map) => map.name),
+      exceptions,
+    })
+  }
+
+  /** @throws BpfError `limit` when every CPU has its thread */
+  fork(): SharedVm {
+    const { memory, cpus, options } = this.#runtime
+    if (this.#cpus >= cpus) {
+      throw new BpfError('limit', `the shared vm has ${cpus} CPUs, and each has its thread already (option cpus)`)
+    }
+    const cpu = this.#cpus++
+    const run = memory.allocate(RUN_AREA_SIZE)
+    const heap = memory.allocate(HEAP_SIZE)
+    return {
+      cpu,
+      cpus,
+      area: { cpu, guard: GUARD_AREAS + cpu * GUARD_AREA_SIZE - GUARD_AREA_START, run: run - GUARD_SIZE },
+      part: { memory: memory.wasm, heap, heapEnd: heap + HEAP_SIZE },
+      maps: [...this.#maps].filter(([map]) => !map.closed).map(([, shared]) => shared),
+      programs: [...this.#programs].filter(([program]) => !program.closed).map(([, shared]) => shared),
+      fuel: options.fuel,
+      // Every CPU has random numbers of its own.
+      seed: Math.imul((options.seed ^ cpu) + 1, 0x9e3779b9) >>> 0,
+      task: options.task,
+    }
+  }
+}
+
+function makeMap(runtime: Runtime, spec: MapSpec, btf: Btf | null): VmMap {
+  const map = createVmMap(runtime, { spec, name: spec.name, inner: null, btf })
+  share(map, runtime.memory)
+  return map
+}
+
+/** Most CPUs of a shared vm: each has a piece of the guard. */
+export const MAX_SHARED_CPUS: number = Math.floor((GUARD_SIZE - GUARD_AREAS) / GUARD_AREA_SIZE)
+
+/** Opens a thread's CPU. Called by worker.ts, which has said the area before this module was loaded. */
+export function openShared(shared: SharedVm): AttachedVm {
+  if (AREA.cpu !== shared.cpu || AREA.run !== shared.area.run) {
+    throw new BpfError(
+      'usage',
+      "attachWorker: this thread has loaded the vm already; import nothing but 'elfbee/worker' in it before",
+    )
+  }
+  const { clock, clockNumber } = timeSource(undefined)
+  const runtime = new Runtime({
+    cpus: shared.cpus,
+    memoryLimit: shared.part.heapEnd,
+    part: shared.part,
+    fuel: shared.fuel,
+    clock,
+    clockNumber,
+    random: null,
+    seed: shared.seed,
+    task: shared.task,
+    taskBytes: null,
+    btf: () => null,
+    functions: new FunctionSet({}, {}),
+  })
+  const machine = new VmMachine(runtime)
+  const scratch = new ArrayBuffer(runtime.memory.size)
+  const maps: Record<string, VmMap> = {}
+  for (const { spec, addresses } of shared.maps) {
+    maps[spec.name] = runtime.memory.replayed(addresses, scratch, () => makeMap(runtime, spec, null))
+  }
+  const programs: Record<string, VmProgram> = {}
+  for (const { spec, code, insns, maps: names, exceptions } of shared.programs) {
+    const own: VmCode = { ...code, insns: Object.assign(new InsnBuffer(insns.length), insns) }
+    const used = names.flatMap((name) => maps[name] ?? [])
+    const interpreted = (): ReturnType<typeof jit.compile> => interpreterEngine.compile(own, machine)
+    programs[spec.name] = new VmProgram(
+      runtime,
+      spec,
+      jit.compile(own, machine),
+      used,
+      null,
+      interpreted,
+      '',
+      null,
+      exceptions,
+    )
+  }
+  return { cpu: shared.cpu, cpus: shared.cpus, programs, maps }
+}
