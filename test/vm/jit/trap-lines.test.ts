@@ -67,6 +67,8 @@ test.each(SHAPES)('%s: the trap has its instruction and C line', (_, ops, ctx, i
     file: 'a.c',
     line: 10 + at,
     column: 1,
+    fileOffset: 0,
+    textOffset: 0,
     text: `\tline ${at};`,
   }))
   const where = [interpreterEngine, quickJit, jit].map((engine) => {
