@@ -47,6 +47,19 @@ function judge(text: string, type: number = ProgType.XDP, maps: readonly number[
 }
 
 const accepted: Record<string, string> = {
+  'what lies behind a number below itself, which the kernel takes for 1 to -2 (found by fuzzing)': `
+    call 7
+    r7 = r0
+    r1 = 1
+    if r0 >= r0 goto out
+    if r7 != -1 goto out
+    w1 -= 2147483647
+    r4 = r10
+    r4 += r1
+    *(u8 *)(r4 -64) = 0
+    out:
+    r0 = 0
+    exit`,
   'a program that returns a number': 'r0 = 0\nexit',
   'a loop with a bound': 'r0 = 0\nagain:\nr0 += 1\nif r0 < 100 goto again\nexit',
   'a packet read behind a check of its end': `
