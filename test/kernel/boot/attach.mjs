@@ -8,8 +8,16 @@ import { release } from 'node:os'
 import { load, openObject } from './dist/index.js'
 import { openKernelBackend } from './dist/kernel/index.js'
 
-/** Linux releases that brought what not all kernels have. */
-const SINCE = { session: [6, 10], netkit: [6, 7], tracing_multi: [7, 2], tracing_session: [7, 2] }
+/** Linux releases that brought what not all kernels have; Debian's 6.1 has no multi kprobes (CONFIG_FPROBE). */
+const SINCE = {
+  multi: [6, 2],
+  retmulti: [6, 2],
+  netkit: [6, 7],
+  raw_tp: [6, 10],
+  session: [6, 10],
+  tracing_multi: [7, 2],
+  tracing_session: [7, 2],
+}
 const [major, minor] = release().split('.').map(Number)
 const has = ([first, second]) => major > first || (major === first && minor >= second)
 const read = (name) => new Uint8Array(readFileSync(name))
