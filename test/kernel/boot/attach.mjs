@@ -45,9 +45,15 @@ async function attach(name) {
   const count = () => live.variables[`${counter}_count`].get()
   const hasCookie = !/lsm_cgroup|netkit|multi|session|offset/.test(counter)
   const act = { lsm_cgroup: openSocket, netkit: sendPacket }[counter] ?? removeFile
-  const places = { lsm_cgroup: { cgroup: '/sys/fs/cgroup/elfbee' }, netkit: { interface: 'nk0' } }
+  const places = { lsm_cgroup: { cgroup: '/sys/fs/cgroup/elfbee' }, netkit: { interface: 'primary' } }
   if (counter === 'netkit') {
-    for (const step of ['link add nk0 type netkit', 'addr add 10.9.9.1/24 dev nk0', 'link set nk0 up']) {
+    // Its peer is called nk0.
+    for (const step of [
+      'link add primary type netkit',
+      'addr add 10.9.9.1/24 dev primary',
+      'link set primary up',
+      'link set nk0 up',
+    ]) {
       execFileSync('ip', step.split(' '))
     }
   }
