@@ -32,6 +32,7 @@ const ROWS = [
   ['verifier-table', 'table tests of the kernel’s own verifier tests that get the kernel’s verdict'],
   ['verifier-trampolines', 'fentry, fexit, fmod_ret, LSM and freplace programs that get the verdict of Linux 6.18'],
   ['verifier-capbpf', 'selftest programs that get the kernel’s verdict when loaded without CAP_PERFMON'],
+  ['verifier-fuzz', 'random programs that get the kernel’s verdict'],
   ['verifier-counts', 'selftest programs that cost the verifier as many instructions and states as the kernel’s'],
   ['verifier-log', 'selftest programs whose full verification log (level 2) equals the kernel’s byte for byte'],
   [

@@ -88,12 +88,15 @@ export function permissionCauses(
   }
   const lockdown = lockdownMode()
   if (lockdown !== null && lockdown !== 'none') causes.push(`kernel lockdown is in ${lockdown} mode`)
-  const namespace = readText('/proc/self/uid_map')?.trim().split(/\s+/)
-  if (namespace !== undefined && namespace[0] === '0' && namespace[1] !== '0') {
-    causes.push('root of a user namespace only: bpf(2) asks the initial namespace, or a BPF token')
-  }
-  if (!/^Seccomp:\s*2/m.test(status)) causes.push('before Linux 5.11 RLIMIT_MEMLOCK may be too small (ulimit -l)')
+  if (inUserNamespace()) causes.push('root of a user namespace only: bpf(2) asks the initial namespace, or a BPF token')
+  if (causes.length === 0) causes.push('before Linux 5.11 RLIMIT_MEMLOCK may be too small (ulimit -l)')
   return causes
+}
+
+/** Whether user ids are mapped, as they are outside of the initial user namespace. */
+export function inUserNamespace(): boolean {
+  const map = readText('/proc/self/uid_map')
+  return map !== null && !/^\s*0\s+0\s+4294967295\s*$/.test(map)
 }
 
 /** Mode of kernel lockdown ("none", "integrity", "confidentiality"), null where it cannot be read. */

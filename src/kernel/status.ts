@@ -2,6 +2,7 @@ import { accessSync, constants } from 'node:fs'
 import { Cmd, Errno, MapType, ProgType, errnoName } from '../uapi/index.ts'
 import { Attr } from './attr.ts'
 import { loadBinding, type NativeBinding } from './binding.ts'
+import { addToken } from './token.ts'
 import { lockdownMode, permissionCauses } from './permission.ts'
 
 /** Whether this process can use bpf(2). */
@@ -51,6 +52,11 @@ function programAttr(): Attr<'PROG_LOAD'> {
 }
 
 function attempt(binding: NativeBinding, cmd: number, attr: Attr<'MAP_CREATE'> | Attr<'PROG_LOAD'>): number {
+  try {
+    addToken(binding, cmd, attr.bytes)
+  } catch {
+    // What depends on the token says what is wrong with it.
+  }
   const fd = binding.bpf(cmd, attr.bytes, attr.pointers)
   if (fd >= 0) binding.close(fd)
   return fd

@@ -3,6 +3,7 @@ import { Cmd, commandName, errnoName } from '../uapi/index.ts'
 import type { Attr, AttrPart } from './attr.ts'
 import { loadBinding, type NativeBinding } from './binding.ts'
 import { errnoHint } from './hints.ts'
+import { addToken } from './token.ts'
 
 /**
  * The addon.
@@ -16,7 +17,9 @@ export function native(): NativeBinding {
 
 /** bpf(2). Returns its result, or -errno; `attr` holds what the kernel wrote back. */
 export function tryBpf<P extends AttrPart>(cmd: number, attr: Attr<P>): number {
-  return native().bpf(cmd, attr.bytes, attr.pointers)
+  const binding = native()
+  addToken(binding, cmd, attr.bytes)
+  return binding.bpf(cmd, attr.bytes, attr.pointers)
 }
 
 /**
@@ -44,7 +47,9 @@ export async function makeCallsAsync<P extends AttrPart, T>(
   let step = calls.next()
   while (step.done !== true) {
     const { bytes, pointers } = step.value
-    step = calls.next(await native().bpfAsync(cmd, bytes, pointers))
+    const binding = native()
+    addToken(binding, cmd, bytes)
+    step = calls.next(await binding.bpfAsync(cmd, bytes, pointers))
   }
   return step.value
 }

@@ -31,3 +31,4 @@ export { BpfReturn, NetfilterAction, SkAction, TcAction, XdpAction, verdictName 
 export { Errno, errnoName, errnoNumber, type ErrnoName } from './errno.ts'
 export { Limit } from './limits.ts'
 export { ATTR, ATTR_SIZE, STRUCT, STRUCT_SIZE } from './attr.generated.ts'
+export { tracepointArgument } from './tracepoint-arguments.ts'

@@ -2,6 +2,7 @@ import { BpfError } from '../bytes/index.ts'
 import { BtfKind, type Btf } from '../btf/index.ts'
 import { CallPseudo, LdImm64Pseudo, type InsnBuffer } from '../isa/index.ts'
 import type { BackendMap, LateReference, PreparedProgram } from '../loader/index.ts'
+import { ArenaMap } from './runtime/maps/arena.ts'
 import { ArrayMap } from './runtime/maps/array.ts'
 import { VmMap } from './runtime/maps/map.ts'
 
@@ -62,8 +63,8 @@ function resolve(
     }
     case 'mapValue': {
       const map = vmMap(host, maps, reference.map, where)
-      if (!(map instanceof ArrayMap)) {
-        throw new BpfError('malformed', `map ${reference.map} is no array, so its value has no address`, { where })
+      if (!(map instanceof ArrayMap || map instanceof ArenaMap)) {
+        throw new BpfError('malformed', `values of map ${reference.map} have no address: it is no array`, { where })
       }
       setAddress(insns, at, map.base + reference.offset)
       return map

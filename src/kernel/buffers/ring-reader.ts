@@ -86,7 +86,7 @@ export class RingReader {
     const data = this.#data
     const headers = this.#headers
     const base = start & (this.#size - 1)
-    const end = base + Math.min(waiting, STRETCH)
+    const end = (base + Math.min(waiting, STRETCH)) | 0
     // An integer: comparing with infinity would cost a conversion each time.
     const most = Math.min(limit, STRETCH) | 0
     let at = base

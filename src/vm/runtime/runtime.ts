@@ -47,6 +47,10 @@ export interface FakeTask {
   readonly gid: number
   readonly comm: string
   readonly cgroupId: bigint
+  /** Return addresses that bpf_get_stack and its like see, the innermost first; by default a few made-up ones. */
+  readonly kernelStack?: readonly bigint[]
+  /** The same of user space; by default none. */
+  readonly userStack?: readonly bigint[]
 }
 
 export interface RuntimeOptions {
@@ -144,6 +148,7 @@ export class Runtime implements MapHost {
       cgroupId: options.task.cgroupId,
       pid: options.task.pid,
       taskAddress: () => this.taskAddress(),
+      btf: options.btf,
     })
     this.#batchArea = new PacketArea(this.memory)
     this.trees = new Trees(this.memory)

@@ -53,8 +53,7 @@ export function stepBranch(walk: Walk, op: Branch): void {
   const other = walk.push(op.target, walk.insn)
   const here = walk.state
   if (dst.kind === 'scalar' && right.kind === 'scalar') {
-    // A comparison of a register with itself teaches nothing: 6.18 leaves the register as it is.
-    if (op.src !== op.dst) refineBoth(walk, op, here, other)
+    refineBoth(walk, op, here, other)
     for (const state of [here, other]) {
       if (op.src !== null) syncLinked(state, state.reg(op.src), linked)
       syncLinked(state, state.reg(op.dst), linked)
@@ -139,10 +138,11 @@ function refineBoth(walk: Walk, op: Branch, here: State, other: State): void {
     const dst = state.reg(op.dst)
     const src = op.src === null ? null : state.reg(op.src)
     const a = Bounds.copy(dst.value)
-    const b = Bounds.copy(src === null ? constant(op.imm) : src.value)
+    // A register compared with itself is both sides at once, even where that cannot be.
+    const b = op.src === op.dst ? a : Bounds.copy(src === null ? constant(op.imm) : src.value)
     refine(state === here ? NEGATED[op.op] : op.op, a, b, op.wide)
     set(state, op.dst, refined(walk, a))
-    if (op.src !== null) set(state, op.src, refined(walk, b))
+    if (op.src !== null && op.src !== op.dst) set(state, op.src, refined(walk, b))
   }
 }
 

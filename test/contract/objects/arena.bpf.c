@@ -11,7 +11,7 @@ extern void bpf_arena_free_pages(void *map, void __arena *address, __u32 pages) 
 struct {
 	__uint(type, MAP_TYPE_ARENA);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 4);
+	__uint(max_entries, 5);
 } arena SEC(".maps");
 
 SEC("syscall")
@@ -43,5 +43,24 @@ int pages(void *ctx)
 	CHECK(first[511] == 0);
 	bpf_arena_free_pages(&arena, first, 1);
 	bpf_arena_free_pages(&arena, more, 3);
+	return 0;
+}
+
+/* In a page of the arena of their own. */
+int __attribute__((address_space(1))) SEC(".addr_space.1") first_variable = 5;
+int __attribute__((address_space(1))) SEC(".addr_space.1") second_variable = 6;
+
+SEC("syscall")
+int globals(void *ctx)
+{
+	int __arena *second = &second_variable;
+	int before;
+
+	/* A program that names no arena has none. */
+	bpf_arena_free_pages(&arena, 0, 0);
+	before = *second;
+	*second = before + 1;
+	CHECK(first_variable == 5);
+	CHECK(before >= 6 && *second == before + 1);
 	return 0;
 }

@@ -1,5 +1,6 @@
 // Runs inside a booted kernel: attaches each program of trampoline.bpf.o, lets it see an unlink(2) and detaches it; then
 // replaces and traces a function of another program. Prints one line a program, and exits with 1 when one did not run.
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { unlink, writeFile } from 'node:fs/promises'
 import { createSocket } from 'node:dgram'
@@ -8,7 +9,7 @@ import { load, openObject } from './dist/index.js'
 import { openKernelBackend } from './dist/kernel/index.js'
 
 /** Linux releases that brought what not all kernels have. */
-const SINCE = { session: [6, 10], tracing_multi: [7, 2], tracing_session: [7, 2] }
+const SINCE = { session: [6, 10], netkit: [6, 7], tracing_multi: [7, 2], tracing_session: [7, 2] }
 const [major, minor] = release().split('.').map(Number)
 const has = ([first, second]) => major > first || (major === first && minor >= second)
 const read = (name) => new Uint8Array(readFileSync(name))
@@ -26,6 +27,12 @@ const openSocket = async () => {
   socket.close()
 }
 
+const sendPacket = async () => {
+  const socket = createSocket('udp4')
+  await new Promise((resolve) => socket.send('hello', 9, '10.9.9.2', resolve))
+  socket.close()
+}
+
 mkdirSync('/sys/fs/cgroup/elfbee')
 writeFileSync('/sys/fs/cgroup/elfbee/cgroup.procs', `${process.pid}`)
 
@@ -36,12 +43,21 @@ async function attach(name) {
   spec.variables.target_pid.set(process.pid)
   const live = await load(spec, backend, { strict: true })
   const count = () => live.variables[`${counter}_count`].get()
-  const inCgroup = counter === 'lsm_cgroup'
-  const hasCookie = !inCgroup && !/multi|session|offset/.test(counter)
-  const act = inCgroup ? openSocket : removeFile
-  const link = live.programs[name].attach(
-    inCgroup ? { cgroup: '/sys/fs/cgroup/elfbee' } : hasCookie ? { cookie: 77n } : {},
-  )
+  const hasCookie = !/lsm_cgroup|netkit|multi|session|offset/.test(counter)
+  const act = { lsm_cgroup: openSocket, netkit: sendPacket }[counter] ?? removeFile
+  const places = { lsm_cgroup: { cgroup: '/sys/fs/cgroup/elfbee' }, netkit: { interface: 'primary' } }
+  if (counter === 'netkit') {
+    // Its peer is called nk0.
+    for (const step of [
+      'link add primary type netkit',
+      'addr add 10.9.9.1/24 dev primary',
+      'link set primary up',
+      'link set nk0 up',
+    ]) {
+      execFileSync('ip', step.split(' '))
+    }
+  }
+  const link = live.programs[name].attach(places[counter] ?? (hasCookie ? { cookie: 77n } : {}))
   await act()
   const info = link.info()
   link.close()

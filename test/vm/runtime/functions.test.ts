@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest'
-import { HELPERS, ProgType, helperName } from '../../../src/uapi/index.ts'
+import { Btf, BtfBuilder, BtfKind } from '../../../src/btf/index.ts'
+import { HELPERS, MapType, ProgType, helperName } from '../../../src/uapi/index.ts'
 import { createVm, supportedHelpers, unsupportedHelpers } from '../../../src/vm/index.ts'
+import { mapSpec, u32 } from '../../support/program.ts'
 import { loadText } from '../../support/text-program.ts'
 import { thrown } from '../../support/thrown.ts'
 
@@ -71,4 +73,102 @@ test('every helper of the kernel is there, or it is said why not', () => {
   const names = HELPERS.filter(({ id }) => id !== 0).map(({ id }) => `bpf_${helperName(id)}`)
   expect(names.filter((name) => !there.has(name) && !explained.has(name))).toEqual([])
   expect(names.filter((name) => there.has(name) && explained.has(name))).toEqual([])
+})
+
+describe('the task', () => {
+  test('has the call stack of the options', () => {
+    const vm = createVm({ task: { kernelStack: [0x1000n, 0x2000n], userStack: [0x400n] } })
+    const stack = (flags: number): number =>
+      loadText(
+        vm,
+        ProgType.KPROBE,
+        `r2 = r10\nr2 += -16\nr3 = 16\nr4 = ${flags}\ncall bpf_get_stack\nr6 = r0\nr0 = *(u64 *)(r10 - 16)\nr0 += r6\nexit`,
+      ).run({}).retval
+    expect(stack(0)).toBe(0x1000 + 16)
+    expect(stack(1)).toBe(0x2000 + 8)
+    expect(stack(0x100)).toBe(0x400 + 8)
+    vm.close()
+  })
+})
+
+describe('values by their kernel types', () => {
+  const builder = new BtfBuilder()
+  const int = builder.add({
+    kind: BtfKind.INT,
+    name: '__u32',
+    size: 4,
+    bits: 32,
+    bitOffset: 0,
+    signed: false,
+    char: false,
+    bool: false,
+  })
+  const char = builder.add({
+    kind: BtfKind.INT,
+    name: 'char',
+    size: 1,
+    bits: 8,
+    bitOffset: 0,
+    signed: true,
+    char: false,
+    bool: false,
+  })
+  const name = builder.add({ kind: BtfKind.ARRAY, name: '', elementType: char, indexType: int, length: 4 })
+  const struct = builder.add({
+    kind: BtfKind.STRUCT,
+    name: 'pair',
+    size: 12,
+    kindFlag: false,
+    members: [
+      { name: 'first', type: int, bitOffset: 0, bitSize: 0 },
+      { name: 'second', type: int, bitOffset: 32, bitSize: 0 },
+      { name: 'name', type: name, bitOffset: 64, bitSize: 0 },
+    ],
+  })
+
+  // As the kernel's selftest netif_receive_skb expects.
+  test.each([
+    [1, "(struct pair){.second = (__u32)7,.name = (char[])['a','b',],}"],
+    [3, "{7,['a','b',],}"],
+    [9, "(struct pair){.first = (__u32)0,.second = (__u32)7,.name = (char[])['a','b',],}"],
+    [0, "(struct pair){\n\t.second = (__u32)7,\n\t.name = (char[])[\n\t\t'a',\n\t\t'b',\n\t],\n}"],
+  ])('flags %i', (flags, expected) => {
+    const vm = createVm({ btf: Btf.parse(builder.build()) })
+    const out = vm.createMap({ spec: mapSpec(MapType.ARRAY, 4, 128, 1), kernelName: 'out', btf: null, inner: null })
+    const program = loadText(
+      vm,
+      ProgType.KPROBE,
+      `
+      r1 = 0
+      *(u64 *)(r10 - 48) = r1
+      *(u32 *)(r10 - 44) = r1
+      r1 = 7
+      *(u32 *)(r10 - 44) = r1
+      r1 = 0x6261
+      *(u64 *)(r10 - 40) = r1
+      r1 = r10
+      r1 += -48
+      *(u64 *)(r10 - 16) = r1
+      r1 = ${struct}
+      *(u64 *)(r10 - 8) = r1
+      *(u32 *)(r10 - 20) = 0
+      r1 = map[id:0]
+      r2 = r10
+      r2 += -20
+      call bpf_map_lookup_elem
+      r1 = r0
+      r2 = 128
+      r3 = r10
+      r3 += -16
+      r4 = 16
+      r5 = ${flags}
+      call bpf_snprintf_btf
+      exit`,
+      { maps: [out] },
+    )
+    expect(program.run({}).retval).toBe(expected.length)
+    const text = new TextDecoder().decode(out.lookup(u32(0))!)
+    expect(text.slice(0, text.indexOf('\0'))).toBe(expected)
+    vm.close()
+  })
 })

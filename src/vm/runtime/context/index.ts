@@ -7,6 +7,7 @@ import { ArgumentsContext } from './arguments.ts'
 import type { RunContext } from './context.ts'
 import { FlowContext } from './flow.ts'
 import { ARGUMENT_CONTEXTS, CONTEXT_LAYOUTS } from './layouts.ts'
+import { NetfilterContext } from './netfilter.ts'
 import { RawContext } from './raw.ts'
 import { SKB_PROGRAMS, SkbContext } from './skb.ts'
 import { StructContext } from './struct.ts'
@@ -20,6 +21,7 @@ export function createContext(memory: LinearMemory, kernel: KernelObjects, type:
   }
   if (showsPacket(type)) return packetContext(memory, type, input)
   if (type === ProgType.FLOW_DISSECTOR) return new FlowContext(memory, input)
+  if (type === ProgType.NETFILTER) return new NetfilterContext(memory, kernel, input)
   if (CONTEXT_LAYOUTS[type] !== undefined) return new StructContext(memory, kernel, type, input)
   if (fields === undefined) return new RawContext(memory, input.ctx, RETURNS_CONTEXT.has(type))
   if (ARGUMENT_CONTEXTS.has(type)) return new ArgumentsContext(memory, fields)
@@ -43,9 +45,11 @@ export function showsPacket(type: number): boolean {
   return type === ProgType.XDP || SKB_PROGRAMS.has(type)
 }
 
+const MADE_ANEW: ReadonlySet<number> = new Set<number>([ProgType.FLOW_DISSECTOR, ProgType.NETFILTER])
+
 /** Whether a program's context is made for one run from all of its input. */
 export function isMadeAnew(type: number, input: RunInput): boolean {
-  return input.fields !== undefined || CONTEXT_LAYOUTS[type] !== undefined || type === ProgType.FLOW_DISSECTOR
+  return input.fields !== undefined || CONTEXT_LAYOUTS[type] !== undefined || MADE_ANEW.has(type)
 }
 
 /** Types whose test run gives the context back. */

@@ -15,14 +15,15 @@ const REUSE_STACKID = 0x400
 const USER_BUILD_ID = 0x800
 const LAST_SIGNAL = 64
 
-function stack(flags: number): readonly bigint[] {
-  return (flags & USER_STACK) !== 0 ? [] : STACK.slice(flags & STACK_SKIP_MASK)
+function stack(rt: Runtime, flags: number): readonly bigint[] {
+  const { kernelStack = STACK, userStack = [] } = rt.options.task
+  return ((flags & USER_STACK) !== 0 ? userStack : kernelStack).slice(flags & STACK_SKIP_MASK)
 }
 
 /** bpf_get_stack: return addresses as u64. */
 function getStack(rt: Runtime, buffer: number, size: number, flags: number): number {
   if ((flags & ~(STACK_SKIP_MASK | USER_STACK | USER_BUILD_ID)) !== 0 || size % 8 !== 0) return -Errno.EINVAL
-  const frames = stack(flags).slice(0, size / 8)
+  const frames = stack(rt, flags).slice(0, size / 8)
   rt.memory.fill(buffer, 0, size)
   frames.forEach((frame, i) => rt.memory.setU64(buffer + i * 8, frame))
   return frames.length * 8
@@ -80,7 +81,7 @@ export const TASK_HELPERS: HelperGroup = {
     const flags = rt.flags(3)
     const known = STACK_SKIP_MASK | USER_STACK | FAST_COMPARE | REUSE_STACKID
     if ((flags & ~known) !== 0 || !(map instanceof StackTraceMap)) return -Errno.EINVAL
-    const frames = stack(flags)
+    const frames = stack(rt, flags)
     if (frames.length === 0) return -Errno.EFAULT
     const id = Number(frames.reduce((sum, frame) => (sum * 31n + frame) & 0xffffffffn, 7n) % BigInt(map.buckets))
     return map.store(id, frames, (flags & REUSE_STACKID) !== 0)

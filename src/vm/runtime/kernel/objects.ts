@@ -1,3 +1,4 @@
+import type { Btf } from '../../../btf/index.ts'
 import type { LinearMemory } from '../memory.ts'
 import { VirtualCgroup, type CgroupOptions } from './cgroup.ts'
 import { Descriptors } from './descriptors.ts'
@@ -12,6 +13,8 @@ export interface ObjectFacts {
   readonly cgroupId: bigint
   readonly pid: number
   readonly taskAddress: () => number
+  /** Types of the kernel. */
+  readonly btf: () => Btf | null
 }
 
 /** Sockets, cgroups, files and the current task of the virtual kernel, found by address, number and descriptor. */
@@ -29,6 +32,11 @@ export class KernelObjects {
 
   constructor(facts: ObjectFacts) {
     this.#facts = facts
+  }
+
+  /** Types of the kernel, null when they are not known. */
+  btf(): Btf | null {
+    return this.#facts.btf()
   }
 
   /** The cgroup of the current task. */

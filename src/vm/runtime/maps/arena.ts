@@ -1,12 +1,16 @@
 import { Errno } from '../../../uapi/index.ts'
+import { refuse } from './attributes.ts'
 import { VmMap, type MapConfig, type MapHost } from './map.ts'
 
 const PAGE_SIZE = 4096
+/** Pages more than the arena has: to begin at a page, and one on each side for programs that miss it by a little. */
+const MARGIN = 3
 
 /**
  * BPF_MAP_TYPE_ARENA: pages that programs share by plain pointers. They lie side by side in the vm's memory, so that a
  * pointer of user space and one of programs are the same address; map_extra, the address that user space wants, is
- * not used. As in the kernel, a page that was not allocated reads as zeros.
+ * not used. A page that was not allocated reads as zeros; unlike the kernel's, which gets there by page faults, it keeps
+ * what is written to it.
  */
 export class ArenaMap extends VmMap {
   /** Address of page 0. */
@@ -17,9 +21,17 @@ export class ArenaMap extends VmMap {
   constructor(host: MapHost, config: MapConfig) {
     const { spec } = config
     super(host, config)
-    this.#start = this.memory.allocate((spec.maxEntries + 1) * PAGE_SIZE)
-    this.base = Math.ceil(this.#start / PAGE_SIZE) * PAGE_SIZE
+    this.#start = this.memory.allocate((spec.maxEntries + MARGIN) * PAGE_SIZE)
+    this.base = Math.ceil(this.#start / PAGE_SIZE + 1) * PAGE_SIZE
     this.#used = new Uint8Array(spec.maxEntries)
+    const { contents } = spec
+    if (contents !== null && contents.length > 0) {
+      // Variables of the program, which are there from the start.
+      const pages = Math.ceil(contents.length / PAGE_SIZE)
+      if (pages > spec.maxEntries) refuse(config, 'EINVAL', `room for ${contents.length} bytes of variables`)
+      this.#used.fill(1, 0, pages)
+      this.memory.write(this.base, contents)
+    }
   }
 
   /** bpf_arena_alloc_pages: address of zeroed pages (at `address` when it is not 0), or 0. */
@@ -62,7 +74,7 @@ export class ArenaMap extends VmMap {
   }
 
   protected override release(): void {
-    this.memory.free(this.#start, (this.maxEntries + 1) * PAGE_SIZE)
+    this.memory.free(this.#start, (this.maxEntries + MARGIN) * PAGE_SIZE)
   }
 
   #isFree(page: number, count: number): boolean {

@@ -1,8 +1,8 @@
 import { BtfKind, type Btf, type BtfType } from '../../../btf/index.ts'
-import { AttachType as A, ProgType } from '../../../uapi/index.ts'
+import { AttachType as A, ProgType, tracepointArgument } from '../../../uapi/index.ts'
 import { returnsOf } from '../calls/return-range.ts'
 import { Bounds } from '../domain/bounds.ts'
-import { tracepointArgument } from '../facts/tracepoints.ts'
+
 import { isContext, kindWord } from '../program/signature.ts'
 import type { AttachTarget } from '../program/target.ts'
 import { deny, unsupported } from '../reject.ts'

@@ -85,15 +85,17 @@ function exactly(old: Reg, now: Reg, ids: IdMap): boolean {
 /** The scalar that a load of the whole slot gives, null when it is something else. */
 function scalarOf(slot: Slot): Reg | null {
   if (slot.scalar64) return slot.reg
-  return slot.bytes === fill(Byte.MISC) ? MISC_REG : null
+  // Bytes that were never written read as any number, like those that were written with one.
+  return (slot.bytes & ~fill(Byte.MISC)) === 0 ? MISC_REG : null
 }
 
 function stackSafe(old: Frame, now: Frame, ids: IdMap, how: Likeness): boolean {
   for (let i = 0; i < old.stack.length; i++) {
     const a = old.stack[i] as Slot
     const b = now.stack[i] ?? EMPTY_SLOT
-    if (how === 'exact' && (i >= now.stack.length || a.bytes !== b.bytes)) return false
+    if (how !== 'pruning' && (i >= now.stack.length || a.bytes !== b.bytes)) return false
     if (a === b && a.reg === null) continue
+    if (i >= now.stack.length && (a.bytes & ~fill(Byte.MISC)) !== 0) return false
     if (!slotSafe(a, b, ids, how)) return false
   }
   return true
@@ -103,7 +105,7 @@ function slotSafe(a: Slot, b: Slot, ids: IdMap, how: Likeness): boolean {
   // A whole slot may be compared as a scalar only when every byte of the old one matters.
   const old = scalarOf(a)
   const now = scalarOf(b)
-  if (old !== null && a.bytes === fill(Byte.MISC)) return true
+  if (old === MISC_REG) return true
   if (old !== null && now !== null) return regSafe(old, now, ids, how)
   for (let i = 0; i < 8; i++) {
     const x = a.byte(i)

@@ -48,4 +48,12 @@ int on_lsm_cgroup(void *ctx)
 	return 1;
 }
 
+SEEN(netkit);
+SEC("netkit/primary")
+int on_netkit(struct __sk_buff *skb)
+{
+	__sync_fetch_and_add(&netkit_count, 1);
+	return -1; /* NETKIT_NEXT */
+}
+
 char _license[] SEC("license") = "GPL";
