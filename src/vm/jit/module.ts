@@ -233,7 +233,6 @@ function runBody(module: ModuleIndices, fuel: FuelCode): CodeSink {
   return code
 }
 
-/** One more than may be used up: what comes down to 0 is too much, which x86 tests for in the subtraction. */
 /** Takes over from another program, whose run() restores what is set here when that is this program too. */
 function tailBody(module: ModuleIndices, fuel: FuelCode): CodeSink {
   const [base, limit, ctx] = [0, 1, 2]
