@@ -31,8 +31,9 @@ for (const file of readdirSync(`${root}/bench/maps/objects`).sort()) {
   for (const fill of names.filter((name) => name.startsWith('fill_'))) {
     const map = fill.slice('fill_'.length)
     if (pattern !== null && !maps.has(map)) continue
-    const repeat = Math.ceil(COUNTS[map.split('_').at(-1)] / OPERATIONS)
-    for (const side of sides) side.programs[fill].run({ data: DATA, repeat })
+    const runs = Math.ceil(COUNTS[map.split('_').at(-1)] / OPERATIONS)
+    // One at a time: a signal would end repeated runs of the kernel somewhere in between (EINTR).
+    for (const side of sides) for (let i = 0; i < runs; i++) side.programs[fill].run({ data: DATA })
   }
   for (const name of chosen) {
     if (OWN_RESULTS.test(name)) continue

@@ -90,19 +90,16 @@ export class VmProgram implements Runnable {
     this.#runtime.runDue()
     const durationNs = repeat > 1 ? (elapsed * 1e6) / repeat : elapsed * 1e6
     const { trace, effects } = runner
-    const output = {
-      retval,
-      data,
-      ctx: input.ctx === undefined && input.fields === undefined ? null : ctx,
-      durationNs,
-      trace,
-      ...(effects.length === 0 ? {} : { effects }),
-      ...(this.hasBudget ? { instructions: runner.instructions } : {}),
-    }
+    const shown = input.ctx === undefined && input.fields === undefined ? null : ctx
+    // Spreading objects would double the time of a run.
+    const output: { -readonly [K in keyof RunOutput]: RunOutput[K] } = { retval, data, ctx: shown, durationNs, trace }
+    if (effects.length > 0) output.effects = effects
+    if (this.hasBudget) output.instructions = runner.instructions
     if (!anew) return output
     const fields = input.fields === undefined ? undefined : runner.fields
     runner.dispose()
-    return fields === undefined ? output : { ...output, fields }
+    if (fields !== undefined) output.fields = fields
+    return output
   }
 
   /** @throws BpfError `syscall`, `closed` */

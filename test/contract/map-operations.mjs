@@ -9,7 +9,7 @@ const KEYLESS = new Set(['run_queue', 'run_stack', 'run_bloom', 'run_cpus', RING
 const REUSED_AT_ONCE = /^run_(hash_alloc|percpu_alloc|lru|percpu_lru|trie)/
 const HELD = 6
 /** Which element a full LRU map drops is the kernel's own business. */
-export const OWN_RESULTS = new Set(['run_small_lru', 'run_small_percpu_lru'])
+export const OWN_RESULTS = new Set(['run_small_lru', 'run_small_percpu_lru', 'run_cpus'])
 
 const hex = (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')
 

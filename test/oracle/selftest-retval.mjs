@@ -24,6 +24,14 @@ const FILLED = {
   verifier_value_ptr_arith: 'map_array_48b',
 }
 
+/** Causes that the outcome itself does not tell. */
+const CAUSES = {
+  'verifier_arena/basic_alloc2': 'arena: pages that were not allocated keep what is written, the vm has no page faults',
+  'verifier_arena/basic_alloc3': 'struct bpf_map: maps of the vm have a layout of their own',
+  'verifier_arena_large/big_alloc1':
+    'arena: 4 GiB are more than the whole of a 32-bit memory (this kernel returns another value too)',
+}
+
 /** Tags of the functions of an object: name to tags. */
 function tagsOf(btf) {
   const tags = new Map()
@@ -153,14 +161,6 @@ for (const file of readdirSync(directory).filter((name) => name.endsWith('.bpf.o
       kernel: fromKernel,
     })
   }
-}
-
-/** Causes that the outcome itself does not tell. */
-const CAUSES = {
-  'verifier_arena/basic_alloc2': 'arena: pages that were not allocated keep what is written, the vm has no page faults',
-  'verifier_arena/basic_alloc3': 'struct bpf_map: maps of the vm have a layout of their own',
-  'verifier_arena_large/big_alloc1':
-    'arena: 4 GiB are more than the whole of a 32-bit memory (this kernel returns another value too)',
 }
 
 function classOf(program, jit, interpreter) {

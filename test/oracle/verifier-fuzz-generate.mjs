@@ -236,7 +236,7 @@ const FUNCTIONS = [
 
 const length = (rows) => rows.reduce((sum, row) => sum + (Array.isArray(row) ? 1 : 2), 0)
 
-/** Instructions of a program, and the slots where they load the map. */
+/** Instructions of a program, the slots where they load the map, and its functions. */
 export function assembleSteps(steps) {
   const starts = []
   let at = length(PROLOGUE)
@@ -279,5 +279,6 @@ export function assembleSteps(steps) {
   steps.forEach(emit)
   emit(END, 0)
   for (const rows of called) emit(rows, 0)
-  return { insns, maps }
+  const own = functions.flatMap((start, fn) => (called[fn].length === 0 ? [] : [{ name: `f${fn}`, start, btfId: 0 }]))
+  return { insns, maps, functions: [{ name: 'f', start: 0, btfId: 0 }, ...own] }
 }

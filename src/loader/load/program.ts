@@ -22,6 +22,8 @@ export interface ProgramRunOutput extends RunOutput {
   readonly verdict: string | null
 }
 
+type Writable<T> = { -readonly [K in keyof T]: T[K] }
+
 /** A program in a backend. */
 export class LoadedProgram {
   readonly name: string
@@ -48,8 +50,14 @@ export class LoadedProgram {
 
   /** Runs it once, or `repeat` times, on the given packet or context. @throws BpfError `syscall`, `trap` */
   run(input: RunInput = {}): ProgramRunOutput {
-    const output = this.raw.run(input)
-    return { ...output, verdict: verdictName(this.spec.type, output.retval) }
+    const { retval, data, ctx, durationNs, trace, effects, instructions, fields } = this.raw.run(input)
+    const verdict = verdictName(this.spec.type, retval)
+    // Spreading objects takes longer than many a program.
+    const output: Writable<ProgramRunOutput> = { retval, verdict, data, ctx, durationNs, trace }
+    if (effects !== undefined) output.effects = effects
+    if (instructions !== undefined) output.instructions = instructions
+    if (fields !== undefined) output.fields = fields
+    return output
   }
 
   /**

@@ -146,17 +146,16 @@ export function emitEndian(ctx: FunctionContext, op: Extract<Operation, { kind: 
       code.op(Op.i32_and)
     }
   } else if (op.bits === 16) {
+    // The halfword twice, of which the middle two bytes are the swapped one.
     pushRegister32(ctx, op.dst)
+    code.i32(0xffff)
+    code.op(Op.i32_and)
+    code.i32(0x10001)
+    code.op(Op.i32_mul)
     code.i32(8)
     code.op(Op.i32_shr_u)
-    code.i32(0xff)
+    code.i32(0xffff)
     code.op(Op.i32_and)
-    pushRegister32(ctx, op.dst)
-    code.i32(0xff)
-    code.op(Op.i32_and)
-    code.i32(8)
-    code.op(Op.i32_shl)
-    code.op(Op.i32_or)
   } else {
     swap32(ctx, op.dst)
   }

@@ -108,12 +108,28 @@ function tailCall(ctx: FunctionContext, at: number): void {
   code.br(1)
   code.end()
   w.store(w.i32(0), w.add(calls, w.i32(1)), TAIL_CALLS_ADDRESS)(code)
+  if (ctx.startsAgain) tailCallItself(ctx)
   w.store(w.i32(0), w.get(locals.index), TAIL_PROGRAM_ADDRESS)(code)
   code.get(BASE_LOCAL)
   code.getGlobal(module.limitGlobal)
   code.get(registerLocal(1))
   code.get(locals.index)
   code.returnCallIndirect(tails.type, tails.table)
+  code.end()
+}
+
+/** When the last tail call led to the same place as this one, it led to this program, which goes on at its start. */
+function tailCallItself(ctx: FunctionContext): void {
+  const { code, module, locals } = ctx
+  w.eq(w.get(locals.index), w.load(w.i32(0), TAIL_PROGRAM_ADDRESS))(code)
+  code.if()
+  module.enterFuel(code)
+  for (const r of [0, 2, 3, 4, 5, 6, 7, 8, 9]) {
+    code.i64(0)
+    code.set(registerLocal(r))
+  }
+  // Out of the if and the tail call's block, to the loop inside of the block that traps leave.
+  code.br(ctx.control.depth + 1)
   code.end()
 }
 

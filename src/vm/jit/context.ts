@@ -3,7 +3,7 @@ import { FRAME_SIZE, JIT_ADDRESS, REGS_ADDRESS, STACK_TOP_ADDRESS, type MapLayou
 import type { FunctionFacts } from './facts.ts'
 import type { ProgramCode } from './program.ts'
 import type { BlockValues } from './values.ts'
-import { Op, ValueType, type CodeSink, type FunctionType } from './wasm/index.ts'
+import { Op, ValueType, type Code, type CodeSink, type FunctionType } from './wasm/index.ts'
 
 /** Every BPF function: bottom of its frame, r1 to r5; result r0. */
 export const BPF_FUNCTION: FunctionType = {
@@ -42,6 +42,8 @@ export interface ModuleIndices {
   /** Parameters of the first of them. */
   readonly entryParameters: number
   readonly fuelGlobal: number
+  /** Sets it for a program that starts. */
+  readonly enterFuel: Code
   /** Bytes of memory when the program is compiled. */
   readonly memorySize: number
   readonly limitGlobal: number
@@ -96,6 +98,8 @@ export interface FunctionContext {
   readonly faultReadsZero: boolean
   /** Whether this is the entry, and nothing in the program calls it. */
   readonly isOnlyEntry: boolean
+  /** Whether all of the function is in a wasm loop, right inside of the block that traps leave. */
+  readonly startsAgain: boolean
 }
 
 /** Wasm locals of a BPF function beside the registers; -1 for what a function does not need. */

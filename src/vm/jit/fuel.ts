@@ -23,7 +23,7 @@ export function storeFuel(module: Pick<ModuleIndices, 'fuelGlobal'>): Code {
 export const loadBudget: Code = w.load64(w.i32(0), FUEL_ADDRESS)
 
 /** @param fuel what every program of a chain gets; null when runs have a budget that their programs share */
-export function fuelCode(module: ModuleIndices, fuel: number | null): FuelCode {
+export function fuelCode(module: Pick<ModuleIndices, 'fuelGlobal'>, fuel: number | null): FuelCode {
   const set =
     (value: Code): Code =>
     (code) => {

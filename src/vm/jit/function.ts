@@ -48,6 +48,9 @@ export function translateFunction(
   const facts = optimize ? analyseFunction(program, func, module.memorySize) : nothingKnown(func)
   facts.slots.declare(code)
   const temporaries = code.addLocals(ValueType.I64, facts.temporaries)
+  const isOnlyEntry = func.index === 0 && !program.isEntryCalled
+  // A program that tail-calls itself goes back to its start.
+  const startsAgain = isOnlyEntry && program.hasTailCalls && module.tails !== null
   const ctx: FunctionContext = {
     program,
     module,
@@ -66,7 +69,8 @@ export function translateFunction(
       mayGoto: func.hasMayGoto ? code.addLocal(ValueType.I32) : -1,
       label: cfg.reducible ? -1 : code.addLocal(ValueType.I32),
     },
-    control: { depth: 0 },
+    control: { depth: startsAgain ? 1 : 0 },
+    startsAgain,
     values: new BlockValues(),
     facts,
     narrow: null,
@@ -74,12 +78,14 @@ export function translateFunction(
     sharesFuel: program.hasCallbacks,
     hasMachineCalls: func.hasMachineCalls,
     faultReadsZero: program.code.faultReadsZero,
-    isOnlyEntry: func.index === 0 && !program.isEntryCalled,
+    isOnlyEntry,
   }
   code.block()
+  if (startsAgain) code.loop()
   emitPrologue(ctx, func)
   emitBlocks(ctx, func, flow)
   code.op(Op.unreachable)
+  if (startsAgain) code.end()
   code.end()
   emitTrapExit(ctx)
   return code

@@ -132,12 +132,11 @@ function emitLookup(ctx: FunctionContext, at: number, fast: FastPath): boolean {
 /** bpf_map_lookup_percpu_elem: the value of the CPU that r3 names. */
 function emitCpuLookup(ctx: FunctionContext, fast: FastPath): boolean {
   const map = knownMap(ctx, 1)
-  if (map === null || map.cpuStride === 0 || map.kind === 'lru' || !hasInlineKeys(map)) return false
+  if (map === null || map.cpuStride === 0 || !hasInlineKeys(map)) return false
   const chosen = lowOf(ctx, 3)
   const target = { map, handle: i32(map.handle), isKnown: true }
   const value = map.kind === 'array' ? arrayValue(ctx, target, chosen) : hashValue(ctx, target, chosen)
-  const isCpu = w.below(chosen, i32(map.valueCount))
-  return fast.emit([[2, map.keySize]], [], w.choose(isCpu, value, i32(0)), 'number')
+  return fast.emit([[2, map.keySize]], [w.atLeast(chosen, i32(map.valueCount))], value, 'number')
 }
 
 /** Address of the key of a checked access. */

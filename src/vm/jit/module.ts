@@ -119,6 +119,8 @@ export function buildModule(program: ProgramCode, machine: Machine, optimize: bo
     }
     return index
   }
+  const fuelGlobal = builder.addGlobal(I64)
+  const fuel = fuelCode({ fuelGlobal }, sharesBudget ? null : machine.fuel)
   const module: ModuleIndices = {
     trap,
     helper: (id) => helpers.get(id) as number,
@@ -128,7 +130,8 @@ export function buildModule(program: ProgramCode, machine: Machine, optimize: bo
     loadPacket,
     functions: indices[0] as number,
     entryParameters: functionType(program, 0).params.length,
-    fuelGlobal: builder.addGlobal(I64),
+    fuelGlobal,
+    enterFuel: fuel.enter,
     limitGlobal: builder.addGlobal(I32),
     memorySize: machine.memory.buffer.byteLength,
     mapAt: (handle) => machine.mapAt?.(handle) ?? null,
@@ -143,7 +146,6 @@ export function buildModule(program: ProgramCode, machine: Machine, optimize: bo
     hasRandom: machine.hasRandom === true,
     sharesBudget,
   }
-  const fuel = fuelCode(module, sharesBudget ? null : machine.fuel)
   const table = builder.setTable(indices)
   builder.exportFunction('tail', tail)
   builder.defineFunction(tail, tailBody(module, fuel))
@@ -231,7 +233,6 @@ function runBody(module: ModuleIndices, fuel: FuelCode): CodeSink {
   return code
 }
 
-/** One more than may be used up: what comes down to 0 is too much, which x86 tests for in the subtraction. */
 /** Takes over from another program, whose run() restores what is set here when that is this program too. */
 function tailBody(module: ModuleIndices, fuel: FuelCode): CodeSink {
   const [base, limit, ctx] = [0, 1, 2]

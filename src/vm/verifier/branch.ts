@@ -138,11 +138,11 @@ function refineBoth(walk: Walk, op: Branch, here: State, other: State): void {
     const dst = state.reg(op.dst)
     const src = op.src === null ? null : state.reg(op.src)
     const a = Bounds.copy(dst.value)
-    // A register compared with itself is refined as two numbers that are one and the same, as the kernel does.
+    // A register compared with itself is both sides at once, even where that cannot be.
     const b = op.src === op.dst ? a : Bounds.copy(src === null ? constant(op.imm) : src.value)
     refine(state === here ? NEGATED[op.op] : op.op, a, b, op.wide)
     set(state, op.dst, refined(walk, a))
-    if (op.src !== null) set(state, op.src, refined(walk, b))
+    if (op.src !== null && op.src !== op.dst) set(state, op.src, refined(walk, b))
   }
 }
 

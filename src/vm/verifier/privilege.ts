@@ -1,6 +1,6 @@
 import type { Operation } from '../../isa/index.ts'
 import { isConst, smaxOf, sminOf, umaxOf, valueOf } from './domain/bounds.ts'
-import { checkRegion } from './memory/region.ts'
+import { checkMapValue } from './memory/access.ts'
 import { deny, Reject } from './reject.ts'
 import type { Reg } from './state/register.ts'
 import { tnumText } from './text.ts'
@@ -124,7 +124,7 @@ function checkInside(walk: Walk, regno: number, reg: Reg): void {
     }
   } else if (reg.kind === 'map_value') {
     try {
-      checkRegion(reg, regno, reg.off, 1, reg.map?.valueSize ?? 0, false)
+      checkMapValue(reg, regno, reg.off, 1, false, false)
     } catch (error) {
       if (!(error instanceof Reject)) throw error
       deny(`${error.text}\nR${regno} pointer arithmetic of map value goes out of range, prohibited for !root`)

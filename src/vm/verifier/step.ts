@@ -29,6 +29,7 @@ import type { Walk } from './walk.ts'
 /** Executes the current instruction; `exit` when the path has ended. */
 export function step(walk: Walk): 'next' | 'exit' {
   const op = walk.op(walk.insn)
+  if (walk.facts.malformed.size > 0) checkWellFormed(walk)
   switch (op.kind) {
     case 'alu':
       stepAlu(walk, op)
@@ -89,6 +90,11 @@ export function step(walk: Walk): 'next' | 'exit' {
   }
   walk.insn++
   return 'next'
+}
+
+function checkWellFormed(walk: Walk): void {
+  const words = walk.facts.malformed.get(walk.insn)
+  if (words !== undefined) invalid(words)
 }
 
 function stepImmediate(walk: Walk, op: Extract<Operation, { kind: 'loadImm64' }>): void {

@@ -189,7 +189,8 @@ function collectFacts(
   const has = (capability: Capability): boolean => options.capabilities?.includes(capability) ?? true
   if (!has('bpf')) throw new Reject('UNSUPPORTED', 'what may be loaded without CAP_BPF is not known')
   if (insns.length === 0) throw new Reject('EINVAL', 'invalid instruction count')
-  const ops = decodeAll(insns)
+  const malformed = new Map<number, string>()
+  const ops = decodeAll(insns, malformed)
   const handler = exceptionCallback(options.btf, program.functions)
   const subprograms = functionsOf(program, ops, options.btf, handler)
   if (log?.all === true) for (const sub of subprograms) log.write(`func#${sub.index} @${sub.start}\n`)
@@ -282,6 +283,7 @@ function collectFacts(
     subprograms,
     flow,
     successors: next,
+    malformed,
     live: liveRegisters(ops, calls, (at) => Math.min(5, params(at))),
     immediates,
     kfuncs,

@@ -49,6 +49,8 @@ export interface ProgramFacts {
   readonly successors: readonly (readonly number[])[]
   readonly live: Uint16Array
   readonly immediates: ReadonlyMap<number, ImmediateTarget>
+  /** Why the kernel refuses instructions with fields that must not be set, where the walk comes to them. */
+  readonly malformed: ReadonlyMap<number, string>
   /** Kernel functions called, by slot. */
   readonly kfuncs: ReadonlyMap<number, { readonly name: string; readonly btfId: number }>
   readonly btf: Btf | null

@@ -219,22 +219,36 @@ LOCKED(locked_hash, HASH, 0, struct bytes8, key8)
 LOCKED(locked_alloc, HASH, BPF_F_NO_PREALLOC, struct bytes8, key8)
 LOCKED(locked_array, ARRAY, 0, __u32, index)
 
-/* The value of each CPU, as this one sees it. */
+/* Values of CPUs, this one and others that there are not. */
 SEC("xdp") int run_cpus(struct xdp_md *ctx)
 {
 	PACKET(p);
 	LOOP(i, OPS) {
 		struct operation op = p->ops[i];
-		struct bytes4 key;
+		struct bytes16 key;
+		struct bytes4 hash_key;
 		__u32 at = op.key;
 		struct value value, *v;
-		key4(&key, &op);
+		key16(&key, &op);
+		key4(&hash_key, &op);
 		fill(&value, op.value);
-		bpf_map_update_elem(&percpu_hash, &key, &value, 0);
-		bpf_map_update_elem(&percpu_array, &at, &value, 0);
-		__u32 which = op.prefix % 4 ? 0xffffffff - op.what : bpf_get_smp_processor_id();
-		v = op.what & 1 ? bpf_map_lookup_percpu_elem(&percpu_hash, &key, which) :
-				  bpf_map_lookup_percpu_elem(&percpu_array, &at, which);
+		__u32 which = op.prefix % 4 ? bpf_get_smp_processor_id() : 0xffffffff - op.what;
+		switch (op.what % 6) {
+		case 0:
+			bpf_map_update_elem(&percpu_array, &at, &value, 0);
+		case 1:
+			v = bpf_map_lookup_percpu_elem(&percpu_array, &at, which);
+			break;
+		case 2:
+			bpf_map_update_elem(&percpu_hash, &hash_key, &value, 0);
+		case 3:
+			v = bpf_map_lookup_percpu_elem(&percpu_hash, &hash_key, which);
+			break;
+		case 4:
+			bpf_map_update_elem(&small_percpu_lru, &key, &value, 0);
+		default:
+			v = bpf_map_lookup_percpu_elem(&small_percpu_lru, &key, which);
+		}
 		p->results[i] = v ? seen(v) : -1;
 	}
 	return XDP_PASS;

@@ -8,8 +8,16 @@ import { release } from 'node:os'
 import { load, openObject } from './dist/index.js'
 import { openKernelBackend } from './dist/kernel/index.js'
 
-/** Linux releases that brought what not all kernels have. */
-const SINCE = { session: [6, 10], netkit: [6, 7], tracing_multi: [7, 2], tracing_session: [7, 2] }
+/** Linux releases that brought what not all kernels have; Debian's 6.1 has no multi kprobes (CONFIG_FPROBE). */
+const SINCE = {
+  multi: [6, 2],
+  retmulti: [6, 2],
+  netkit: [6, 7],
+  raw_tp: [6, 10],
+  session: [6, 10],
+  tracing_multi: [7, 2],
+  tracing_session: [7, 2],
+}
 const [major, minor] = release().split('.').map(Number)
 const has = ([first, second]) => major > first || (major === first && minor >= second)
 const read = (name) => new Uint8Array(readFileSync(name))
@@ -45,9 +53,15 @@ async function attach(name) {
   const count = () => live.variables[`${counter}_count`].get()
   const hasCookie = !/lsm_cgroup|netkit|multi|session|offset/.test(counter)
   const act = { lsm_cgroup: openSocket, netkit: sendPacket }[counter] ?? removeFile
-  const places = { lsm_cgroup: { cgroup: '/sys/fs/cgroup/elfbee' }, netkit: { interface: 'nk0' } }
+  const places = { lsm_cgroup: { cgroup: '/sys/fs/cgroup/elfbee' }, netkit: { interface: 'primary' } }
   if (counter === 'netkit') {
-    for (const step of ['link add nk0 type netkit', 'addr add 10.9.9.1/24 dev nk0', 'link set nk0 up']) {
+    // Its peer is called nk0.
+    for (const step of [
+      'link add primary type netkit',
+      'addr add 10.9.9.1/24 dev primary',
+      'link set primary up',
+      'link set nk0 up',
+    ]) {
       execFileSync('ip', step.split(' '))
     }
   }

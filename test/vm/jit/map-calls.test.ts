@@ -376,6 +376,69 @@ describe('tail calls', () => {
     expect(results[0]?.slice(0, 6).filter((_, i) => i % 2 === 0)).toEqual([1001, 2002, 2034])
   })
 
+  test('a program that goes on with itself starts anew', () => {
+    const results = ENGINES.map((jit) => {
+      // Enough for the loop of one run, not of two.
+      const vm = createVm({ verify: false, jit, fuel: 50 })
+      const array = createMap(vm, 'm0', ARRAY)
+      const itself: Operation[] = [
+        load(8, 6, 1, 0),
+        alu('add', 6, { imm: 1 }),
+        store(8, 1, 0, 6),
+        // What registers hold is not what the last run left there.
+        alu('add', 6, 7),
+        alu('add', 6, 8),
+        mov(7, 0),
+        mov(8, 0),
+        store(8, 10, -8, 7),
+        load(8, 2, 10, -8),
+        alu('add', 2, { imm: 1 }),
+        store(8, 10, -8, 2),
+        alu('add', 7, { imm: 1 }),
+        branch('lt', 7, { imm: 40 }, 8),
+        // Inside of a branch.
+        branch('gt', 6, { imm: 1000 }, 19),
+        mapRef(2),
+        mov(3, 1),
+        callHelper(HelperId.tail_call),
+        mov(9, 5),
+        load(8, 0, 1, 0),
+        alu('mul', 0, { imm: 100 }),
+        load(8, 2, 10, -8),
+        alu('add', 0, 2),
+        exit,
+      ]
+      const program = loadProgram(vm, itself, [array])
+      array.setSlot(Uint8Array.of(1, 0, 0, 0), program)
+      const log = [1, 1, 3].map((repeat) => program.run({ ctx: new Uint8Array(8), repeat }).retval)
+      // A trap in a later run is one at its instruction.
+      const trapping = loadProgram(
+        vm,
+        [
+          load(8, 6, 1, 0),
+          alu('add', 6, { imm: 9000 }),
+          store(8, 1, 0, 6),
+          alu('add', 1, 6),
+          mapRef(2),
+          mov(3, 2),
+          callHelper(HelperId.tail_call),
+          exit,
+        ],
+        [array],
+      )
+      array.setSlot(Uint8Array.of(2, 0, 0, 0), trapping)
+      let insn: unknown = null
+      try {
+        trapping.run({ ctx: new Uint8Array(8) })
+      } catch (error) {
+        insn = (error as { where: { insn: number } }).where.insn
+      }
+      return [...log, insn]
+    })
+    expect(results[0]).toEqual(results[1])
+    expect(results[0]).toEqual([3440, 3440, 10240, results[1]?.[3]])
+  })
+
   test('a subprogram that makes one returns to its program', () => {
     const results = engines().map(({ vm, array }) => {
       const target = loadProgram(vm, hop(3, 100), [array])

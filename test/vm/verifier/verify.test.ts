@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { assemble } from '../../../src/isa/index.ts'
+import { assemble, type InsnBuffer } from '../../../src/isa/index.ts'
 import type { MapSpec, PreparedProgram } from '../../../src/loader/index.ts'
 import { MapType, ProgType } from '../../../src/uapi/index.ts'
 import { verify, type VerifyResult } from '../../../src/vm/verifier/index.ts'
@@ -24,8 +24,18 @@ const MAP: MapSpec = {
   frozen: false,
 }
 
-/** The verdict on a program in the kernel's notation; `maps`: slots of ld_imm64 that load the map. */
-function judge(text: string, type: number = ProgType.XDP, maps: readonly number[] = []): VerifyResult {
+/**
+ * The verdict on a program in the kernel's notation; `maps`: slots of ld_imm64 that load the map, `change`: what no
+ * assembler writes.
+ */
+function judge(
+  text: string,
+  type: number = ProgType.XDP,
+  maps: readonly number[] = [],
+  change: (insns: InsnBuffer) => void = () => {},
+): VerifyResult {
+  const insns = assemble(text)
+  change(insns)
   const program: PreparedProgram = {
     spec: {
       name: 'p',
@@ -37,7 +47,7 @@ function judge(text: string, type: number = ProgType.XDP, maps: readonly number[
       attachTarget: null,
       autoload: true,
     },
-    insns: assemble(text),
+    insns,
     functions: [{ name: 'p', start: 0, btfId: 0 }],
     lateReferences: maps.map((insn) => ({ kind: 'map', insn, map: 'values' })),
     lines: [],
@@ -47,6 +57,19 @@ function judge(text: string, type: number = ProgType.XDP, maps: readonly number[
 }
 
 const accepted: Record<string, string> = {
+  'what lies behind a number below itself, which the kernel takes for 1 to -2 (found by fuzzing)': `
+    call 7
+    r7 = r0
+    r1 = 1
+    if r0 >= r0 goto out
+    if r7 != -1 goto out
+    w1 -= 2147483647
+    r4 = r10
+    r4 += r1
+    *(u8 *)(r4 -64) = 0
+    out:
+    r0 = 0
+    exit`,
   'a program that returns a number': 'r0 = 0\nexit',
   'a loop with a bound': 'r0 = 0\nagain:\nr0 += 1\nif r0 < 100 goto again\nexit',
   'a packet read behind a check of its end': `
@@ -139,6 +162,28 @@ const refused: Record<string, { text: string; errno: string; message: string; in
     message: 'math between fp pointer and register with unbounded min value is not allowed',
     insn: 3,
   },
+  'a result at a place in the stack that may not be aligned (found by changing selftests)': {
+    text: `
+      r6 = *(u32 *)(r1 +12)
+      r6 &= 15
+      *(u64 *)(r10 -8) = 0
+      *(u64 *)(r10 -16) = 0
+      *(u64 *)(r10 -24) = 0
+      *(u64 *)(r10 -32) = 0
+      r1 = r10
+      r1 += -8
+      r2 = 8
+      r3 = 0
+      r4 = r10
+      r4 += -32
+      r4 += r6
+      call 106
+      r0 = 0
+      exit`,
+    errno: 'EACCES',
+    message: 'misaligned stack access off (0x0; 0xf)+-32+0 size 8',
+    insn: 13,
+  },
   'a division by a constant zero': { text: 'r0 = 1\nr0 /= 0\nexit', errno: 'EINVAL', message: 'div by zero', insn: 1 },
 }
 
@@ -181,6 +226,17 @@ describe('verify() refuses, in the words of Linux,', () => {
   test('a program that costs more than a million instructions', () => {
     const result = judge('r0 = 0\nr1 = 0\nagain:\nr0 += 1\nr1 += 3\nif r0 < 2000000 goto again\nexit')
     expect(result).toMatchObject({ errno: 'E2BIG', message: 'BPF program is too large. Processed 1000001 insn' })
+  })
+})
+
+test('a field that must not be set matters only where the program goes', () => {
+  const text = (jump: string): string => `r0 = 0\n${jump}\nr0 = 1\nout:\nexit`
+  const set = (insns: InsnBuffer): void => void (insns.off[2] = 5)
+  expect(judge(text('if r0 == 0 goto out'), ProgType.XDP, [], set)).toMatchObject({ ok: true })
+  expect(judge(text('if r0 != 0 goto out'), ProgType.XDP, [], set)).toMatchObject({
+    errno: 'EINVAL',
+    message: 'BPF_MOV uses reserved fields',
+    insn: 2,
   })
 })
 

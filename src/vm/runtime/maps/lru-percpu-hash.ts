@@ -13,11 +13,11 @@ export class LruPerCpuHashMap extends PerCpuHashMap {
     this.#order = new LruOrder(this.memory, this.handle, this.table)
   }
 
-  override lookupAt(key: number): number {
+  override lookupCpuAt(key: number, cpu: number): number {
     const element = this.table.find(key)
     if (element === 0) return 0
     this.#order.touch(element)
-    return this.elementValue(element)
+    return element + this.table.valueOffset + cpu * this.valueStride
   }
 
   protected override elementFor(key: number, flags: number): number {

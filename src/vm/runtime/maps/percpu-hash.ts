@@ -16,8 +16,7 @@ export class PerCpuHashMap extends HashMap {
 
   override lookupCpuAt(key: number, cpu: number): number {
     const element = this.table.find(key)
-    if (element === 0 || cpu >= this.valueCount) return 0
-    return element + this.table.valueOffset + cpu * this.valueStride
+    return element === 0 ? 0 : element + this.table.valueOffset + cpu * this.valueStride
   }
 
   /** An update by a program sets the value of its own CPU; those of a new key's other CPUs are zero. */
@@ -37,9 +36,9 @@ export class PerCpuHashMap extends HashMap {
   }
 
   protected override userLookup(key: number, value: number): number {
-    const at = this.lookupCpuAt(key, 0)
-    if (at === 0) return -Errno.ENOENT
-    this.memory.copy(value, at, this.valueStride * this.valueCount)
+    const element = this.table.find(key)
+    if (element === 0) return -Errno.ENOENT
+    this.memory.copy(value, element + this.table.valueOffset, this.valueStride * this.valueCount)
     return 0
   }
 

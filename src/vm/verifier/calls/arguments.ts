@@ -1,9 +1,10 @@
 import { BtfKind, type Btf } from '../../../btf/index.ts'
-import { type HelperArg, HelperId as H, MapType } from '../../../uapi/index.ts'
+import { type HelperArg, HelperId as H, MapFlag, MapType } from '../../../uapi/index.ts'
 import { checkArgumentOffset, checkUnmodified, mayWritePacket } from '../context/access.ts'
 import { isConst, isZero, umaxOf, valueOf } from '../domain/bounds.ts'
 import type { MapFacts } from '../facts/maps.ts'
 import type { SpecialField } from '../facts/fields.ts'
+import { checkAlignment } from '../memory/access.ts'
 import { matchKptr, xchgField } from '../memory/kptr.ts'
 import { markPrecise, markSlotPrecise } from '../precision.ts'
 import { keepSecret } from '../privilege.ts'
@@ -258,9 +259,7 @@ function checkValue(
       if (isNull && has(arg, 'MAYBE_NULL')) return
       const size = arg.size ?? 0
       fill(checkMemory(walk, regno, size, false, has(arg, 'MEM_WRITE'), facts.raw), size, regno)
-      if (has(arg, 'MEM_ALIGNED') && (reg.kind !== 'fp' || reg.off % size !== 0) && reg.kind === 'fp') {
-        deny(`misaligned stack access off 0+${reg.off}+0 size ${size}`)
-      }
+      if (has(arg, 'MEM_ALIGNED')) checkAlignment(walk, reg, 0, size, true)
       return
     }
     case 'CONST_SIZE':
@@ -336,6 +335,8 @@ export function checkString(reg: Reg, regno: number): void {
 /** Value of a 4- or 8-byte map key on the stack when it is known, otherwise -1. */
 function constantKey(walk: Walk, reg: Reg, map: MapFacts): number {
   if (map.type !== MapType.ARRAY && map.type !== MapType.PERCPU_ARRAY) return -1
+  // The map that is there when the program runs may be smaller.
+  if ((map.flags & MapFlag.INNER_MAP) !== 0) return -1
   if (reg.kind !== 'fp' || !isConst(reg.value)) return -1
   const at = -(reg.off + valueOf(reg.value)) - 1
   const index = at >> 3

@@ -210,8 +210,8 @@ function perform(walk: Walk, row: HelperRow, name: string, call: CallFacts): boo
   clobberCallerSaved(walk)
   walk.set(0, result(walk, row, call))
   if (row.id === H.tail_call) return stepTailCall(walk)
-  const writesSkb = row.id === H.dynptr_write && call.dynptr?.dynptr?.type === 'skb'
-  if (writesSkb || CHANGES_PACKET.has(row.id)) forgetPacketPointers(walk)
+  const written = row.id === H.dynptr_write ? call.dynptr?.dynptr?.type : undefined
+  if (written === 'skb' || written === 'skb_meta' || CHANGES_PACKET.has(row.id)) forgetPacketPointers(walk)
   return false
 }
 

@@ -101,6 +101,9 @@ export function noteMismatch(walk: Walk, callee: Subprogram): void {
 function checkParameter(walk: Walk, param: Parameter, index: number): void {
   const regno = index + 1
   const reg = walk.reg(regno)
+  // Where nothing can go wrong the function may get anything.
+  const isAny = (param.kind === 'mem' || param.kind === 'btf') && (param.flags & Flag.UNTRUSTED) !== 0
+  if (isAny) return
   switch (param.kind) {
     case 'anything':
       if (reg.kind !== 'scalar') invalid(`R${regno} is not a scalar`)
@@ -129,8 +132,6 @@ function checkParameter(walk: Walk, param: Parameter, index: number): void {
 /** Memory that the function may read and write; of one that may be null what it is otherwise. */
 function checkMemoryParameter(walk: Walk, regno: number, param: Parameter & { kind: 'mem' }): void {
   const reg = walk.reg(regno)
-  // Where nothing can go wrong the function may get any number as address.
-  if ((param.flags & Flag.UNTRUSTED) !== 0) return
   if (!isNull(reg)) {
     if (reg.mayBeNull) walk.set(regno, withoutNull(reg))
     try {
@@ -149,7 +150,6 @@ function checkMemoryParameter(walk: Walk, regno: number, param: Parameter & { ki
 function checkStructParameter(walk: Walk, reg: Reg, regno: number, param: Parameter & { kind: 'btf' }): void {
   const { kernelBtf } = walk.facts
   if (kernelBtf === null) return unsupported('kernel types without kernel BTF')
-  if ((param.flags & Flag.UNTRUSTED) !== 0) return
   const expected = 'ptr_, trusted_ptr_, rcu_ptr_'
   const nullable = (param.flags & Flag.MAYBE_NULL) !== 0
   const flags = nullable ? reg.flags & ~Flag.MAYBE_NULL : reg.flags

@@ -28,8 +28,13 @@ export function release(walk: Walk, refId: number): boolean {
   return true
 }
 
+/** What a pointer is when it leads nowhere any more: some number, or nothing for those who may not see addresses. */
+function useless(walk: Walk): Reg {
+  return walk.facts.perfmon ? unknownReg() : NOT_INIT
+}
+
 function forgetReference(walk: Walk, state: State, refId: number): void {
-  state.mapRegs((reg) => (reg.refId === refId ? unknownReg() : reg))
+  state.mapRegs((reg) => (reg.refId === refId ? useless(walk) : reg))
   for (const frame of state.frames) {
     frame.stack.forEach((slot, i) => {
       const top = slot.byte(7)
@@ -50,7 +55,7 @@ export function moveReference(walk: Walk, refId: number): boolean {
   const percpu = Flag.ALLOC | Flag.PERCPU
   walk.state.mapRegs((reg) => {
     if (reg.refId !== refId) return reg
-    if (!rcu || (reg.flags & percpu) !== percpu) return unknownReg()
+    if (!rcu || (reg.flags & percpu) !== percpu) return useless(walk)
     const to = reg.clone()
     to.refId = 0
     to.flags = (reg.flags & ~Flag.ALLOC) | Flag.RCU
@@ -61,7 +66,7 @@ export function moveReference(walk: Walk, refId: number): boolean {
 
 /** At the end of a critical section pointers into lists and trees are useless: somebody else may remove the objects. */
 export function forgetNonOwning(walk: Walk): void {
-  walk.state.mapRegs((reg) => ((reg.flags & Flag.NON_OWN_REF) !== 0 && reg.kind === 'ptr_' ? unknownReg() : reg))
+  walk.state.mapRegs((reg) => ((reg.flags & Flag.NON_OWN_REF) !== 0 && reg.kind === 'ptr_' ? useless(walk) : reg))
 }
 
 /** At the end of an RCU section: what it protected is not trusted any more, iterators over it included. */
@@ -83,7 +88,7 @@ export function forgetRcu(walk: Walk): void {
 /** Packet pointers are stale after a call that may move the packet. */
 export function forgetPacketPointers(walk: Walk): void {
   walk.state.mapRegs((reg: Reg) =>
-    reg.kind === 'pkt' || reg.kind === 'pkt_meta' || reg.kind === 'pkt_end' || isPacketSlice(reg) ? unknownReg() : reg,
+    reg.kind === 'pkt' || reg.kind === 'pkt_meta' || reg.kind === 'pkt_end' || isPacketSlice(reg) ? useless(walk) : reg,
   )
 }
 

@@ -30,11 +30,14 @@ export interface Access {
   readonly atomic?: boolean
 }
 
-function checkAlignment(walk: Walk, reg: Reg, off: number, size: number, atomic: boolean): void {
+/** @param natural alignment is demanded, whatever the machine does */
+export function checkAlignment(walk: Walk, reg: Reg, off: number, size: number, natural: boolean): void {
   const isStack = reg.kind === 'fp'
-  if (size === 1 || (!isStack && !atomic && !walk.facts.strictAlignment)) return
+  if (size === 1 || (!isStack && !natural && !walk.facts.strictAlignment)) return
   const sum = new Bounds()
-  tnumAdd(sum, reg.value, Bounds.known(0, (reg.off + off) | 0))
+  // Packets begin two bytes behind a multiple of four (NET_IP_ALIGN), for the kernel everywhere.
+  const start = isPacketPointer(reg.kind) ? 2 : 0
+  tnumAdd(sum, reg.value, Bounds.known(0, (start + reg.off + off) | 0))
   if (tnumAligned(sum, size)) return
   if (isPacketPointer(reg.kind)) {
     deny(`misaligned packet access off 2+${tnumText(reg.value)}+${reg.off}+${off} size ${size}`)
@@ -112,7 +115,7 @@ function perform(walk: Walk, reg: Reg, a: Access, off: number): Reg {
       if (write) deny(`R${regno} cannot write into ${regName(reg)}`)
       return accessSocket(reg, regno, off, size)
     case 'tp_buffer':
-      checkBuffer(reg, regno, off, 'tracepoint')
+      checkBuffer(reg, regno, off, 'tracepoint', size)
       return unknownReg()
     case 'ptr_':
       if (nullable) break

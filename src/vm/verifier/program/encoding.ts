@@ -1,4 +1,4 @@
-import { type InsnBuffer, LdImm64Pseudo } from '../../../isa/index.ts'
+import { InsnBuffer, LdImm64Pseudo } from '../../../isa/index.ts'
 import { invalid, Reject } from '../reject.ts'
 
 const LD_IMM64 = 0x18
@@ -32,8 +32,12 @@ export function checkImmediate(insns: InsnBuffer, at: number): void {
   if (insns.off[at] !== 0) invalid('BPF_LD_IMM64 uses reserved fields')
 }
 
-/** The kernel's words for an instruction that does not decode, for the reason that elfbee's decoder gives. */
-export function refuseEncoding(insns: InsnBuffer, at: number, reason: string): never {
+/**
+ * The kernel's words for an instruction that does not decode, for the reason that elfbee's decoder gives. It looks at
+ * most fields only when the walk comes to the instruction.
+ * @throws Reject for what it refuses before
+ */
+export function malformedWords(insns: InsnBuffer, at: number, reason: string): string {
   const code = insns.code[at] as number
   const kind = code & 7
   const mode = code & 0xe0
@@ -44,11 +48,23 @@ export function refuseEncoding(insns: InsnBuffer, at: number, reason: string): n
   if (reason.startsWith('unknown opcode')) {
     throw new Reject('EINVAL', `unknown opcode ${code.toString(16).padStart(2, '0')}`)
   }
-  if (/reserved field|expected one of/.test(reason)) invalid(reserved(insns, at, code, kind, mode))
-  for (const reg of [insns.src[at] as number, insns.dst[at] as number]) {
-    if (reg > MAX_REG) invalid(`R${reg} is invalid`)
+  if (/reserved field|expected one of/.test(reason)) return reserved(insns, at, code, kind, mode)
+  const reg = [insns.src[at] as number, insns.dst[at] as number].find((r) => r > MAX_REG)
+  return reg === undefined ? reason : `R${reg} is invalid`
+}
+
+/** Fields to be cleared until an instruction decodes: first as little as possible. */
+const REPAIRS = [['off'], ['imm'], ['dst'], ['src'], ['off', 'imm'], ['off', 'imm', 'dst', 'src']] as const
+
+/** The instructions with one that decodes in the place of a malformed one: where it leads is what counts. */
+export function repaired(insns: InsnBuffer, at: number, decodes: (insns: InsnBuffer) => boolean): InsnBuffer | null {
+  for (const fields of REPAIRS) {
+    const copy = new InsnBuffer(insns.length)
+    for (const field of ['code', 'dst', 'src', 'off', 'imm'] as const) copy[field].set(insns[field])
+    for (const field of fields) copy[field][at] = 0
+    if (decodes(copy)) return copy
   }
-  return invalid(reason)
+  return null
 }
 
 function reserved(insns: InsnBuffer, at: number, code: number, kind: number, mode: number): string {

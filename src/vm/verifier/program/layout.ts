@@ -1,7 +1,7 @@
 import { decode, type InsnBuffer, LdImm64Pseudo, type Operation } from '../../../isa/index.ts'
 import { isBpfError } from '../../../bytes/index.ts'
 import { invalid, Reject } from '../reject.ts'
-import { checkImmediate, refuseEncoding } from './encoding.ts'
+import { checkImmediate, malformedWords, repaired } from './encoding.ts'
 
 /** A function of the program as the walk sees it. */
 export interface Subprogram {
@@ -29,11 +29,15 @@ export interface Subprogram {
 /** Slots decoded; null at the second slot of a 64-bit immediate. */
 export type Operations = readonly (Operation | null)[]
 
-/** Decodes all slots; an unknown or malformed instruction refuses the program. */
-export function decodeAll(insns: InsnBuffer): Operations {
+/**
+ * Decodes all slots. An instruction with fields that must not be set is an error only where the walk comes to it.
+ * @param malformed gets the kernel's words for such an instruction, by slot
+ * @throws Reject for an unknown opcode
+ */
+export function decodeAll(insns: InsnBuffer, malformed: Map<number, string>): Operations {
   const ops = Array.from<Operation | null>({ length: insns.length }).fill(null)
   for (let i = 0; i < insns.length; i++) {
-    const op = decodeOne(insns, i)
+    const op = decodeOne(insns, i, malformed)
     ops[i] = op
     if (op.kind !== 'loadImm64') continue
     checkImmediate(insns, i)
@@ -44,14 +48,28 @@ export function decodeAll(insns: InsnBuffer): Operations {
 
 const CALL_REGISTER = 0x8d
 
-function decodeOne(insns: InsnBuffer, at: number): Operation {
+function decodeOne(insns: InsnBuffer, at: number, malformed: Map<number, string>): Operation {
   // Calls through registers have an opcode, but no kernel takes them.
   if (insns.code[at] === CALL_REGISTER) throw new Reject('EINVAL', `unknown opcode ${CALL_REGISTER.toString(16)}`)
   try {
     return decode(insns, at)
   } catch (error) {
     if (!isBpfError(error)) throw error
-    return refuseEncoding(insns, at, error.message)
+    const words = malformedWords(insns, at, error.message)
+    const copy = repaired(insns, at, (candidate) => decodes(candidate, at))
+    if (copy === null) return invalid(words)
+    malformed.set(at, words)
+    return decode(copy, at)
+  }
+}
+
+function decodes(insns: InsnBuffer, at: number): boolean {
+  try {
+    decode(insns, at)
+    return true
+  } catch (error) {
+    if (!isBpfError(error)) throw error
+    return false
   }
 }
 
