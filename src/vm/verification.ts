@@ -3,6 +3,7 @@ import type { Btf } from '../btf/index.ts'
 import { explainPoison, type MapSpec, type PreparedProgram, type ProgramRequest } from '../loader/index.ts'
 import { ArrayMap } from './runtime/maps/array.ts'
 import { VmMap } from './runtime/maps/map.ts'
+import { factsOf, type Facts } from './facts.ts'
 import { verify, type VerifyOptions, type VerifyResult } from './verifier/index.ts'
 
 /** What the vm is, as far as a verdict depends on it. */
@@ -11,12 +12,18 @@ export interface VerificationHost {
   kernelBtf(): Btf | null
 }
 
+/** An accepted program's log and facts. */
+export interface Verified {
+  readonly log: string
+  readonly facts: Facts | null
+}
+
 /**
- * Verifies a program before the vm takes it; the log when one was asked for.
+ * Verifies a program before the vm takes it. Gives the log, when one was asked for, and what was proved.
  * @throws BpfError `verifier` when Linux would refuse it, with the kernel's words, errno and log; `unsupported` when the
  * verifier cannot tell
  */
-export function verifyRequest(request: ProgramRequest, host: VerificationHost): string {
+export function verifyRequest(request: ProgramRequest, host: VerificationHost): Verified {
   const { program, btf, license, logLevel } = request
   const options: VerifyOptions = {
     maps: mapSpecs(request),
@@ -28,10 +35,14 @@ export function verifyRequest(request: ProgramRequest, host: VerificationHost): 
     license,
     cpus: host.cpus,
     logLevel,
+    facts: true,
   }
   const attached = request.structOps === undefined ? program : { ...program, structOps: request.structOps }
   const result = verify(attached, options)
-  if (result.ok) return result.log
+  if (result.ok) {
+    const { log, facts } = result
+    return { log, facts: facts === undefined ? null : factsOf(facts, program.spec.type) }
+  }
   const log = logLevel > 0 ? result.log : verify(attached, withLog(options)).log
   throw refusal(program, result, log, host.kernelBtf() !== null)
 }

@@ -24,7 +24,7 @@ import type { CgroupOptions, VirtualCgroup } from './runtime/kernel/cgroup.ts'
 import type { FileOptions, VirtualFile } from './runtime/kernel/file.ts'
 import type { SocketOptions, VirtualSocket } from './runtime/kernel/socket.ts'
 import type { VirtualTask } from './runtime/kernel/task.ts'
-import { verifyRequest } from './verification.ts'
+import { verifyRequest, type Verified } from './verification.ts'
 import { VmMachine } from './runtime/machine.ts'
 import { createVmMap } from './runtime/maps/create.ts'
 import { VmMap } from './runtime/maps/map.ts'
@@ -36,6 +36,7 @@ const DEFAULT_CPUS = 2
 const DEFAULT_MEMORY_LIMIT = 1 << 30
 const DEFAULT_FUEL = 1 << 27
 const PAGE_SIZE = 4096
+const UNVERIFIED: Verified = { log: '', facts: null }
 
 /** Options of {@link createVm}. */
 export interface VmOptions {
@@ -173,6 +174,8 @@ class VirtualKernel implements Vm {
   readonly cpus: number
   readonly reason?: string
   readonly #verifies: boolean
+  /** Functions of the user may give what the verifier does not expect of the kernel's. */
+  readonly #ownFunctions: boolean
   readonly #runtime: Runtime
   readonly #machine: VmMachine
   readonly #btf: () => Btf | null
@@ -190,6 +193,7 @@ class VirtualKernel implements Vm {
     const useJit = options.jit ?? true
     if (options.reason !== undefined) this.reason = options.reason
     this.#verifies = options.verify ?? true
+    this.#ownFunctions = Object.keys({ ...options.helpers, ...options.kfuncs }).length === 0
     this.#sharing = runtime.memory.isShared ? new Sharing(runtime, useJit !== false) : null
     this.#runtime = runtime
     this.#machine = new VmMachine(runtime)
@@ -263,7 +267,7 @@ class VirtualKernel implements Vm {
       const needsTypes = program.lateReferences.some(({ kind }) => kind !== 'map' && kind !== 'mapValue')
       const types = needsTypes ? this.kernelBtf() : null
       const linked = link(program, request.maps, this.#links, types)
-      const log = (request.verify ?? this.#verifies) ? verifyRequest(request, this) : ''
+      const verified = (request.verify ?? this.#verifies) ? verifyRequest(request, this) : UNVERIFIED
       const functions = program.functions.length > 0 ? program.functions : [{ name, start: 0, btfId: 0 }]
       const { instrument } = request
       const instruments =
@@ -277,6 +281,7 @@ class VirtualKernel implements Vm {
         functions,
         lines: program.lines,
         faultReadsZero: FAULTS_READ_ZERO.has(type),
+        facts: this.#ownFunctions ? verified.facts : null,
         instrumentation: instruments?.instrumentation ?? null,
       }
       const interpreted = (): CompiledCode => interpreterEngine.compile(code, this.#machine)
@@ -293,7 +298,7 @@ class VirtualKernel implements Vm {
         linked.maps,
         btf,
         interpreted,
-        log,
+        verified.log,
         instruments,
         exceptions,
       )

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { fromHex } from '../../src/bytes/index.ts'
+import { fromHex, isBpfError } from '../../src/bytes/index.ts'
 import { assemble } from '../../src/isa/index.ts'
 import type { RunInput } from '../../src/loader/index.ts'
 import { createVm } from '../../src/vm/index.ts'
@@ -72,4 +72,24 @@ test('both engines agree on programs that nobody has looked at', () => {
     expect(interpreter, `seed ${seed}`).toEqual(jit)
   }
   for (const side of sides) side.backend.close()
+})
+
+test('what the verifier has proved changes no result, and no verified program traps', { timeout: 60_000 }, () => {
+  const sides = [true, false].map((verify) => new Side(`verify: ${verify}`, createVm({ verify, jit: true })))
+  let compared = 0
+  for (let seed = 2_000_000; seed < 2_000_150; seed++) {
+    const { type, text } = generateProgram(seed)
+    const inputs = [0, 1, 2].map((i) => generateInput(seed, i, type))
+    try {
+      const [proved, checked] = sides.map((side) => run(side, type, text, inputs))
+      expect(proved, `seed ${seed}`).toEqual(checked)
+      expect(proved?.results.filter((result) => result.startsWith('trap'))).toEqual([])
+      compared++
+    } catch (error) {
+      // The generator leaves it to the verifier what is safe.
+      if (!isBpfError(error) || error.code !== 'verifier') throw error
+    }
+  }
+  for (const side of sides) side.backend.close()
+  expect(compared).toBeGreaterThan(75)
 })

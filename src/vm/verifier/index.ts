@@ -6,5 +6,6 @@ export {
   type VerifyResult,
   type VerifyStats,
 } from './verify.ts'
+export { AccessKind, type WalkFacts } from './accesses.ts'
 export { type RejectErrno } from './reject.ts'
 export type { FrameView, RangeView, RegisterView, SlotView, StateView } from './log/view.ts'

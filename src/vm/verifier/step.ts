@@ -1,6 +1,7 @@
 import type { Operation } from '../../isa/index.ts'
 import { LdImm64Pseudo } from '../../isa/index.ts'
 import { MapType } from '../../uapi/index.ts'
+import { accessKind } from './accesses.ts'
 import { stepAddrSpaceCast, stepAlu, stepEndian } from './alu.ts'
 import { stepBranch } from './branch.ts'
 import { stepCall } from './calls/call.ts'
@@ -192,6 +193,10 @@ function checkKind(walk: Walk, reg: Reg, load: boolean): void {
   if (isRewritten(reg) || isRewrittenName(before)) invalid('same insn cannot be used with different pointers')
 }
 
+function noteAccess({ accesses, insn }: Walk, reg: Reg): void {
+  if (accesses !== null) accesses[insn] = (accesses[insn] as number) | accessKind(reg)
+}
+
 function isRewritten(reg: Reg): boolean {
   return reg.kind === 'ctx' || reg.kind === 'arena' || isSocketKind(reg.kind) || reg.kind === 'ptr_'
 }
@@ -216,6 +221,7 @@ function stepLoad(walk: Walk, op: Extract<Operation, { kind: 'load' | 'loadAcqui
     imm: 0,
     atomic,
   })
+  noteAccess(walk, src)
   checkKind(walk, src, true)
   writeReg(walk, op.dst, value)
 }
@@ -237,6 +243,7 @@ function stepStore(walk: Walk, op: Extract<Operation, { kind: 'store' | 'storeRe
     imm,
     atomic,
   })
+  noteAccess(walk, dst)
   checkKind(walk, dst, false)
 }
 
@@ -255,6 +262,7 @@ function stepAtomic(walk: Walk, op: Extract<Operation, { kind: 'atomic' }>): voi
   const target = op.op === 'cmpxchg' ? 0 : op.src
   const old = access(walk, { ...base, write: false, source: -2 })
   access(walk, { ...base, write: true, source: -2 })
+  noteAccess(walk, dst)
   if (op.fetch) writeReg(walk, target, old)
 }
 

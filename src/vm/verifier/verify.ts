@@ -2,6 +2,7 @@ import type { Btf } from '../../btf/index.ts'
 import { BtfKind } from '../../btf/index.ts'
 import type { MapSpec, PreparedProgram } from '../../loader/index.ts'
 import { HELPERS, HelperId, ProgType } from '../../uapi/index.ts'
+import type { WalkFacts } from './accesses.ts'
 import { helperOf, isAsyncCallbackCall, isIterNextCall, isSyncCallbackCall, isThrowCall } from './calls/kinds.ts'
 import { CHANGES_PACKET } from './calls/helper.ts'
 import { hasRetval } from './calls/variants.ts'
@@ -54,6 +55,8 @@ export interface VerifyOptions {
   readonly logLevel?: number
   /** Called before each instruction on each path, with what is known there; the objects may be kept. */
   readonly onInstruction?: (state: StateView) => void
+  /** Whether to give {@link VerifyResult.facts}. */
+  readonly facts?: boolean
   /** Characters of the log to keep, the last ones (default 16 Mi). */
   readonly logSize?: number
 }
@@ -88,6 +91,8 @@ export interface VerifyResult {
   /** Instruction at which the walk was refused, absent for load-time checks. */
   readonly insn?: number
   readonly stats: VerifyStats
+  /** What was learned of the instructions of an accepted program, with option `facts`. */
+  readonly facts?: WalkFacts
   /** The log in the kernel's format, empty without `logLevel`. Addresses of maps and variables are 0 in it. */
   readonly log: string
 }
@@ -126,16 +131,23 @@ export function verify(program: PreparedProgram, options: VerifyOptions): Verify
   try {
     facts = collectFacts(program, options, log)
     walk = makeWalk(facts, program, log, options.onInstruction)
+    if (options.facts === true) walk.accesses = new Uint8Array(program.insns.length)
     walkProgram(walk)
     checkStackDepth(facts)
     if (walk.unresolvedCalls.size > 0) invalid('invalid kernel function call not eliminated in verifier pass')
-    return { ok: true, ...finish(facts, true) }
+    return { ok: true, ...finish(facts, true), ...learned(walk) }
   } catch (error) {
     if (!(error instanceof Reject)) throw error
     if (!error.logged) log?.write(`${error.text}\n`)
     const at = walk === null ? {} : { insn: walk.insn }
     return { ok: false, errno: error.errno, message: error.message, ...at, ...finish(facts, false) }
   }
+}
+
+/** Of a walk that has followed all paths. */
+function learned(walk: Walk): { readonly facts?: WalkFacts } {
+  const { accesses } = walk
+  return accesses === null ? {} : { facts: { accesses, reached: accesses.map((_, at) => (walk.seen(at) ? 1 : 0)) } }
 }
 
 function statsOf(walk: Walk | null): VerifyStats {

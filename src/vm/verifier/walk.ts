@@ -101,6 +101,8 @@ export class Walk {
   readonly loopCalls: Map<number, number> = new Map()
   /** References that come with arguments of a struct_ops function, by the argument's number. */
   readonly argumentRefs: Map<number, number> = new Map()
+  /** Kinds of accesses by slot (see accesses.ts), when they are wanted. */
+  accesses: Uint8Array | null = null
   /** How instructions limit the offsets of pointers, without CAP_PERFMON. */
   readonly aluLimits: Map<number, AluLimit> = new Map()
   /** The map that each tail call used so far, without CAP_PERFMON. */

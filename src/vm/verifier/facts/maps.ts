@@ -14,6 +14,8 @@ export interface MapFacts {
   readonly maxEntries: number
   readonly flags: number
   readonly inner: MapFacts | null
+  /** The shape of maps in a map of maps, rather than one map. */
+  readonly isInner: boolean
   readonly btf: Btf | null
   readonly keyTypeId: number
   readonly valueTypeId: number
@@ -39,7 +41,8 @@ export function mapFacts(spec: MapSpec, btf: Btf | null, cache: Map<MapSpec, Map
     maxEntries: spec.maxEntries,
     flags: spec.flags,
     // The kernel keeps the shape of inner maps without a name.
-    inner: spec.inner === null ? null : { ...mapFacts(spec.inner, btf, cache, object), kernelName: '' },
+    inner: spec.inner === null ? null : { ...mapFacts(spec.inner, btf, cache, object), kernelName: '', isInner: true },
+    isInner: false,
     btf,
     keyTypeId: spec.keyTypeId,
     valueTypeId: spec.valueTypeId,
