@@ -4,9 +4,11 @@
 //   node test/oracle/verifier-run-fuzz.mjs [--seed N] [--count N] [--inputs N]
 //
 // Where a path ended because an earlier one covered it, only what mattered for safety holds behind that point: such
-// programs are run for traps alone.
+// programs are run for traps alone, and for accesses that are said to be good: all of these must be, in all programs.
 import { MapType } from '../../dist/uapi/index.js'
-import { createVm } from '../../dist/vm/index.js'
+import { decode } from '../../dist/isa/index.js'
+import { GUARD_SIZE, createVm } from '../../dist/vm/index.js'
+import { factsOf } from '../../dist/vm/facts.js'
 import { verify } from '../../dist/vm/verifier/index.js'
 import { assembleSteps, generator, randomSteps, VALUE_SIZE } from './verifier-fuzz-generate.mjs'
 
@@ -36,6 +38,8 @@ const MAP = {
   frozen: false,
 }
 const map = vm.createMap({ spec: MAP, kernelName: 'values', btf: null, inner: null })
+/** All that the vm has allocated by then lies below. */
+const LOW_MEMORY = 16 << 20
 const SPEC = {
   name: 'f',
   section: 'xdp',
@@ -63,7 +67,16 @@ function isProved(states, step) {
   )
 }
 
-const counts = { programs: 0, compared: 0, runs: 0, steps: 0, unproved: 0, traps: 0 }
+/** Whether an access that needs no check is one that would have passed it. */
+function isGood(insns, { goodAccess }, step) {
+  if (goodAccess[step.insn] === 0) return true
+  const op = decode(insns, step.insn)
+  const base = op.kind === 'load' || op.kind === 'loadAcquire' ? op.src : op.dst
+  const address = BigInt.asUintN(64, step.registers[base] + BigInt(op.off))
+  return address >= BigInt(GUARD_SIZE) && address < BigInt(LOW_MEMORY)
+}
+
+const counts = { programs: 0, compared: 0, runs: 0, steps: 0, unproved: 0, proved: 0, bad: 0, traps: 0 }
 for (let seed = first; counts.programs < count; seed++) {
   const random = generator(seed)
   const { insns, maps, functions } = assembleSteps(randomSteps(random))
@@ -80,10 +93,19 @@ for (let seed = first; counts.programs < count; seed++) {
     if (!states.has(insn)) states.set(insn, [])
     states.get(insn).push(frames.at(-1).registers)
   }
-  const options = { maps: { values: MAP }, btf: null, kernelBtf: null, license: 'GPL', cpus: 2, logLevel: 2 }
+  const options = {
+    facts: true,
+    maps: { values: MAP },
+    btf: null,
+    kernelBtf: null,
+    license: 'GPL',
+    cpus: 2,
+    logLevel: 2,
+  }
   const result = verify(program, { ...options, onInstruction })
   if (!result.ok) continue
   counts.programs++
+  const facts = factsOf(result.facts, SPEC.type)
   const isWhole = !/: safe$/m.test(result.log)
   if (isWhole) counts.compared++
   const request = { program, license: 'GPL', version: 0, btf: null, maps: new Map([['values', map]]), bindMaps: [] }
@@ -99,9 +121,16 @@ for (let seed = first; counts.programs < count; seed++) {
       console.log(`TRAP: seed ${seed}: ${error.message}`)
       break
     }
-    if (!isWhole) continue
     const steps = loaded.steps()
     counts.steps += steps.length
+    counts.proved += steps.filter(({ insn }) => facts.goodAccess[insn] === 1).length
+    const bad = steps.find((step) => !isGood(insns, facts, step))
+    if (bad !== undefined) {
+      counts.bad++
+      console.log(`BAD ACCESS: seed ${seed}: insn ${bad.insn}: ${[...bad.registers].join(' ')}`)
+      break
+    }
+    if (!isWhole) continue
     const wrong = steps.find((step) => !isProved(states.get(step.insn), step))
     if (wrong === undefined) continue
     counts.unproved++
@@ -111,6 +140,6 @@ for (let seed = first; counts.programs < count; seed++) {
   loaded.close()
 }
 console.log(JSON.stringify(counts))
-console.log(`verifier-run-fuzz: ${counts.programs - counts.unproved - counts.traps} of ${counts.programs}`)
+console.log(`verifier-run-fuzz: ${counts.programs - counts.unproved - counts.bad - counts.traps} of ${counts.programs}`)
 vm.close()
-process.exitCode = counts.unproved + counts.traps === 0 ? 0 : 1
+process.exitCode = counts.unproved + counts.bad + counts.traps === 0 ? 0 : 1

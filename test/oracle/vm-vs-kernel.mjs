@@ -38,7 +38,8 @@ const kernel = openKernelBackend()
 const btf = kernel.kernelBtf()
 
 function backends() {
-  const vm = (jit) => createVm({ verify: false, btf, cpus: kernel.cpus, jit, task: currentTask() })
+  // The JIT relies on what the verifier has proved, the interpreter checks everything.
+  const vm = (jit) => createVm({ verify: jit, btf, cpus: kernel.cpus, jit, task: currentTask() })
   return { kernel, jit: vm(true), interpreter: vm(false) }
 }
 
