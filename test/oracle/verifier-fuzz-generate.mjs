@@ -1,9 +1,10 @@
 // Random programs for verifier-fuzz.mjs: a program is a list of steps, so that it can be made smaller by leaving some out.
 import { BtfKind } from '../../dist/btf/index.js'
 import { InsnBuffer } from '../../dist/isa/index.js'
+import { MapType, ProgType } from '../../dist/uapi/index.js'
 
 /** Size of a value of the map that programs use. */
-export const VALUE_SIZE = 48
+const VALUE_SIZE = 48
 
 /** Numbers from 0 to 1, the same for the same seed. */
 export function generator(seed) {
@@ -300,21 +301,10 @@ const FUNCTIONS = [
   ],
 ]
 
-/** What a program refers to that only its backend knows; `kernelBtf` has the kernel functions. */
-export function lateReferences({ maps, kfuncs }, kernelBtf) {
-  return [
-    ...maps.map((insn) => ({ kind: 'map', insn, map: 'values' })),
-    ...kfuncs.map(({ insn, name }) => {
-      const btfId = kernelBtf.findByName(name, BtfKind.FUNC) ?? 0
-      return { kind: 'kfunc', insn, name, btfId, module: null, weak: false }
-    }),
-  ]
-}
-
 const length = (rows) => rows.reduce((sum, row) => sum + (Array.isArray(row) ? 1 : 2), 0)
 
 /** Instructions of a program, the slots where they load the map or call kernel functions, and its functions. */
-export function assembleSteps(steps) {
+function assembleSteps(steps) {
   const starts = []
   let at = length(PROLOGUE)
   for (const step of steps) {
@@ -360,4 +350,48 @@ export function assembleSteps(steps) {
   for (const rows of called) emit(rows, 0)
   const own = functions.flatMap((start, fn) => (called[fn].length === 0 ? [] : [{ name: `f${fn}`, start, btfId: 0 }]))
   return { insns, maps, kfuncs, functions: [{ name: 'f', start: 0, btfId: 0 }, ...own] }
+}
+
+/** A program of the steps, prepared for a backend that has {@link MAP}. */
+export function randomProgram(steps, kernelBtf) {
+  const { insns, maps, kfuncs, functions } = assembleSteps(steps)
+  const lateReferences = [
+    ...maps.map((insn) => ({ kind: 'map', insn, map: MAP.name })),
+    ...kfuncs.map(({ insn, name }) => {
+      const btfId = kernelBtf.findByName(name, BtfKind.FUNC) ?? 0
+      return { kind: 'kfunc', insn, name, btfId, module: null, weak: false }
+    }),
+  ]
+  return { spec: SPEC, insns, functions, lateReferences, lines: [], core: [] }
+}
+
+/** The map that programs use. */
+export const MAP = {
+  name: 'values',
+  type: MapType.ARRAY,
+  keySize: 4,
+  valueSize: VALUE_SIZE,
+  maxEntries: 2,
+  flags: 0,
+  numaNode: null,
+  mapExtra: 0n,
+  pinning: 'none',
+  autocreate: true,
+  keyTypeId: 0,
+  valueTypeId: 0,
+  inner: null,
+  slots: new Map(),
+  contents: null,
+  dataSection: null,
+  frozen: false,
+}
+const SPEC = {
+  name: 'f',
+  section: 'xdp',
+  functionIndex: 0,
+  type: ProgType.XDP,
+  attachType: null,
+  flags: 0,
+  attachTarget: null,
+  autoload: true,
 }

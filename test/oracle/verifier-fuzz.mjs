@@ -10,10 +10,9 @@
 import { readFileSync } from 'node:fs'
 import { kernelLines } from '../../dist/isa/index.js'
 import { openKernelBackend } from '../../dist/kernel/index.js'
-import { MapType } from '../../dist/uapi/index.js'
 import { verify } from '../../dist/vm/verifier/index.js'
 import { writeResult } from './results.mjs'
-import { assembleSteps, generator, lateReferences, randomSteps, VALUE_SIZE } from './verifier-fuzz-generate.mjs'
+import { generator, MAP, randomProgram, randomSteps } from './verifier-fuzz-generate.mjs'
 
 const args = process.argv.slice(2)
 const option = (name, otherwise) => (args.includes(name) ? Number(args[args.indexOf(name) + 1]) : otherwise)
@@ -25,47 +24,10 @@ const kernelBtf = kernel.kernelBtf()
 /** The kernel bounds what bpf_get_smp_processor_id gives by the processors that the machine may have. */
 const cpus = Number(readFileSync('/sys/devices/system/cpu/possible', 'utf8').trim().split('-').at(-1)) + 1
 
-const MAP = {
-  name: 'values',
-  type: MapType.ARRAY,
-  keySize: 4,
-  valueSize: VALUE_SIZE,
-  maxEntries: 2,
-  flags: 0,
-  numaNode: null,
-  mapExtra: 0n,
-  pinning: 'none',
-  autocreate: true,
-  keyTypeId: 0,
-  valueTypeId: 0,
-  inner: null,
-  slots: new Map(),
-  contents: null,
-  dataSection: null,
-  frozen: false,
-}
 const map = kernel.createMap({ spec: MAP, kernelName: 'values', btf: null, inner: null })
-const SPEC = {
-  name: 'f',
-  section: 'xdp',
-  functionIndex: 0,
-  type: 6,
-  attachType: null,
-  flags: 0,
-  attachTarget: null,
-  autoload: true,
-}
-
-function programOf(steps) {
-  const assembled = assembleSteps(steps)
-  const functions = [{ name: 'f', start: 0, btfId: 0 }]
-  const references = lateReferences(assembled, kernelBtf)
-  return { spec: SPEC, insns: assembled.insns, functions, lateReferences: references, lines: [], core: [] }
-}
-
 /** What both say of a program. */
 function judge(steps) {
-  const program = programOf(steps)
+  const program = randomProgram(steps, kernelBtf)
   const created = new Map([['values', map]])
   const request = { program, license: 'GPL', version: 0, btf: null, maps: created, bindMaps: [], logLevel: 0 }
   let log = null
@@ -80,7 +42,7 @@ function judge(steps) {
 
 /** First line of the level-2 logs that differs, null when there is none; addresses count as equal. */
 function logDifference(steps) {
-  const program = programOf(steps)
+  const program = randomProgram(steps, kernelBtf)
   const created = new Map([['values', map]])
   let log
   try {

@@ -6,11 +6,10 @@
 // Where a path ended because an earlier one covered it, only what mattered for safety holds behind that point: such
 // programs are run for traps alone.
 import { vmlinuxBtf } from '../../dist/kernel/index.js'
-import { MapType } from '../../dist/uapi/index.js'
 import { createVm } from '../../dist/vm/index.js'
 import { verify } from '../../dist/vm/verifier/index.js'
 import { writeResult } from './results.mjs'
-import { assembleSteps, generator, lateReferences, randomSteps, VALUE_SIZE } from './verifier-fuzz-generate.mjs'
+import { generator, MAP, randomProgram, randomSteps } from './verifier-fuzz-generate.mjs'
 
 const args = process.argv.slice(2)
 const option = (name, otherwise) => (args.includes(name) ? Number(args[args.indexOf(name) + 1]) : otherwise)
@@ -19,37 +18,7 @@ const count = option('--count', 2000)
 const inputs = option('--inputs', 10)
 const kernelBtf = vmlinuxBtf()
 const vm = createVm({ verify: false, jit: false, cpus: 2, btf: kernelBtf })
-const MAP = {
-  name: 'values',
-  type: MapType.ARRAY,
-  keySize: 4,
-  valueSize: VALUE_SIZE,
-  maxEntries: 2,
-  flags: 0,
-  numaNode: null,
-  mapExtra: 0n,
-  pinning: 'none',
-  autocreate: true,
-  keyTypeId: 0,
-  valueTypeId: 0,
-  inner: null,
-  slots: new Map(),
-  contents: null,
-  dataSection: null,
-  frozen: false,
-}
 const map = vm.createMap({ spec: MAP, kernelName: 'values', btf: null, inner: null })
-const SPEC = {
-  name: 'f',
-  section: 'xdp',
-  functionIndex: 0,
-  type: 6,
-  attachType: null,
-  flags: 0,
-  attachTarget: null,
-  autoload: true,
-}
-
 const holds = ({ range, value }, number) =>
   value !== null
     ? BigInt.asUintN(64, value) === number
@@ -70,10 +39,7 @@ const differences = []
 const counts = { programs: 0, compared: 0, runs: 0, steps: 0, unproved: 0, traps: 0 }
 for (let seed = first; counts.programs < count; seed++) {
   const random = generator(seed)
-  const assembled = assembleSteps(randomSteps(random))
-  const { insns, functions } = assembled
-  const references = lateReferences(assembled, kernelBtf)
-  const program = { spec: SPEC, insns, functions, lateReferences: references, lines: [], core: [] }
+  const program = randomProgram(randomSteps(random), kernelBtf)
   const states = new Map()
   const onInstruction = ({ insn, frames }) => {
     if (!states.has(insn)) states.set(insn, [])
