@@ -4,53 +4,23 @@
 //   node test/oracle/verifier-run-fuzz.mjs [--seed N] [--count N] [--inputs N]
 //
 // Where a path ended because an earlier one covered it, only what mattered for safety holds behind that point: such
-// programs are run for traps alone, and for accesses that are said to be good: all of these must be, in all programs.
-import { MapType } from '../../dist/uapi/index.js'
+// programs are run for traps, and for accesses that are said to be good (src/vm/facts.ts), as all are.
+import { vmlinuxBtf } from '../../dist/kernel/index.js'
 import { decode } from '../../dist/isa/index.js'
-import { GUARD_SIZE, createVm } from '../../dist/vm/index.js'
 import { factsOf } from '../../dist/vm/facts.js'
+import { GUARD_SIZE, createVm } from '../../dist/vm/index.js'
 import { verify } from '../../dist/vm/verifier/index.js'
-import { assembleSteps, generator, randomSteps, VALUE_SIZE } from './verifier-fuzz-generate.mjs'
+import { writeResult } from './results.mjs'
+import { generator, MAP, randomProgram, randomSteps } from './verifier-fuzz-generate.mjs'
 
 const args = process.argv.slice(2)
 const option = (name, otherwise) => (args.includes(name) ? Number(args[args.indexOf(name) + 1]) : otherwise)
 const first = option('--seed', 1)
 const count = option('--count', 2000)
 const inputs = option('--inputs', 10)
-const vm = createVm({ verify: false, jit: false, cpus: 2 })
-const MAP = {
-  name: 'values',
-  type: MapType.ARRAY,
-  keySize: 4,
-  valueSize: VALUE_SIZE,
-  maxEntries: 2,
-  flags: 0,
-  numaNode: null,
-  mapExtra: 0n,
-  pinning: 'none',
-  autocreate: true,
-  keyTypeId: 0,
-  valueTypeId: 0,
-  inner: null,
-  slots: new Map(),
-  contents: null,
-  dataSection: null,
-  frozen: false,
-}
+const kernelBtf = vmlinuxBtf()
+const vm = createVm({ verify: false, jit: false, cpus: 2, btf: kernelBtf })
 const map = vm.createMap({ spec: MAP, kernelName: 'values', btf: null, inner: null })
-/** All that the vm has allocated by then lies below. */
-const LOW_MEMORY = 16 << 20
-const SPEC = {
-  name: 'f',
-  section: 'xdp',
-  functionIndex: 0,
-  type: 6,
-  attachType: null,
-  flags: 0,
-  attachTarget: null,
-  autoload: true,
-}
-
 const holds = ({ range, value }, number) =>
   value !== null
     ? BigInt.asUintN(64, value) === number
@@ -67,6 +37,9 @@ function isProved(states, step) {
   )
 }
 
+/** All that the vm has allocated lies below. */
+const LOW_MEMORY = 16 << 20
+
 /** Whether an access that needs no check is one that would have passed it. */
 function isGood(insns, { goodAccess }, step) {
   if (goodAccess[step.insn] === 0) return true
@@ -76,36 +49,21 @@ function isGood(insns, { goodAccess }, step) {
   return address >= BigInt(GUARD_SIZE) && address < BigInt(LOW_MEMORY)
 }
 
+const differences = []
 const counts = { programs: 0, compared: 0, runs: 0, steps: 0, unproved: 0, proved: 0, bad: 0, traps: 0 }
 for (let seed = first; counts.programs < count; seed++) {
   const random = generator(seed)
-  const { insns, maps, functions } = assembleSteps(randomSteps(random))
-  const program = {
-    spec: SPEC,
-    insns,
-    functions,
-    lateReferences: maps.map((insn) => ({ kind: 'map', insn, map: 'values' })),
-    lines: [],
-    core: [],
-  }
+  const program = randomProgram(randomSteps(random), kernelBtf)
   const states = new Map()
   const onInstruction = ({ insn, frames }) => {
     if (!states.has(insn)) states.set(insn, [])
     states.get(insn).push(frames.at(-1).registers)
   }
-  const options = {
-    facts: true,
-    maps: { values: MAP },
-    btf: null,
-    kernelBtf: null,
-    license: 'GPL',
-    cpus: 2,
-    logLevel: 2,
-  }
+  const options = { facts: true, maps: { values: MAP }, btf: null, kernelBtf, license: 'GPL', cpus: 2, logLevel: 2 }
   const result = verify(program, { ...options, onInstruction })
   if (!result.ok) continue
   counts.programs++
-  const facts = factsOf(result.facts, SPEC.type)
+  const facts = factsOf(result.facts, program.spec.type)
   const isWhole = !/: safe$/m.test(result.log)
   if (isWhole) counts.compared++
   const request = { program, license: 'GPL', version: 0, btf: null, maps: new Map([['values', map]]), bindMaps: [] }
@@ -119,27 +77,33 @@ for (let seed = first; counts.programs < count; seed++) {
     } catch (error) {
       counts.traps++
       console.log(`TRAP: seed ${seed}: ${error.message}`)
+      differences.push({ seed, trap: error.message })
       break
     }
     const steps = loaded.steps()
     counts.steps += steps.length
     counts.proved += steps.filter(({ insn }) => facts.goodAccess[insn] === 1).length
-    const bad = steps.find((step) => !isGood(insns, facts, step))
+    const bad = steps.find((step) => !isGood(program.insns, facts, step))
     if (bad !== undefined) {
       counts.bad++
       console.log(`BAD ACCESS: seed ${seed}: insn ${bad.insn}: ${[...bad.registers].join(' ')}`)
+      differences.push({ seed, badAccess: bad.insn })
       break
     }
     if (!isWhole) continue
     const wrong = steps.find((step) => !isProved(states.get(step.insn), step))
     if (wrong === undefined) continue
     counts.unproved++
+    differences.push({ seed, unproved: wrong.insn })
     console.log(`UNPROVED: seed ${seed}: insn ${wrong.insn}: ${[...wrong.registers].join(' ')}`)
     break
   }
   loaded.close()
 }
 console.log(JSON.stringify(counts))
-console.log(`verifier-run-fuzz: ${counts.programs - counts.unproved - counts.bad - counts.traps} of ${counts.programs}`)
+const equal = counts.programs - counts.unproved - counts.bad - counts.traps
+if (count >= 10_000)
+  writeResult('verifier-run-fuzz', { equal, total: counts.programs, ...counts, inputs, first, differences })
+else console.log(`verifier-run-fuzz: ${equal} of ${counts.programs}`)
 vm.close()
 process.exitCode = counts.unproved + counts.bad + counts.traps === 0 ? 0 : 1
