@@ -1,3 +1,4 @@
+import { release } from 'node:os'
 import { afterAll, describe, expect, it } from 'vitest'
 import { BtfKind } from '../../src/btf/index.ts'
 import { isBpfError } from '../../src/bytes/index.ts'
@@ -8,7 +9,10 @@ import { FUNCTION_CASES, type FunctionsCase } from '../vm/verifier/function-case
 import { kernel } from '../vm/verifier/kernel-functions.ts'
 import { judgeFunctions, MAP_TYPES, MAPS, programOf } from '../vm/verifier/functions.ts'
 
-const run = await kernelTestsRun()
+// The verdicts are those of the version that elfbee's verifier follows.
+const isTarget = release().startsWith('6.18.')
+if (!isTarget) console.warn(`verdicts of Linux 6.18 are not compared with those of Linux ${release()}`)
+const run = isTarget && (await kernelTestsRun())
 
 interface Verdict {
   readonly ok: boolean
