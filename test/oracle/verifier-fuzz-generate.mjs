@@ -1,8 +1,10 @@
 // Random programs for verifier-fuzz.mjs: a program is a list of steps, so that it can be made smaller by leaving some out.
+import { BtfKind } from '../../dist/btf/index.js'
 import { InsnBuffer } from '../../dist/isa/index.js'
+import { MapType, ProgType } from '../../dist/uapi/index.js'
 
 /** Size of a value of the map that programs use. */
-export const VALUE_SIZE = 48
+const VALUE_SIZE = 48
 
 /** Numbers from 0 to 1, the same for the same seed. */
 export function generator(seed) {
@@ -41,7 +43,8 @@ const NUMBERS = [0, 1, 2, 3, 6, 7]
 /**
  * The steps of a random program. Registers: r6 and r7 unknown numbers, r8 a value of the map, r9 the context; r0 to r5
  * are free. A step is a list of rows [code, dst, src, off, imm]; `skip` in a row is a jump over so many steps, `back` one
- * to the start of the step, `fn` a call of the function of that number, `map` the map.
+ * to the start of the step, `over` a jump over so many rows, `fn` a call of the function of that number, `kfunc` one of a
+ * kernel function, `map` the map.
  */
 export function randomSteps(random) {
   const below = (n) => Math.floor(random() * n)
@@ -59,6 +62,7 @@ export function randomSteps(random) {
     [4, helper],
     [4, call],
     [3, loop],
+    [4, kernelFunction],
   ]
   const weights = makers.reduce((sum, [weight]) => sum + weight, 0)
   const steps = []
@@ -194,6 +198,69 @@ export function randomSteps(random) {
     const start = [[0xb7, counter, 0, 0, 0]]
     return [...start, ...uses, [0x07, counter, 0, 0, 1], [0xa5, counter, 0, { back: 1 }, 1 + below(12)]]
   }
+
+  function kernelFunction() {
+    const kfunc = (name) => [0x85, 0, 2, { kfunc: name }, 0]
+    const toStack = (register, off) => [
+      [0xbf, register, 10, 0, 0],
+      [0x07, register, 0, 0, off],
+    ]
+    const numbers = [0, 1, 2, 3, 4].map((register) => [0xb7, register, 0, 0, register])
+    const [enter, leave] = pick([
+      ['bpf_rcu_read_lock', 'bpf_rcu_read_unlock'],
+      ['bpf_preempt_disable', 'bpf_preempt_enable'],
+    ])
+    const off = -8 * (4 + below(4))
+    switch (below(7)) {
+      case 0: // Half of a region, which another step may complete.
+        return [kfunc(pick([enter, leave])), ...numbers]
+      case 1:
+      case 2:
+        return [kfunc(enter), ...numbers, ...(random() < 0.2 ? helper() : alu()), kfunc(leave), ...numbers]
+      case 3: {
+        const restored = random() < 0.8 ? off : off - 8
+        const end = [...toStack(1, restored), kfunc('bpf_local_irq_restore'), ...numbers]
+        return [...toStack(1, off), kfunc('bpf_local_irq_save'), ...numbers, ...alu(), ...end]
+      }
+      case 4: {
+        // A slice of the packet, or of a buffer that it is copied to.
+        const [code, size] = pick(LOADS)
+        const length = pick([1, 4, 8, 16])
+        const at = Math.max(0, below(length + (random() < 0.1 ? 2 : 1 - size)))
+        return [
+          [0xbf, 1, 9, 0, 0],
+          [0xb7, 2, 0, 0, 0],
+          ...toStack(3, -64),
+          kfunc('bpf_dynptr_from_xdp'),
+          ...toStack(1, -64),
+          [0xb7, 2, 0, 0, below(20)],
+          ...(random() < 0.5 ? [[0xb7, 3, 0, 0, 0]] : toStack(3, -32)),
+          [0xb7, 4, 0, 0, length],
+          kfunc(pick(['bpf_dynptr_slice', 'bpf_dynptr_slice', 'bpf_dynptr_slice_rdwr'])),
+          ...(random() < 0.9 ? [[0x15, 0, 0, { over: 1 }, 0]] : []),
+          [code, 5, 0, at, 0],
+          ...numbers,
+        ]
+      }
+      default: {
+        const start = [...toStack(1, off), [0xb7, 2, 0, 0, 0], [0xb7, 3, 0, 0, below(200)], kfunc('bpf_iter_num_new')]
+        const body = alu()
+        const use = random() < 0.5 ? [[0x61, pick([2, 6, 7]), 0, 0, 0]] : []
+        const next = [...toStack(1, off), kfunc('bpf_iter_num_next')]
+        const rest = [...use, ...numbers, ...body]
+        return [
+          ...start,
+          ...next,
+          [0x15, 0, 0, { over: rest.length + 1 }, 0],
+          ...rest,
+          [0x05, 0, 0, { back: start.length }, 0],
+          ...toStack(1, off),
+          ...(random() < 0.9 ? [kfunc('bpf_iter_num_destroy')] : []),
+          ...numbers,
+        ]
+      }
+    }
+  }
 }
 
 const PROLOGUE = [
@@ -236,8 +303,8 @@ const FUNCTIONS = [
 
 const length = (rows) => rows.reduce((sum, row) => sum + (Array.isArray(row) ? 1 : 2), 0)
 
-/** Instructions of a program, the slots where they load the map, and its functions. */
-export function assembleSteps(steps) {
+/** Instructions of a program, the slots where they load the map or call kernel functions, and its functions. */
+function assembleSteps(steps) {
   const starts = []
   let at = length(PROLOGUE)
   for (const step of steps) {
@@ -252,6 +319,7 @@ export function assembleSteps(steps) {
   const functions = called.map((rows) => (at += rows.length) - rows.length)
   const insns = new InsnBuffer(at)
   const maps = []
+  const kfuncs = []
   let slot = 0
   const emit = (rows, index) => {
     for (const row of rows) {
@@ -271,6 +339,7 @@ export function assembleSteps(steps) {
       else if (off.skip !== undefined) insns.off[slot] = starts[Math.min(index + off.skip, steps.length)] - slot - 1
       else if (off.back !== undefined) insns.off[slot] = starts[index] + off.back - slot - 1
       else if (off.over !== undefined) insns.off[slot] = off.over
+      else if (off.kfunc !== undefined) kfuncs.push({ insn: slot, name: off.kfunc })
       else insns.imm[slot] = functions[off.fn] - slot - 1
       slot++
     }
@@ -280,5 +349,49 @@ export function assembleSteps(steps) {
   emit(END, 0)
   for (const rows of called) emit(rows, 0)
   const own = functions.flatMap((start, fn) => (called[fn].length === 0 ? [] : [{ name: `f${fn}`, start, btfId: 0 }]))
-  return { insns, maps, functions: [{ name: 'f', start: 0, btfId: 0 }, ...own] }
+  return { insns, maps, kfuncs, functions: [{ name: 'f', start: 0, btfId: 0 }, ...own] }
+}
+
+/** A program of the steps, prepared for a backend that has {@link MAP}. */
+export function randomProgram(steps, kernelBtf) {
+  const { insns, maps, kfuncs, functions } = assembleSteps(steps)
+  const lateReferences = [
+    ...maps.map((insn) => ({ kind: 'map', insn, map: MAP.name })),
+    ...kfuncs.map(({ insn, name }) => {
+      const btfId = kernelBtf.findByName(name, BtfKind.FUNC) ?? 0
+      return { kind: 'kfunc', insn, name, btfId, module: null, weak: false }
+    }),
+  ]
+  return { spec: SPEC, insns, functions, lateReferences, lines: [], core: [] }
+}
+
+/** The map that programs use. */
+export const MAP = {
+  name: 'values',
+  type: MapType.ARRAY,
+  keySize: 4,
+  valueSize: VALUE_SIZE,
+  maxEntries: 2,
+  flags: 0,
+  numaNode: null,
+  mapExtra: 0n,
+  pinning: 'none',
+  autocreate: true,
+  keyTypeId: 0,
+  valueTypeId: 0,
+  inner: null,
+  slots: new Map(),
+  contents: null,
+  dataSection: null,
+  frozen: false,
+}
+const SPEC = {
+  name: 'f',
+  section: 'xdp',
+  functionIndex: 0,
+  type: ProgType.XDP,
+  attachType: null,
+  flags: 0,
+  attachTarget: null,
+  autoload: true,
 }

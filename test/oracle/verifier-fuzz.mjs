@@ -3,17 +3,16 @@
 //   node test/oracle/verifier-fuzz.mjs [--seed N] [--count N] [--seconds N] [--log]
 //
 // Programs of arithmetic, branches, loops, stack, map values and packets with fixed and variable offsets, atomics,
-// helpers and functions (verifier-fuzz-generate.mjs). Each difference is printed with its seed and with the smallest
+// helpers, functions and kernel functions (verifier-fuzz-generate.mjs). Each difference is printed with its seed and with the smallest
 // part of the program that still shows it; `--seed` of it with `--count 1` repeats that one. With `--log` the full logs
 // (level 2) have to be equal as well.
 // Needs root, and the addon (npm run build:native or a prebuilt one).
 import { readFileSync } from 'node:fs'
 import { kernelLines } from '../../dist/isa/index.js'
 import { openKernelBackend } from '../../dist/kernel/index.js'
-import { MapType } from '../../dist/uapi/index.js'
 import { verify } from '../../dist/vm/verifier/index.js'
 import { writeResult } from './results.mjs'
-import { assembleSteps, generator, randomSteps, VALUE_SIZE } from './verifier-fuzz-generate.mjs'
+import { generator, MAP, randomProgram, randomSteps } from './verifier-fuzz-generate.mjs'
 
 const args = process.argv.slice(2)
 const option = (name, otherwise) => (args.includes(name) ? Number(args[args.indexOf(name) + 1]) : otherwise)
@@ -21,51 +20,14 @@ const first = option('--seed', 1)
 const count = option('--count', Number.POSITIVE_INFINITY)
 const until = Date.now() + option('--seconds', Number.isFinite(count) ? 1e6 : 20) * 1000
 const kernel = openKernelBackend()
+const kernelBtf = kernel.kernelBtf()
 /** The kernel bounds what bpf_get_smp_processor_id gives by the processors that the machine may have. */
 const cpus = Number(readFileSync('/sys/devices/system/cpu/possible', 'utf8').trim().split('-').at(-1)) + 1
 
-const MAP = {
-  name: 'values',
-  type: MapType.ARRAY,
-  keySize: 4,
-  valueSize: VALUE_SIZE,
-  maxEntries: 2,
-  flags: 0,
-  numaNode: null,
-  mapExtra: 0n,
-  pinning: 'none',
-  autocreate: true,
-  keyTypeId: 0,
-  valueTypeId: 0,
-  inner: null,
-  slots: new Map(),
-  contents: null,
-  dataSection: null,
-  frozen: false,
-}
 const map = kernel.createMap({ spec: MAP, kernelName: 'values', btf: null, inner: null })
-const SPEC = {
-  name: 'f',
-  section: 'xdp',
-  functionIndex: 0,
-  type: 6,
-  attachType: null,
-  flags: 0,
-  attachTarget: null,
-  autoload: true,
-}
-
 /** What both say of a program. */
 function judge(steps) {
-  const { insns, maps } = assembleSteps(steps)
-  const program = {
-    spec: SPEC,
-    insns,
-    functions: [{ name: 'f', start: 0, btfId: 0 }],
-    lateReferences: maps.map((insn) => ({ kind: 'map', insn, map: 'values' })),
-    lines: [],
-    core: [],
-  }
+  const program = randomProgram(steps, kernelBtf)
   const created = new Map([['values', map]])
   const request = { program, license: 'GPL', version: 0, btf: null, maps: created, bindMaps: [], logLevel: 0 }
   let log = null
@@ -74,16 +36,13 @@ function judge(steps) {
   } catch (error) {
     log = error.log ?? error.message
   }
-  const result = verify(program, { maps: { values: MAP }, btf: null, kernelBtf: null, license: 'GPL', cpus })
-  return { accepted: log === null, log: log ?? '', result, insns }
+  const result = verify(program, { maps: { values: MAP }, btf: null, kernelBtf, license: 'GPL', cpus })
+  return { accepted: log === null, log: log ?? '', result, insns: program.insns }
 }
 
 /** First line of the level-2 logs that differs, null when there is none; addresses count as equal. */
 function logDifference(steps) {
-  const { insns, maps } = assembleSteps(steps)
-  const lateReferences = maps.map((insn) => ({ kind: 'map', insn, map: 'values' }))
-  const functions = [{ name: 'f', start: 0, btfId: 0 }]
-  const program = { spec: SPEC, insns, functions, lateReferences, lines: [], core: [] }
+  const program = randomProgram(steps, kernelBtf)
   const created = new Map([['values', map]])
   let log
   try {
@@ -94,7 +53,7 @@ function logDifference(steps) {
   } catch (error) {
     log = error.log ?? ''
   }
-  const options = { maps: { values: MAP }, btf: null, kernelBtf: null, license: 'GPL', cpus, logLevel: 2 }
+  const options = { maps: { values: MAP }, btf: null, kernelBtf, license: 'GPL', cpus, logLevel: 2 }
   const plain = (text) => text.replace(/(\(18\) r\d+ = 0x)[0-9a-f]+ */g, '$1').split('\n')
   const ours = plain(verify(program, options).log)
   const theirs = plain(log)

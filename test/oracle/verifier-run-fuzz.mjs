@@ -5,48 +5,20 @@
 //
 // Where a path ended because an earlier one covered it, only what mattered for safety holds behind that point: such
 // programs are run for traps alone.
-import { MapType } from '../../dist/uapi/index.js'
+import { vmlinuxBtf } from '../../dist/kernel/index.js'
 import { createVm } from '../../dist/vm/index.js'
 import { verify } from '../../dist/vm/verifier/index.js'
-import { assembleSteps, generator, randomSteps, VALUE_SIZE } from './verifier-fuzz-generate.mjs'
+import { writeResult } from './results.mjs'
+import { generator, MAP, randomProgram, randomSteps } from './verifier-fuzz-generate.mjs'
 
 const args = process.argv.slice(2)
 const option = (name, otherwise) => (args.includes(name) ? Number(args[args.indexOf(name) + 1]) : otherwise)
 const first = option('--seed', 1)
 const count = option('--count', 2000)
 const inputs = option('--inputs', 10)
-const vm = createVm({ verify: false, jit: false, cpus: 2 })
-const MAP = {
-  name: 'values',
-  type: MapType.ARRAY,
-  keySize: 4,
-  valueSize: VALUE_SIZE,
-  maxEntries: 2,
-  flags: 0,
-  numaNode: null,
-  mapExtra: 0n,
-  pinning: 'none',
-  autocreate: true,
-  keyTypeId: 0,
-  valueTypeId: 0,
-  inner: null,
-  slots: new Map(),
-  contents: null,
-  dataSection: null,
-  frozen: false,
-}
+const kernelBtf = vmlinuxBtf()
+const vm = createVm({ verify: false, jit: false, cpus: 2, btf: kernelBtf })
 const map = vm.createMap({ spec: MAP, kernelName: 'values', btf: null, inner: null })
-const SPEC = {
-  name: 'f',
-  section: 'xdp',
-  functionIndex: 0,
-  type: 6,
-  attachType: null,
-  flags: 0,
-  attachTarget: null,
-  autoload: true,
-}
-
 const holds = ({ range, value }, number) =>
   value !== null
     ? BigInt.asUintN(64, value) === number
@@ -63,24 +35,17 @@ function isProved(states, step) {
   )
 }
 
+const differences = []
 const counts = { programs: 0, compared: 0, runs: 0, steps: 0, unproved: 0, traps: 0 }
 for (let seed = first; counts.programs < count; seed++) {
   const random = generator(seed)
-  const { insns, maps, functions } = assembleSteps(randomSteps(random))
-  const program = {
-    spec: SPEC,
-    insns,
-    functions,
-    lateReferences: maps.map((insn) => ({ kind: 'map', insn, map: 'values' })),
-    lines: [],
-    core: [],
-  }
+  const program = randomProgram(randomSteps(random), kernelBtf)
   const states = new Map()
   const onInstruction = ({ insn, frames }) => {
     if (!states.has(insn)) states.set(insn, [])
     states.get(insn).push(frames.at(-1).registers)
   }
-  const options = { maps: { values: MAP }, btf: null, kernelBtf: null, license: 'GPL', cpus: 2, logLevel: 2 }
+  const options = { maps: { values: MAP }, btf: null, kernelBtf, license: 'GPL', cpus: 2, logLevel: 2 }
   const result = verify(program, { ...options, onInstruction })
   if (!result.ok) continue
   counts.programs++
@@ -97,6 +62,7 @@ for (let seed = first; counts.programs < count; seed++) {
     } catch (error) {
       counts.traps++
       console.log(`TRAP: seed ${seed}: ${error.message}`)
+      differences.push({ seed, trap: error.message })
       break
     }
     if (!isWhole) continue
@@ -105,12 +71,16 @@ for (let seed = first; counts.programs < count; seed++) {
     const wrong = steps.find((step) => !isProved(states.get(step.insn), step))
     if (wrong === undefined) continue
     counts.unproved++
+    differences.push({ seed, unproved: wrong.insn })
     console.log(`UNPROVED: seed ${seed}: insn ${wrong.insn}: ${[...wrong.registers].join(' ')}`)
     break
   }
   loaded.close()
 }
 console.log(JSON.stringify(counts))
-console.log(`verifier-run-fuzz: ${counts.programs - counts.unproved - counts.traps} of ${counts.programs}`)
+const equal = counts.programs - counts.unproved - counts.traps
+if (count >= 10_000)
+  writeResult('verifier-run-fuzz', { equal, total: counts.programs, ...counts, inputs, first, differences })
+else console.log(`verifier-run-fuzz: ${equal} of ${counts.programs}`)
 vm.close()
 process.exitCode = counts.unproved + counts.traps === 0 ? 0 : 1

@@ -42,7 +42,7 @@ export function invalid(text: string, logged: boolean = false): never {
   throw new Reject('EINVAL', text, logged)
 }
 
-/** The program uses something whose rules are not implemented: it must not be accepted. */
+/** The program uses something whose rules are not known here: it must not be accepted. */
 export function unsupported(what: string): never {
   throw new Reject('UNSUPPORTED', `elfbee's verifier does not know ${what} yet`)
 }

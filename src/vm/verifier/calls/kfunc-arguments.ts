@@ -5,6 +5,7 @@ import { isConst, isZero, valueOf } from '../domain/bounds.ts'
 import type { FieldKind } from '../facts/fields.ts'
 import { fieldsOf, hasField } from '../facts/query.ts'
 import { markPrecise } from '../precision.ts'
+import { kindWord } from '../program/signature.ts'
 import { deny, invalid, Reject, unsupported } from '../reject.ts'
 import { Flag, kindName, type Reg, regName } from '../state/register.ts'
 import type { Walk } from '../walk.ts'
@@ -166,7 +167,9 @@ function classify(walk: Walk, call: KfuncCall, arg: Argument): ArgumentKind {
   if (byStruct !== undefined) return byStruct
   if (reg.kind === 'ptr_' || BEHIND[reg.kind] !== undefined) {
     if (target.kind === BtfKind.STRUCT || target.kind === BtfKind.UNION) return 'struct'
-    invalid(`kernel function ${call.name} args#${index} pointer type ${word(target)} ${target.name} is not supported`)
+    invalid(
+      `kernel function ${call.name} args#${index} pointer type ${kindWord(target)} ${target.name} is not supported`,
+    )
   }
   if (target.kind === BtfKind.FUNC_PROTO) return 'callback'
   const isBuffer = isSize(walk, call, index + 1)
@@ -174,27 +177,10 @@ function classify(walk: Walk, call: KfuncCall, arg: Argument): ArgumentKind {
   if (!isPlain && !(isBuffer && target.kind === BtfKind.VOID)) {
     const also = isBuffer ? 'void, ' : ''
     invalid(
-      `arg#${index} pointer type ${word(target)} ${target.name} must point to ${also}scalar, or struct with scalar`,
+      `arg#${index} pointer type ${kindWord(target)} ${target.name} must point to ${also}scalar, or struct with scalar`,
     )
   }
   return isBuffer ? 'buffer' : 'memory'
-}
-
-const WORDS: Readonly<Record<number, string>> = {
-  [BtfKind.VOID]: 'UNKNOWN',
-  [BtfKind.INT]: 'INT',
-  [BtfKind.PTR]: 'PTR',
-  [BtfKind.ARRAY]: 'ARRAY',
-  [BtfKind.STRUCT]: 'STRUCT',
-  [BtfKind.UNION]: 'UNION',
-  [BtfKind.ENUM]: 'ENUM',
-  [BtfKind.FWD]: 'FWD',
-  [BtfKind.FUNC_PROTO]: 'FUNC_PROTO',
-  [BtfKind.ENUM64]: 'ENUM64',
-}
-
-function word(type: BtfType): string {
-  return WORDS[type.kind] ?? 'UNKNOWN'
 }
 
 function takeMap(call: KfuncCall, arg: Argument): void {

@@ -1,6 +1,6 @@
 import { BtfKind, type Btf } from '../../../btf/index.ts'
-import { contextStruct } from '../../../uapi/index.ts'
 import { mayWritePacket } from '../context/access.ts'
+import { kernelContext } from '../context/kernel-types.ts'
 import { Bounds, constant } from '../domain/bounds.ts'
 import { KFUNCS, mayCall } from '../facts/kfuncs.ts'
 import { mayHoldLock } from '../facts/query.ts'
@@ -149,20 +149,6 @@ function stepThrow(walk: Walk): 'exit' {
   return 'exit'
 }
 
-/** Kernel structures behind contexts. */
-const KERNEL_CONTEXTS: Readonly<Record<string, string>> = {
-  __sk_buff: 'sk_buff',
-  xdp_md: 'xdp_buff',
-  bpf_sock_ops: 'bpf_sock_ops_kern',
-  bpf_sock_addr: 'bpf_sock_addr_kern',
-  bpf_sockopt: 'bpf_sockopt_kern',
-  bpf_sysctl: 'bpf_sysctl_kern',
-  sk_msg_md: 'sk_msg',
-  sk_reuseport_md: 'sk_reuseport_kern',
-  bpf_sk_lookup: 'bpf_sk_lookup_kern',
-  bpf_perf_event_data: 'bpf_perf_event_data_kern',
-}
-
 function result(walk: Walk, call: KfuncCall): Reg {
   const { btf, proto } = call
   const type = btf.type(btf.skipModifiersAndTypedefs(proto.returnType))
@@ -212,11 +198,8 @@ function special(walk: Walk, call: KfuncCall, btf: Btf, targetId: number): Reg |
     case 'bpf_refcount_acquire_impl':
       return objectReg(call.objectId)
     case 'bpf_cast_to_kern_ctx': {
-      const struct = KERNEL_CONTEXTS[contextStruct(walk.facts.type) ?? '']
-      const id = struct === undefined ? undefined : btf.findByName(struct, BtfKind.STRUCT)
-      if (id === undefined) return unsupported('the kernel type of this context')
       const to = pointerReg('ptr_', Flag.TRUSTED)
-      to.btfId = id
+      to.btfId = kernelContext(walk, walk.facts.type)
       return to
     }
     case 'bpf_rdonly_cast':
