@@ -5,13 +5,14 @@ import type { LateReference, MapSpec, PreparedProgram } from '../../../src/loade
 import { MapType, ProgType } from '../../../src/uapi/index.ts'
 import { verify, type VerifyResult } from '../../../src/vm/verifier/index.ts'
 
-interface Types {
+export interface Types {
   readonly builder: BtfBuilder
   readonly int: number
   readonly long: number
 }
 
-function types(): Types {
+/** A builder with the number types. */
+export function types(): Types {
   const builder = new BtfBuilder()
   const number = (name: string, size: number): number =>
     builder.add({
@@ -29,12 +30,12 @@ function types(): Types {
 
 type Field = readonly [name: string, type: number, offset: number]
 
-function struct(builder: BtfBuilder, name: string, size: number, fields: readonly Field[]): number {
+export function struct(builder: BtfBuilder, name: string, size: number, fields: readonly Field[]): number {
   const members = fields.map(([field, type, at]) => ({ name: field, type, bitOffset: at * 8, bitSize: 0 }))
   return builder.add({ kind: BtfKind.STRUCT, name, size, members })
 }
 
-const pointer = (builder: BtfBuilder, type: number): number => builder.add({ kind: BtfKind.PTR, type })
+export const pointer = (builder: BtfBuilder, type: number): number => builder.add({ kind: BtfKind.PTR, type })
 
 /** Prototypes as in Linux 6.18: `*x` is a pointer to struct x, `void`, `int` and `long` are themselves. */
 const PROTOTYPES: Readonly<Record<string, readonly [returns: string, ...params: (readonly [string, string])[]]>> = {
@@ -69,16 +70,18 @@ const PROTOTYPES: Readonly<Record<string, readonly [returns: string, ...params: 
   bpf_task_from_pid: ['*task_struct', ['pid', 'int']],
   bpf_task_release: ['void', ['p', '*task_struct']],
   bpf_throw: ['void', ['cookie', 'long']],
+  bpf_wq_init: ['int', ['wq', '*bpf_wq'], ['p__map', '*void'], ['flags', 'int']],
+  bpf_wq_set_callback_impl: [
+    'int',
+    ['wq', '*bpf_wq'],
+    ['callback_fn', '*callback'],
+    ['flags', 'int'],
+    ['aux__prog', '*void'],
+  ],
+  bpf_wq_start: ['int', ['wq', '*bpf_wq'], ['flags', 'int']],
 }
 
-const KERNEL_STRUCTS = [
-  'bpf_list_head',
-  'bpf_list_node',
-  'bpf_rb_root',
-  'bpf_rb_node',
-  'bpf_res_spin_lock',
-  'task_struct',
-]
+const KERNEL_STRUCTS = ['bpf_list_head', 'bpf_list_node', 'bpf_rb_root', 'bpf_rb_node', 'bpf_res_spin_lock', 'bpf_wq']
 
 function kernelWorld(): { btf: Btf; ids: ReadonlyMap<string, number> } {
   const { builder, int, long } = types()
@@ -89,6 +92,13 @@ function kernelWorld(): { btf: Btf; ids: ReadonlyMap<string, number> } {
     ['long', long],
     ['*long', pointer(builder, long)],
   ])
+  const task = struct(builder, 'task_struct', 16, [['stack', named.get('*void') ?? 0, 0]])
+  named.set('*task_struct', pointer(builder, task))
+  const parameters = ['map', 'key', 'value'].map((name) => ({ name, type: named.get('*void') ?? 0 }))
+  named.set(
+    '*callback',
+    pointer(builder, builder.add({ kind: BtfKind.FUNC_PROTO, returnType: int, params: parameters })),
+  )
   for (const name of KERNEL_STRUCTS) {
     named.set(`*${name}`, pointer(builder, struct(builder, name, 16, [['value', long, 0]])))
   }
@@ -146,7 +156,8 @@ function programWorld(): { btf: Btf; item: number; value: number; resilient: num
   return { btf: builder.toBtf(), item, value, resilient }
 }
 
-const kernel = kernelWorld()
+/** A kernel with the functions above. */
+export const kernel: { readonly btf: Btf; readonly ids: ReadonlyMap<string, number> } = kernelWorld()
 const world = programWorld()
 
 /** Type of `item` for bpf_obj_new. */

@@ -120,6 +120,7 @@ export function stepHelperCall(walk: Walk, id: number): boolean {
   args.forEach((_, i) => checkArgument(walk, i, args, call))
   if (id === H.tail_call) {
     if (!facts.perfmon) checkTailCallMap(walk, call)
+    if (call.map?.type !== MapType.PROG_ARRAY) invalid('expected prog array map for tail call')
     markTailCallIndex(walk, call)
   }
   if (call.map !== null) {

@@ -1,63 +1,12 @@
 import { describe, expect, test } from 'vitest'
-import type { AluOp, BranchOp } from '../../../../src/isa/index.ts'
 import { arithmetic } from '../../../../src/vm/verifier/domain/arithmetic.ts'
 import { Bounds, within } from '../../../../src/vm/verifier/domain/bounds.ts'
 import { decide, NEGATED, refine } from '../../../../src/vm/verifier/domain/compare.ts'
 import { signExtend32, signExtend64, truncate, zeroExtend32 } from '../../../../src/vm/verifier/domain/resize.ts'
+import { compute, holds } from './concrete.ts'
 import { contains, known, random } from './scalars.ts'
 
-const ROUNDS = 1500
-
-function compute(op: AluOp, wide: boolean, x: bigint, y: bigint): bigint {
-  const bits = wide ? 64 : 32
-  const u = (v: bigint): bigint => BigInt.asUintN(bits, v)
-  const n = u(y)
-  // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
-  switch (op) {
-    case 'add':
-      return u(x + y)
-    case 'sub':
-      return u(x - y)
-    case 'neg':
-      return u(-x)
-    case 'mul':
-      return u(x * y)
-    case 'and':
-      return u(x & y)
-    case 'or':
-      return u(x | y)
-    case 'xor':
-      return u(x ^ y)
-    case 'lsh':
-      return u(x << n)
-    case 'rsh':
-      return u(x) >> n
-    case 'arsh':
-      return u(BigInt.asIntN(bits, x) >> n)
-    default:
-      throw new Error(op)
-  }
-}
-
-function holds(op: BranchOp, wide: boolean, x: bigint, y: bigint): boolean {
-  const bits = wide ? 64 : 32
-  const [a, b] = [BigInt.asUintN(bits, x), BigInt.asUintN(bits, y)]
-  const [s, t] = [BigInt.asIntN(bits, x), BigInt.asIntN(bits, y)]
-  const outcomes: Record<BranchOp, boolean> = {
-    eq: a === b,
-    ne: a !== b,
-    gt: a > b,
-    ge: a >= b,
-    lt: a < b,
-    le: a <= b,
-    set: (a & b) !== 0n,
-    sgt: s > t,
-    sge: s >= t,
-    slt: s < t,
-    sle: s <= t,
-  }
-  return outcomes[op]
-}
+const ROUNDS = 500
 
 describe('what is known of a scalar stays true', () => {
   for (const op of ['add', 'sub', 'neg', 'mul', 'and', 'or', 'xor', 'lsh', 'rsh', 'arsh'] as const) {
@@ -74,7 +23,7 @@ describe('what is known of a scalar stays true', () => {
           const result = arithmetic(op, wide, a.s, b.s)
           if (result === null) throw new Error('nothing known')
           const x = compute(op, wide, a.x, b.x)
-          expect(contains(result, x), `${a.x} ${op} ${b.x} = ${x}: ${JSON.stringify([a.s, b.s, result])}`).toBe(true)
+          if (!contains(result, x)) throw new Error(`${a.x} ${op} ${b.x} = ${x}: ${JSON.stringify([a.s, b.s, result])}`)
         }
       })
     }
