@@ -33,7 +33,10 @@ const ROWS = [
   ['verifier-trampolines', 'fentry, fexit, fmod_ret, LSM and freplace programs that get the verdict of Linux 6.18'],
   ['verifier-capbpf', 'selftest programs that get the kernel’s verdict when loaded without CAP_PERFMON'],
   ['verifier-fuzz', 'random programs that get the kernel’s verdict'],
-  ['verifier-run-fuzz', 'accepted random programs that ran on 100 inputs without a trap or a register outside of what was proved'],
+  [
+    'verifier-run-fuzz',
+    'accepted random programs that ran on 100 inputs without a trap or a register outside of what was proved',
+  ],
   ['verifier-counts', 'selftest programs that cost the verifier as many instructions and states as the kernel’s'],
   ['verifier-log', 'selftest programs whose full verification log (level 2) equals the kernel’s byte for byte'],
   [
