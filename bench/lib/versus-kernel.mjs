@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { cpus, release } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { openKernelBackend } from '../../dist/kernel/index.js'
+import { openKernelBackend, vmlinuxBtf } from '../../dist/kernel/index.js'
 import { load, openObject } from '../../dist/loader/index.js'
 import { createVm } from '../../dist/vm/index.js'
 
@@ -25,11 +25,11 @@ export function stayOnOneCpu() {
   }
 }
 
-/** The object, loaded into the kernel and into a vm. */
+/** The object, loaded into the kernel and into a vm; both verify it. */
 export async function loadBoth(file, name) {
   const bytes = new Uint8Array(readFileSync(file))
   const sides = []
-  for (const backend of [openKernelBackend(), createVm({ verify: false })]) {
+  for (const backend of [openKernelBackend(), createVm({ btf: vmlinuxBtf })]) {
     sides.push(await load(openObject(bytes, { name }), backend))
   }
   return sides
