@@ -49,6 +49,12 @@ function isGood(insns, { goodAccess }, step) {
   return address >= BigInt(GUARD_SIZE) && address < BigInt(LOW_MEMORY)
 }
 
+const started = Date.now()
+function progress(seed) {
+  const rate = Math.round(counts.programs / ((Date.now() - started) / 1000))
+  console.error(`${counts.programs} programs, ${differences.length} differ, ${rate}/s, next seed ${seed + 1}`)
+}
+
 const differences = []
 const counts = { programs: 0, compared: 0, runs: 0, steps: 0, unproved: 0, proved: 0, bad: 0, traps: 0 }
 for (let seed = first; counts.programs < count; seed++) {
@@ -63,6 +69,7 @@ for (let seed = first; counts.programs < count; seed++) {
   const result = verify(program, { ...options, onInstruction })
   if (!result.ok) continue
   counts.programs++
+  if (counts.programs % 1000 === 0) progress(seed)
   const facts = factsOf(result.facts, program.spec.type)
   const isWhole = !/: safe$/m.test(result.log)
   if (isWhole) counts.compared++
