@@ -102,7 +102,7 @@ function unitsOf(cfg: Cfg, largestLoop: number): Unit[] {
       const own = loopOf[b] === loop ? -1 : (outermost[loopOf[b] as number] as number)
       if (own === -1 || own === b) unitOf[b] = units.push({ loop: own, blocks: [], succs: [], size: 0 }) - 1
       else unitOf[b] = unitOf[own] as number
-      const unit = units[unitOf[b] as number]!
+      const unit = units[unitOf[b]] as Unit
       const { start, end } = blocks[b] as Block
       unit.blocks.push(b)
       unit.size += end - start
