@@ -61,12 +61,13 @@ export type JumpTargets = (at: number) => readonly number[]
 
 /** Most successors that the blocks of one function have through indirect jumps. */
 const MAX_INDIRECT_EDGES = 1 << 22
-const NO_TARGETS: readonly number[] = []
 
-/** Where control may go after a slot: the next one, and others. */
+/** Where control may go after a slot: the next one, and another one or (indirect jumps) several. */
 interface Flow {
   readonly falls: boolean
-  readonly targets: readonly number[]
+  /** Slot, null for none. */
+  readonly target: number | null
+  readonly indirect: readonly number[] | null
 }
 
 /** The flow of a slot that ends a block, or null for any other instruction. */
@@ -76,17 +77,18 @@ function flowAt(insns: InsnBuffer, at: number, indirect: JumpTargets | null): Fl
   if (cls !== CLASS_JMP && cls !== CLASS_JMP32) return null
   const op = code & 0xf0
   if (op === CALL) return null
-  if (op === EXIT) return { falls: false, targets: NO_TARGETS }
+  if (op === EXIT) return { falls: false, target: null, indirect: null }
   if (code === GOTOX) {
-    if (indirect !== null) return { falls: false, targets: indirect(at) }
+    if (indirect !== null) return { falls: false, target: null, indirect: indirect(at) }
     throw new BpfError('unsupported', 'gotox: the targets of an indirect jump are not known from the instructions', {
       where: { insn: at },
     })
   }
   if (op === JA) {
-    return { falls: false, targets: [at + 1 + ((cls === CLASS_JMP ? insns.off[at] : insns.imm[at]) as number)] }
+    const distance = (cls === CLASS_JMP ? insns.off[at] : insns.imm[at]) as number
+    return { falls: false, target: at + 1 + distance, indirect: null }
   }
-  return { falls: true, targets: [at + 1 + (insns.off[at] as number)] }
+  return { falls: true, target: at + 1 + (insns.off[at] as number), indirect: null }
 }
 
 /**
@@ -137,6 +139,12 @@ function findBlocks(
   const leader = new Uint8Array(length + 1)
   const second = new Uint8Array(length)
   leader[0] = 1
+  const mark = (from: number, target: number): void => {
+    if (target < start || target >= end) {
+      malformed(from, `jump to slot ${target}, outside of the function's slots ${start} to ${end - 1}`)
+    }
+    leader[target - start] = 1
+  }
   let last = start
   let edges = 0
   for (let i = start; i < end; i++) {
@@ -149,17 +157,14 @@ function findBlocks(
     const flow = flowAt(insns, i, indirect)
     if (flow === null) continue
     leader[i + 1 - start] = 1
-    if (flow.targets.length > 1 && (edges += flow.targets.length) > MAX_INDIRECT_EDGES) {
-      throw new BpfError('limit', `indirect jumps have more than ${MAX_INDIRECT_EDGES} targets together`, {
-        where: { insn: i },
-      })
-    }
-    for (const target of flow.targets) {
-      if (target < start || target >= end) {
-        malformed(i, `jump to slot ${target}, outside of the function's slots ${start} to ${end - 1}`)
-      }
-      leader[target - start] = 1
-    }
+    if (flow.target !== null) mark(i, flow.target)
+    if (flow.indirect === null) continue
+    for (const target of flow.indirect) mark(i, target)
+    edges += flow.indirect.length
+    if (edges <= MAX_INDIRECT_EDGES) continue
+    throw new BpfError('limit', `indirect jumps have more than ${MAX_INDIRECT_EDGES} targets together`, {
+      where: { insn: i },
+    })
   }
   const final = flowAt(insns, last, indirect)
   if (final === null || final.falls) malformed(last, 'last instruction is neither exit nor an unconditional jump')
@@ -178,8 +183,10 @@ function findBlocks(
     // A block's last slot may be the second half of a 64-bit immediate, whose code 0 is no jump either.
     const flow = second[to - 1 - start] === 1 ? null : flowAt(insns, to - 1, indirect)
     if (flow === null) return [b + 1]
-    const targets = flow.targets.map((target) => blockOf[target - start] as number)
-    return flow.falls && targets[0] !== b + 1 ? [b + 1, ...targets] : targets
+    if (flow.indirect !== null) return flow.indirect.map((target) => blockOf[target - start] as number)
+    if (flow.target === null) return []
+    const target = blockOf[flow.target - start] as number
+    return flow.falls && target !== b + 1 ? [b + 1, target] : [target]
   })
   // Exactly as long as needed: arrays that grow would take several times the memory of a large function's graph.
   const counts = new Int32Array(starts.length)
