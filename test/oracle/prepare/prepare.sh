@@ -8,9 +8,12 @@
 # Every step can be repeated; finished work is not done again.
 #
 # Environment:
-#   ELFBEE_ORACLE_DIR   where everything goes (default: .cache/oracle in the repository)
-#   ELFBEE_ORACLE_JOBS  parallel compiler processes (default: 2)
-#   CLANG               the compiler of the BPF objects (default: clang-19)
+#   ELFBEE_ORACLE_DIR     where everything goes (default: .cache/oracle in the repository)
+#   ELFBEE_ORACLE_SOURCE  the kernel series whose source is used: 6.12 (default), or 7.2, whose package linux-source-7.2
+#                         is in Debian's backports (apt must know them: trixie-backports in its sources); what belongs
+#                         to another series than 6.12, with tools of its own, goes to $ELFBEE_ORACLE_DIR/SERIES
+#   ELFBEE_ORACLE_JOBS    parallel compiler processes (default: 2)
+#   CLANG                 the compiler of the BPF objects (default: clang-19)
 #
 # What the directory holds afterwards:
 #   linux-source-6.12/   the parts of Debian's kernel source that the steps below need
@@ -27,13 +30,15 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 repo=$(cd "$here/../../.." && pwd)
-mkdir -p "${ELFBEE_ORACLE_DIR:-$repo/.cache/oracle}"
-dir=$(cd "${ELFBEE_ORACLE_DIR:-$repo/.cache/oracle}" && pwd)
+version=${ELFBEE_ORACLE_SOURCE:-6.12}
+dir=${ELFBEE_ORACLE_DIR:-$repo/.cache/oracle}
+[[ $version == 6.12 ]] || dir=$dir/$version
+mkdir -p "$dir"
+dir=$(cd "$dir" && pwd)
 jobs=${ELFBEE_ORACLE_JOBS:-2}
 clang=${CLANG:-clang-19}
 vmlinux_btf=/sys/kernel/btf/vmlinux
 
-version=6.12
 tarball=/usr/src/linux-source-$version.tar.xz
 src=$dir/linux-source-$version
 selftests=$src/tools/testing/selftests/bpf
@@ -70,20 +75,22 @@ step_packages() {
 # Only the needed parts of the kernel source: about 90 MB instead of 1.6 GB.
 step_sources() {
   local stamp=$src/.elfbee-unpacked
-  if [[ -e $stamp ]]; then
-    say "sources: $src is there"
-    return
-  fi
-  [[ -e $tarball ]] || die "$tarball is missing: apt-get install linux-source-$version"
-  say "sources: unpacking parts of $tarball"
   local parts=(
     Makefile COPYING 'tools/lib/*' 'tools/bpf/*' 'tools/include/*' 'tools/build/*' 'tools/scripts/*' 'tools/arch/*'
     'tools/testing/selftests/bpf/*' 'tools/testing/selftests/hid/*' 'tools/testing/selftests/*.mk'
     'tools/testing/selftests/*.h' 'kernel/bpf/*' kernel/trace/bpf_trace.c net/core/filter.c 'net/bpf/*' 'include/*'
     'scripts/*' 'arch/x86/include/*' 'arch/x86/net/*' 'samples/bpf/*' lib/test_bpf.c 'Documentation/bpf/*'
+    net/core/bpf_sk_storage.c net/core/lwt_bpf.c net/core/sock_map.c net/ipv4/bpf_tcp_ca.c net/netfilter/nf_bpf_link.c
+    drivers/media/rc/bpf-lirc.c
   )
+  if [[ -e $stamp && $(<"$stamp") == "${parts[*]}" ]]; then
+    say "sources: $src is there"
+    return
+  fi
+  [[ -e $tarball ]] || die "$tarball is missing: apt-get install linux-source-$version"
+  say "sources: unpacking parts of $tarball"
   xz -T2 -dc "$tarball" | tar xf - -C "$dir" --wildcards "${parts[@]/#/linux-source-$version/}"
-  touch "$stamp"
+  echo "${parts[*]}" >"$stamp"
 }
 
 step_libbpf() {
