@@ -4,7 +4,7 @@
 #   test/oracle/prepare/prepare.sh [STEP...]
 #
 # STEP is any of: packages sources libbpf bpftool vmlinux objects harness core load logs table (default: all, in this
-# order).
+# order; without harness, core, logs and table for another series than 6.12).
 # Every step can be repeated; finished work is not done again.
 #
 # Environment:
@@ -224,7 +224,7 @@ step_objects() {
   )
 }
 
-# core-dump includes libbpf.c itself, so it is linked with the other object files; load-dump uses the library.
+# core-dump includes libbpf.c itself, so it is linked with the other object files.
 step_harness() {
   local file others=()
   for file in "$dir"/build/libbpf/staticobjs/*.o; do
@@ -232,7 +232,6 @@ step_harness() {
   done
   build_harness core-dump -I"$src/tools/lib/bpf" -I"$src/tools/include" -I"$src/tools/include/uapi" \
     -D_LARGEFILE64_SOURCE -D_FILE_OFFSET_BITS=64 "${others[@]}"
-  build_harness load-dump -I"$dir/include" -I"$src/tools/include/uapi" "$dir/libbpf.a"
   build_table
 }
 
@@ -288,6 +287,7 @@ step_core() {
 }
 
 step_load() {
+  build_harness load-dump -I"$dir/include" -I"$src/tools/include/uapi" "$dir/libbpf.a"
   dump load-dump
   say "load: $(jq -s -c '[.[] | select(.prog)] | {programs: length, loaded: map(select(.ok)) | length}' \
     "$dir/load-dump.jsonl")"
@@ -320,7 +320,10 @@ step_logs() {
 }
 
 steps=("$@")
-((${#steps[@]})) || steps=(packages sources libbpf bpftool vmlinux objects harness core load logs table)
+if ((${#steps[@]} == 0)); then
+  steps=(packages sources libbpf bpftool vmlinux objects load)
+  [[ $version != 6.12 ]] || steps=(packages sources libbpf bpftool vmlinux objects harness core load logs table)
+fi
 for step in "${steps[@]}"; do
   declare -F "step_$step" >/dev/null || die "unknown step '$step'"
   "step_$step"
