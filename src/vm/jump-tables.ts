@@ -11,6 +11,7 @@ export class JumpTables {
   readonly #host: MapHost
   readonly #tables: JumpTable[] = []
   readonly #targets: Map<InsnArrayMap, readonly number[]> = new Map()
+  readonly #taken: InsnArrayMap[] = []
   /** Made for the program alone, by their slots. */
   readonly #own: Map<string, InsnArrayMap> = new Map()
 
@@ -43,24 +44,18 @@ export class JumpTables {
    * @throws BpfError `syscall` EINVAL for a map that is not frozen or names no instruction, EBUSY for another program's
    */
   resolve(insns: InsnBuffer, starts: readonly number[]): IndirectJumps {
-    const taken: InsnArrayMap[] = []
-    try {
-      for (const map of this.#targets.keys()) {
-        map.use(insns)
-        taken.push(map)
-      }
-      const numbers = new Map(numberTargets(this.#tables).map((slot, number) => [slot, number]))
-      for (const map of taken) map.resolve(numbers)
-      return findIndirectJumps(insns, starts, this.#tables)
-    } catch (error) {
-      for (const map of taken) map.giveBack()
-      throw error
+    for (const map of this.#targets.keys()) {
+      map.use(insns)
+      this.#taken.push(map)
     }
+    const numbers = new Map(numberTargets(this.#tables).map((slot, number) => [slot, number]))
+    for (const map of this.#taken) map.resolve(numbers)
+    return findIndirectJumps(insns, starts, this.#tables)
   }
 
   /** The program was not loaded: its maps may be used by another one. */
   giveBack(): void {
-    for (const map of this.#targets.keys()) map.giveBack()
+    for (const map of this.#taken) map.giveBack()
   }
 
   /** Leaves the maps that were made to the program, or to nobody. */

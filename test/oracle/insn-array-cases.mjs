@@ -172,6 +172,7 @@ export function insnArrayOutcomes(backend, assemble) {
     return a > 0 && a < b && b < c
   })
   attempt('another program with its array', () => void load(table))
+  attempt('another one, again', () => void load(table))
   const again = filled(CASES)
   attempt(
     'program that is refused',
