@@ -247,13 +247,13 @@ class VirtualKernel implements Vm {
     }
     const sizes = normaliseSizes(request.spec, { pageSize: PAGE_SIZE, cpus: this.cpus })
     const spec = { ...request.spec, ...sizes, ...sizeOf(structOps) }
-    if (this.#sharing !== null) return this.#sharing.createMap(spec, request.btf)
     if (inner !== null && !(inner instanceof VmMap)) {
       throw new BpfError('usage', `the inner map of ${spec.name} belongs to another backend`, {
         where: { map: spec.name },
       })
     }
-    return createVmMap(this.#runtime, { spec, name: spec.name, inner, btf: request.btf })
+    const config = { spec, name: spec.name, inner, btf: request.btf }
+    return this.#sharing === null ? createVmMap(this.#runtime, config) : this.#sharing.createMap(config)
   }
 
   loadProgram(request: ProgramRequest): VmProgram {
