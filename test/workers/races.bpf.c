@@ -92,8 +92,8 @@ MAP(guards, BPF_MAP_TYPE_ARRAY, 1, __u32, struct guarded);
 MAP(guarded_hash, BPF_MAP_TYPE_HASH, 4, __u32, struct guarded);
 MAP(lru, BPF_MAP_TYPE_LRU_HASH, 50, __u32, __u64);
 MAP(lru_percpu, BPF_MAP_TYPE_LRU_PERCPU_HASH, 50, __u32, __u64);
-MAP(pushed, BPF_MAP_TYPE_ARRAY, 1 << 16, __u32, __u32);
-MAP(popped, BPF_MAP_TYPE_ARRAY, 1 << 16, __u32, __u32);
+MAP(pushed, BPF_MAP_TYPE_ARRAY, 1 << 14, __u32, __u32);
+MAP(popped, BPF_MAP_TYPE_ARRAY, 1 << 14, __u32, __u32);
 
 __u64 bits64;
 __u32 bits32;
@@ -327,7 +327,7 @@ int route(struct xdp_md *ctx)
 // Each number is pushed once, by the thread that drew it.
 static __always_inline int pass_on(void *map)
 {
-	__u32 number = __sync_fetch_and_add(&sequence, 1) & 0xffff;
+	__u32 number = __sync_fetch_and_add(&sequence, 1) & 0x3fff;
 	__u32 *mark;
 
 	if (bpf_map_push_elem(map, &number, 0) == 0) {
