@@ -8,7 +8,7 @@ import {
   type ProgramRequest,
   type StructOpsLayout,
 } from '../loader/index.ts'
-import { MapType } from '../uapi/index.ts'
+import { MapType, readsKernelMemory } from '../uapi/index.ts'
 import type { CompiledCode, Engine, VmCode } from './engine.ts'
 import { VM_KCONFIG } from './kconfig.ts'
 import { ProgramInstruments } from './instruments.ts'
@@ -19,7 +19,7 @@ import { seededScheduling } from './seed.ts'
 import { interpreterEngine } from './interpreter/index.ts'
 import { hostCompiles, jit, quickJit } from './jit/index.ts'
 import { link, type LinkHost } from './link.ts'
-import { FAULTS_READ_ZERO, VmProgram } from './program.ts'
+import { VmProgram } from './program.ts'
 import type { CgroupOptions, VirtualCgroup } from './runtime/kernel/cgroup.ts'
 import type { FileOptions, VirtualFile } from './runtime/kernel/file.ts'
 import type { SocketOptions, VirtualSocket } from './runtime/kernel/socket.ts'
@@ -280,7 +280,7 @@ class VirtualKernel implements Vm {
         insns: linked.insns,
         functions,
         lines: program.lines,
-        faultReadsZero: FAULTS_READ_ZERO.has(type),
+        faultReadsZero: readsKernelMemory(type),
         facts: this.#ownFunctions ? verified.facts : null,
         instrumentation: instruments?.instrumentation ?? null,
       }

@@ -135,16 +135,7 @@ export function probeMapFlag(flag: number): boolean {
 /** Local storage needs BTF of its value: here `struct val { int cnt; struct bpf_spin_lock l; }`. */
 function withStorageBtf(use: (btf: number, key: number, value: number) => boolean): boolean {
   const builder = new BtfBuilder()
-  const int = builder.add({
-    kind: BtfKind.INT,
-    name: 'int',
-    size: 4,
-    bits: 32,
-    bitOffset: 0,
-    signed: true,
-    char: false,
-    bool: false,
-  })
+  const int = builder.addInt('int', 4, true)
   const struct = (name: string, size: number, members: readonly (readonly [string, number])[]): number =>
     builder.add({
       kind: BtfKind.STRUCT,
