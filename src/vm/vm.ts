@@ -88,8 +88,9 @@ export interface VmOptions {
   /** Backward jumps and calls that a run may make before it traps. Default 2^27. */
   readonly fuel?: number
   /**
-   * True: other threads may run programs on the other CPUs, over the same memory; see {@link Vm.fork}. Maps are arrays,
-   * hashes that are preallocated (both also per CPU) and ring buffers, others are refused.
+   * True: other threads may run programs on the other CPUs, over the same memory; see {@link Vm.fork}. Maps whose state
+   * is not all in that memory are refused: perf event arrays, arenas, stack traces, those of sockets and devices, and
+   * values with timers or kernel objects.
    */
   readonly shared?: boolean
   /** Why this vm stands for another backend; load reports say it. */
