@@ -208,8 +208,8 @@ export class VmProgram implements Runnable {
     this.#instruments?.release()
   }
 
-  retainTail(): number {
-    return this.code.retainTail?.() ?? NO_TAIL_ENTRY
+  retainTail(place?: number): number {
+    return this.code.retainTail?.(place) ?? NO_TAIL_ENTRY
   }
 
   releaseTail(): void {

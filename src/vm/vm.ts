@@ -94,8 +94,9 @@ export interface VmOptions {
   /** Backward jumps and calls that a run may make before it traps. Default 2^27. */
   readonly fuel?: number
   /**
-   * True: other threads may run programs on the other CPUs, over the same memory; see {@link Vm.fork}. Maps are arrays,
-   * hashes that are preallocated (both also per CPU) and ring buffers, others are refused.
+   * True: other threads may run programs on the other CPUs, over the same memory; see {@link Vm.fork}. Maps whose state
+   * is not all in that memory are refused: perf event arrays, arenas, stack traces, those of sockets and devices, and
+   * values with timers or kernel objects.
    */
   readonly shared?: boolean
   /** Why this vm stands for another backend; load reports say it. */
@@ -260,13 +261,13 @@ class VirtualKernel implements Vm {
     }
     const sizes = normaliseSizes(request.spec, { pageSize: PAGE_SIZE, cpus: this.cpus })
     const spec = { ...request.spec, ...sizes, ...sizeOf(structOps) }
-    if (this.#sharing !== null) return this.#sharing.createMap(spec, request.btf)
     if (inner !== null && !(inner instanceof VmMap)) {
       throw new BpfError('usage', `the inner map of ${spec.name} belongs to another backend`, {
         where: { map: spec.name },
       })
     }
-    return createVmMap(this.#runtime, { spec, name: spec.name, inner, btf: request.btf })
+    const config = { spec, name: spec.name, inner, btf: request.btf }
+    return this.#sharing === null ? createVmMap(this.#runtime, config) : this.#sharing.createMap(config)
   }
 
   loadProgram(request: ProgramRequest): VmProgram {

@@ -88,7 +88,7 @@ export function createVmMap(host: MapHost, config: MapConfig): VmMap {
       where: { map: config.name },
     })
   }
-  checkAttributes(config)
+  if (config.fields === undefined) checkAttributes(config)
   try {
     return construct(host, config)
   } catch (error) {
