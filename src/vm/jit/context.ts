@@ -116,7 +116,7 @@ export interface FunctionContext {
 export interface Locals {
   /** i64: bytes of memory above the guard, for bounds checks. */
   readonly span: number
-  /** i64: end of a checked access, less GUARD_SIZE. */
+  /** i64: end of a checked access, less GUARD_SIZE; what an indirect jump is given. */
   readonly address: number
   readonly scratch: number
   /** i32: key or element of a lookup, iteration of a bpf_loop. */

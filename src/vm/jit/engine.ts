@@ -164,12 +164,12 @@ class JitCode implements CompiledCode {
     }
   }
 
-  retainTail(): number {
+  retainTail(place?: number): number {
     const { tails } = this.#machine
     // Helpers would call a callback of the program that began the run; a budget is handed over by run().
     if (!tails || this.#program.hasCallbacks || this.#program.code.instrumentation?.charges) return NO_TAIL_ENTRY
     if (this.#tailUses++ === 0) {
-      this.#tail = tails.add(this.#exports.tail)
+      this.#tail = tails.add(this.#exports.tail, place)
       targetsOf(this.#machine).set(this.#tail, this.#program)
     }
     return this.#tail

@@ -95,7 +95,7 @@ export function functionContext(
     code,
     locals: {
       span: func.hasCheckedAccess ? code.addLocal(ValueType.I64) : -1,
-      address: func.hasCheckedAccess ? code.addLocal(ValueType.I64) : -1,
+      address: func.hasCheckedAccess || func.hasIndirectJumps ? code.addLocal(ValueType.I64) : -1,
       scratch: code.addLocal(ValueType.I64),
       temporaries,
       narrow: facts.widths === null ? -1 : code.addLocals(ValueType.I32, 10),
@@ -237,7 +237,7 @@ function emitOperation(ctx: FunctionContext, op: Operation, at: number): void {
     case 'branch':
     case 'mayGoto':
     case 'gotox':
-      // Ends of blocks, which the walk writes; gotox is refused when the graph is built.
+      // Ends of blocks, which the walk writes.
       return
   }
 }

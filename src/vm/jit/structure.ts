@@ -1,7 +1,9 @@
 import type { Block, Cfg, Operation } from '../../isa/index.ts'
+import { NOWHERE } from '../indirect.ts'
 import { emitCondition } from './branch.ts'
 import type { FunctionContext } from './context.ts'
 import type { Edge, Flow } from './flow.ts'
+import { emitJumpNumber } from './indirect-code.ts'
 
 /** What the walk calls back for. */
 export interface BlockEmitter {
@@ -91,7 +93,16 @@ export class StructuredWalk {
     for (const node of reversePostorder) {
       const block = this.#flow.blockOf(node)
       // Two edges of a branch to one dispatch count twice: each sets a label of its own.
-      if (block !== -1) for (const s of (this.#cfg.blocks[block] as Block).succs) edge(node, this.#flow.edgeTo(s).node)
+      if (block !== -1) {
+        const { succs, end } = this.#cfg.blocks[block] as Block
+        const isIndirect = this.#ctx.program.operations[end - 1]?.kind === 'gotox'
+        for (const s of succs) {
+          const { node: to } = this.#flow.edgeTo(s)
+          edge(node, to)
+          // As below.
+          if (isIndirect && (order[to] as number) > (order[node] as number)) this.#isMerge[to] = 1
+        }
+      }
       // A br_table needs blocks to leave, even for entries that nothing else leads to.
       for (const to of this.#flow.targetsOf(node)) this.#isMerge[to] = 1
     }
@@ -166,12 +177,42 @@ export class StructuredWalk {
   #block(index: number, node: number): void {
     const { start, end } = this.#cfg.blocks[index] as Block
     const op = this.#ctx.program.operations[end - 1]
+    if (op?.kind === 'gotox') {
+      this.#emitter.emitBody(start, end)
+      return this.#indirect(node, op, end - 1)
+    }
     const leave = op?.kind === 'jump' || op?.kind === 'branch' || op?.kind === 'mayGoto' ? op : null
     this.#emitter.emitBody(start, leave === null ? end : end - 1)
     if (op?.kind === 'exit') return
     if (leave === null) return this.#go(node, this.#edgeTo(end))
     if (leave.kind === 'jump') return this.#go(node, this.#edgeTo(leave.target))
     this.#branch(node, leave, leave.target, end)
+  }
+
+  /** An indirect jump: straight to its targets, by way of pieces of code that set labels where dispatches need them. */
+  #indirect(node: number, op: Extract<Operation, { kind: 'gotox' }>, at: number): void {
+    const { code, control } = this.#ctx
+    const jump = this.#ctx.program.code.jumps?.get(at) ?? NOWHERE
+    const labelled = jump.targets.map((slot) => this.#edgeTo(slot)).filter(({ label }) => label !== -1)
+    for (const _ of labelled) {
+      code.block()
+      this.#open(true)
+    }
+    emitJumpNumber(this.#ctx, op, jump, at)
+    let next = 0
+    const depths = jump.slots.map((slot) => {
+      if (slot === -1) return control.depth
+      const edge = this.#edgeTo(slot)
+      return edge.label === -1 ? this.#labelDepth(node, edge.node) : labelled.length - 1 - next++
+    })
+    code.brTable([...depths, control.depth])
+    for (const edge of labelled.toReversed()) {
+      code.end()
+      this.#levels.pop()
+      control.depth--
+      this.#setLabel(edge)
+      code.br(this.#labelDepth(node, edge.node))
+    }
   }
 
   #edgeTo(slot: number): Edge {

@@ -4,7 +4,7 @@
 #   test/oracle/prepare/prepare.sh [STEP...]
 #
 # STEP is any of: packages sources libbpf bpftool vmlinux objects harness core load logs table (default: all, in this
-# order).
+# order; without harness, core, logs and table for another series than 6.12).
 # Every step can be repeated; finished work is not done again.
 #
 # Environment:
@@ -151,7 +151,10 @@ compile_one() {
   local name=$1 objs=../../../../../objs flags
   mapfile -t flags < <(cat "$objs/.flags" && file_flags "$name" | tr ' ' '\n')
   rm -f "$objs/.log/$name.failed"
-  if nice "$clang" "${flags[@]}" -c "progs/$name.c" -o "$objs/$name.bpf.o.new" 2>"$objs/.log/$name.log"; then
+  local compile=(nice "$clang" "${flags[@]}" -c "progs/$name.c" -o "$objs/$name.bpf.o.new")
+  # Some newer selftests have the prototypes of kernel functions from vmlinux.h, others conflict with it.
+  if "${compile[@]}" 2>"$objs/.log/$name.log" ||
+    { [[ -d libarena ]] && "${compile[@]/#-DBPF_NO_KFUNC_PROTOTYPES=/-Wall}" 2>"$objs/.log/$name.log"; }; then
     mv "$objs/$name.bpf.o.new" "$objs/$name.bpf.o"
     [[ -s $objs/.log/$name.log ]] || rm "$objs/.log/$name.log"
   else
@@ -177,6 +180,9 @@ step_objects() {
   {
     printf '%s\n' -g -Wall -Werror -D__TARGET_ARCH_x86 -mlittle-endian -I../../../../../include -I. \
       -I../../../include/uapi -Wno-compare-distinct-pointer-types
+    # The flags of newer selftests.
+    [[ ! -d $selftests/libarena ]] || printf '%s\n' -I../../../include -Ilibarena/include -std=gnu11 -fms-extensions \
+      -fno-strict-aliasing -Wno-microsoft-anon-tag -Wno-initializer-overrides
     system_includes
     printf '%s\n' -DENABLE_ATOMICS_TESTS -DBPF_NO_KFUNC_PROTOTYPES= \
       -Wno-error=incompatible-pointer-types-discards-qualifiers \
@@ -218,7 +224,7 @@ step_objects() {
   )
 }
 
-# core-dump includes libbpf.c itself, so it is linked with the other object files; load-dump uses the library.
+# core-dump includes libbpf.c itself, so it is linked with the other object files.
 step_harness() {
   local file others=()
   for file in "$dir"/build/libbpf/staticobjs/*.o; do
@@ -226,7 +232,6 @@ step_harness() {
   done
   build_harness core-dump -I"$src/tools/lib/bpf" -I"$src/tools/include" -I"$src/tools/include/uapi" \
     -D_LARGEFILE64_SOURCE -D_FILE_OFFSET_BITS=64 "${others[@]}"
-  build_harness load-dump -I"$dir/include" -I"$src/tools/include/uapi" "$dir/libbpf.a"
   build_table
 }
 
@@ -282,6 +287,7 @@ step_core() {
 }
 
 step_load() {
+  build_harness load-dump -I"$dir/include" -I"$src/tools/include/uapi" "$dir/libbpf.a"
   dump load-dump
   say "load: $(jq -s -c '[.[] | select(.prog)] | {programs: length, loaded: map(select(.ok)) | length}' \
     "$dir/load-dump.jsonl")"
@@ -314,7 +320,10 @@ step_logs() {
 }
 
 steps=("$@")
-((${#steps[@]})) || steps=(packages sources libbpf bpftool vmlinux objects harness core load logs table)
+if ((${#steps[@]} == 0)); then
+  steps=(packages sources libbpf bpftool vmlinux objects load)
+  [[ $version != 6.12 ]] || steps=(packages sources libbpf bpftool vmlinux objects harness core load logs table)
+fi
 for step in "${steps[@]}"; do
   declare -F "step_$step" >/dev/null || die "unknown step '$step'"
   "step_$step"
