@@ -28,10 +28,12 @@ const ROWS = [
   ['maps-vs-kernel', 'operations on maps of every type, and creations, that give in the vm what the kernel gives'],
   ['selftest-retval', 'selftest programs that return in the vm what they say (`__retval`)'],
   ['verifier-selftests', 'selftest programs that get the kernel’s verdict from elfbee’s verifier'],
+  ['verifier-selftests-7.2', 'the same of programs held out: the selftests of Linux 7.2, on Linux 6.18'],
   ['verifier-messages', 'refusals of selftest programs whose log ends with the kernel’s own line'],
   ['verifier-table', 'table tests of the kernel’s own verifier tests that get the kernel’s verdict'],
   ['verifier-trampolines', 'fentry, fexit, fmod_ret, LSM and freplace programs that get the verdict of Linux 6.18'],
   ['verifier-capbpf', 'selftest programs that get the kernel’s verdict when loaded without CAP_PERFMON'],
+  ['verifier-mutate', 'selftest programs with one to three instructions changed that get the kernel’s verdict'],
   ['verifier-fuzz', 'random programs that get the kernel’s verdict'],
   [
     'verifier-run-fuzz',

@@ -67,6 +67,11 @@ export class BtfBuilder {
     return this.firstId + this.#types.length
   }
 
+  /** Adds an integer of `size` bytes that is no character and no truth value. @returns its id */
+  addInt(name: string, size: number, signed: boolean): number {
+    return this.add({ kind: BtfKind.INT, name, size, bits: size * 8, bitOffset: 0, signed, char: false, bool: false })
+  }
+
   /** Adds a type. @returns its id */
   add(type: BtfTypeSpec): number {
     return this.firstId + this.#types.push(type) - 1

@@ -82,6 +82,25 @@ export interface NativeBinding {
   readonly Poller: new (fd: number, callback: (status: number) => void) => NativePoller
 }
 
+/** Everything of NativeBinding: an addon that lacks one of them was built from another version. */
+const EXPORTS: Readonly<Record<keyof NativeBinding, true>> = {
+  bpf: true,
+  bpfAsync: true,
+  pinAll: true,
+  own: true,
+  close: true,
+  mmap: true,
+  detach: true,
+  perfEventOpen: true,
+  ioctl: true,
+  setns: true,
+  ifNameToIndex: true,
+  netlink: true,
+  unlimitMemlock: true,
+  pageSize: true,
+  Poller: true,
+}
+
 /** The addon, or why there is none. */
 export type BindingResult =
   | { readonly ok: true; readonly binding: NativeBinding; readonly path: string }
@@ -108,8 +127,13 @@ export function findBinding(platform: string, override: string | undefined): Bin
   const attempt = (path: string): BindingResult | null => {
     try {
       const binding = require(path) as NativeBinding
-      if (typeof binding.bpf === 'function') return { ok: true, binding, path }
-      reasons.push(`${path} is not elfbee's addon: it exports no function bpf`)
+      const missing = Object.keys(EXPORTS).find((name) => !(name in binding))
+      if (missing === undefined) return { ok: true, binding, path }
+      reasons.push(
+        'bpf' in binding
+          ? `${path} is of another version, without ${missing}: build it again (npm run build:native)`
+          : `${path} is not elfbee's addon: it exports no function bpf`,
+      )
     } catch (error) {
       reasons.push(`${path} does not load: ${firstLine(error)}`)
     }

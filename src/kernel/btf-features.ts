@@ -42,8 +42,7 @@ function addSection(builder: BtfBuilder, int: number, name: string): void {
 
 function loads(add: (builder: BtfBuilder, int: number) => void): boolean {
   const builder = new BtfBuilder()
-  const integer = { kind: BtfKind.INT, name: 'int', size: 4, bits: 32, bitOffset: 0 } as const
-  add(builder, builder.add({ ...integer, signed: true, char: false, bool: false }))
+  add(builder, builder.addInt('int', 4, true))
   const blob = builder.build()
   const fd = tryBpf(Cmd.BTF_LOAD, new Attr('BTF_LOAD', { btf: blob, btf_size: blob.length }))
   if (fd >= 0) closeFd(fd)

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { MapType, ProgType } from '../uapi/index.ts'
+import { MapType, ProgType, readsKernelMemory } from '../uapi/index.ts'
 
 /** Bits of the capability sets (include/uapi/linux/capability.h). */
 const CAPABILITIES = { CAP_NET_ADMIN: 12, CAP_SYS_ADMIN: 21, CAP_PERFMON: 38, CAP_BPF: 39 } as const
@@ -26,18 +26,6 @@ const NETWORK: ReadonlySet<number> = new Set([
   ProgType.SK_REUSEPORT,
   ProgType.NETFILTER,
 ])
-/** Program types that need CAP_PERFMON (is_perfmon_prog_type). */
-const TRACING: ReadonlySet<number> = new Set([
-  ProgType.KPROBE,
-  ProgType.TRACEPOINT,
-  ProgType.PERF_EVENT,
-  ProgType.RAW_TRACEPOINT,
-  ProgType.RAW_TRACEPOINT_WRITABLE,
-  ProgType.TRACING,
-  ProgType.LSM,
-  ProgType.STRUCT_OPS,
-  ProgType.EXT,
-])
 const NETWORK_MAPS: ReadonlySet<number> = new Set([
   MapType.SOCKMAP,
   MapType.SOCKHASH,
@@ -48,7 +36,7 @@ const NETWORK_MAPS: ReadonlySet<number> = new Set([
 
 /** What a process needs to load programs of a type. */
 export function capabilitiesOf(programType: number): readonly Capability[] {
-  if (TRACING.has(programType)) return ['CAP_BPF', 'CAP_PERFMON']
+  if (readsKernelMemory(programType)) return ['CAP_BPF', 'CAP_PERFMON']
   return NETWORK.has(programType) ? ['CAP_BPF', 'CAP_NET_ADMIN'] : ['CAP_BPF']
 }
 

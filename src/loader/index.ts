@@ -26,6 +26,8 @@ export {
   type MapSizes,
 } from './map-shape.ts'
 export { diagnoseMap, type MapShapeToCheck } from './map-diagnosis.ts'
+export { bareProgram } from './bare-program.ts'
+export { mapSpec } from './open/map-spec.ts'
 export { kernelMapName } from './map-names.ts'
 export { explainPoison } from './core/explain.ts'
 export { layoutText as coreLayoutText } from './core/layout.ts'

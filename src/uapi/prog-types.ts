@@ -82,3 +82,22 @@ export const PROG_TYPES: readonly EnumRow[] = rowsOf(ProgType, SINCE, 'BPF_PROG_
 export function progTypeName(value: number): string {
   return PROG_TYPES[value]?.name ?? `unknown ${value}`
 }
+
+const READ_KERNEL_MEMORY: ReadonlySet<number> = new Set<number>([
+  ProgType.KPROBE,
+  ProgType.TRACEPOINT,
+  ProgType.PERF_EVENT,
+  ProgType.RAW_TRACEPOINT,
+  ProgType.RAW_TRACEPOINT_WRITABLE,
+  ProgType.TRACING,
+  ProgType.LSM,
+  ProgType.STRUCT_OPS,
+  ProgType.EXT,
+])
+/**
+ * Whether programs of a type may read any memory of the kernel: they need CAP_PERFMON (kernel/bpf/syscall.c,
+ * is_perfmon_prog_type), and a load through a kernel pointer that faults reads zero.
+ */
+export function readsKernelMemory(progType: number): boolean {
+  return READ_KERNEL_MEMORY.has(progType)
+}

@@ -1,6 +1,7 @@
 import { AREA } from './area.ts'
 import type { InsnBuffer } from '../isa/index.ts'
 import type { Facts } from './facts.ts'
+import type { IndirectJumps } from './indirect.ts'
 import type { Instrumentation } from './instrument.ts'
 import type { LineRecord, ProgramFunction } from '../loader/index.ts'
 
@@ -52,6 +53,8 @@ export const TASK_COMM_SIZE = 16
  */
 export const DEFERRED_ADDRESS: number = AREA.guard + 936
 export const GRACE_ADDRESS: number = AREA.guard + 940
+/** Inside the guard: u32 in a shared vm, the address of the bpf_spin_lock that the run holds, or 0. */
+export const HELD_LOCK_ADDRESS: number = AREA.guard + 944
 /** Inside the guard: u32 in a batch, the runs that are left, the current one included. */
 export const BATCH_LEFT_ADDRESS: number = AREA.guard + 996
 /** Inside the guard: u32 in a batch, not 0 when the packet of the current run lies elsewhere by now. */
@@ -141,6 +144,8 @@ export interface VmCode {
   readonly lines: readonly LineRecord[]
   /** Loads that fault read zero (programs that follow kernel pointers, where the kernel would use probe reads). */
   readonly faultReadsZero: boolean
+  /** Where its indirect jumps lead to; one that is not here leads nowhere. */
+  readonly jumps?: IndirectJumps | null
   /** What is proved of the program. */
   readonly facts?: Facts | null
   /** What it does beside running. */
@@ -201,8 +206,8 @@ export interface Machine {
 /** Functions that programs tail-call each other by: bottom of the frame, lowest frame, r1; result r0. */
 export interface TailTable {
   readonly table: WebAssembly.Table
-  /** Puts a function that WebAssembly exports into the table and returns its place. */
-  add(entry: unknown): number
+  /** Puts a function that WebAssembly exports into the table, at a place that is free or at `place`, which it returns. */
+  add(entry: unknown, place?: number): number
   remove(index: number): void
 }
 
@@ -246,8 +251,11 @@ export interface CompiledCode {
    * the next. Counts the tail calls of each by itself.
    */
   repeat?(ctx: number, times: number): void
-  /** Place in Machine.tails by which other programs may call this one, until there were as many releases. */
-  retainTail?(): number
+  /**
+   * Place in Machine.tails by which other programs may call this one, until there were as many releases; `place` when
+   * another thread has chosen it.
+   */
+  retainTail?(place?: number): number
   releaseTail?(): void
   /**
    * Runs function `index` as a callback, arguments and result in the register area. Only during run(), except in

@@ -8,7 +8,7 @@ import type {
   RunnerOptions,
   RunOutput,
 } from '../loader/index.ts'
-import { ProgType, takesPacket } from '../uapi/index.ts'
+import { takesPacket } from '../uapi/index.ts'
 import { runBatch } from './batch.ts'
 import { NO_TAIL_ENTRY, REGS_ADDRESS, STACK_TOP_ADDRESS, type CompiledCode } from './engine.ts'
 import type { ExceptionFacts } from './exception.ts'
@@ -208,24 +208,11 @@ export class VmProgram implements Runnable {
     this.#instruments?.release()
   }
 
-  retainTail(): number {
-    return this.code.retainTail?.() ?? NO_TAIL_ENTRY
+  retainTail(place?: number): number {
+    return this.code.retainTail?.(place) ?? NO_TAIL_ENTRY
   }
 
   releaseTail(): void {
     this.code.releaseTail?.()
   }
 }
-
-/** Types whose programs follow kernel pointers; a load that faults reads zero there. */
-export const FAULTS_READ_ZERO: ReadonlySet<number> = new Set<number>([
-  ProgType.KPROBE,
-  ProgType.TRACEPOINT,
-  ProgType.PERF_EVENT,
-  ProgType.RAW_TRACEPOINT,
-  ProgType.RAW_TRACEPOINT_WRITABLE,
-  ProgType.TRACING,
-  ProgType.LSM,
-  ProgType.STRUCT_OPS,
-  ProgType.EXT,
-])

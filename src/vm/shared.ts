@@ -1,10 +1,9 @@
 import { BpfError } from '../bytes/index.ts'
-import type { Btf } from '../btf/index.ts'
 import { InsnBuffer } from '../isa/index.ts'
 import type { LineRecord, MapSpec, ProgramFunction, ProgramSpec } from '../loader/index.ts'
 import { AREA, GUARD_AREA_SIZE, GUARD_AREA_START, GUARD_AREAS, type Area } from './area.ts'
 import { timeSource } from './clock.ts'
-import { GUARD_SIZE, type VmCode } from './engine.ts'
+import { GUARD_SIZE, NO_TAIL_ENTRY, TASK_ADDRESS, type VmCode } from './engine.ts'
 import { interpreterEngine } from './interpreter/index.ts'
 import { hostCompiles, jit } from './jit/index.ts'
 import type { ExceptionFacts } from './exception.ts'
@@ -12,7 +11,8 @@ import { VmProgram } from './program.ts'
 import { RUN_AREA_SIZE } from './runtime/layout.ts'
 import { VmMachine } from './runtime/machine.ts'
 import { createVmMap } from './runtime/maps/create.ts'
-import type { VmMap } from './runtime/maps/map.ts'
+import type { SpecialField } from './runtime/maps/fields.ts'
+import type { MapConfig, VmMap } from './runtime/maps/map.ts'
 import type { SharedPart } from './runtime/memory.ts'
 import { Runtime, type FakeTask } from './runtime/runtime.ts'
 import { FunctionSet } from './runtime/user-functions.ts'
@@ -23,11 +23,22 @@ const HEAP_SIZE = 1 << 20
 
 /** A map as another thread makes it again. */
 interface SharedMap {
+  readonly id: number
   readonly spec: MapSpec
   readonly addresses: readonly number[]
+  readonly fields: readonly SpecialField[]
+  /** Id of the map that a map of maps was made with; it comes before this one. */
+  readonly inner: number | null
+  /** Whether it was only needed for that. */
+  readonly closed: boolean
 }
 
 interface SharedProgram {
+  readonly id: number
+  /** Place in the table of tail calls. */
+  readonly place: number
+  /** Whether only slots of prog arrays hold it. */
+  readonly closed: boolean
   readonly spec: ProgramSpec
   readonly code: Omit<VmCode, 'insns' | 'lines' | 'functions'> & {
     readonly functions: readonly ProgramFunction[]
@@ -54,6 +65,9 @@ export interface SharedVm {
   readonly fuel: number
   readonly seed: number
   readonly task: FakeTask
+  /** Addresses of the current task's structure and of its cgroup's. */
+  readonly taskAddress: number
+  readonly cgroupAddress: number
 }
 
 /** A thread's CPU of a shared vm, with the maps and programs that there were when it was made. */
@@ -67,8 +81,8 @@ export interface AttachedVm {
 /** What a shared vm knows of its maps and programs, to hand them to other threads. */
 export class Sharing {
   readonly #runtime: Runtime
-  readonly #maps: Map<VmMap, SharedMap> = new Map()
-  readonly #programs: Map<VmProgram, SharedProgram> = new Map()
+  readonly #maps: Map<VmMap, Omit<SharedMap, 'closed'>> = new Map()
+  readonly #programs: Map<VmProgram, Omit<SharedProgram, 'closed'>> = new Map()
   #cpus = 1
 
   /** @throws BpfError `unsupported` where there is no shared memory or no JIT */
@@ -80,11 +94,13 @@ export class Sharing {
   }
 
   /** Makes a map that other threads can use too. @throws BpfError `unsupported` */
-  createMap(spec: MapSpec, btf: Btf | null): VmMap {
-    checkShareable({ spec, name: spec.name, inner: null })
+  createMap(config: MapConfig): VmMap {
+    checkShareable(config)
     const { memory } = this.#runtime
-    const { result, addresses } = memory.recorded(() => makeMap(this.#runtime, spec, btf))
-    this.#maps.set(result, { spec, addresses })
+    const { result, addresses } = memory.recorded(() => makeMap(this.#runtime, config))
+    const { id, fields } = result
+    const inner = config.inner?.id ?? null
+    this.#maps.set(result, { id, spec: cloneable(config.spec), addresses, fields, inner })
     return result
   }
 
@@ -95,13 +111,18 @@ export class Sharing {
     maps: readonly VmMap[],
     exceptions: ExceptionFacts,
   ): void {
-    const { insns, functions, lines, name, type, faultReadsZero, facts = null } = code
+    const { insns, functions, lines, name, type, faultReadsZero, facts = null, jumps = null } = code
     const { length, code: codes, dst, src, off, imm } = insns
     // Specs may hold more than structured clone takes.
     const { section, functionIndex, attachType, flags, attachTarget, autoload } = spec
+    this.#runtime.shareProgram(program)
+    // Its place stays the same, also when it is closed and prog arrays still hold it.
+    program.retain()
     this.#programs.set(program, {
+      id: program.id,
+      place: program.retainTail(),
       spec: { name, section, functionIndex, type, attachType, flags, attachTarget, autoload },
-      code: { name, type, faultReadsZero, facts, functions, lines },
+      code: { name, type, faultReadsZero, facts, jumps, functions, lines },
       insns: { length, code: codes, dst, src, off, imm },
       maps: maps.map((map) => map.name),
       exceptions,
@@ -117,23 +138,34 @@ export class Sharing {
     const cpu = this.#cpus++
     const run = memory.allocate(RUN_AREA_SIZE)
     const heap = memory.allocate(HEAP_SIZE)
+    this.#runtime.handOut()
+    const templates = new Set(Array.from(this.#maps.values(), ({ inner }) => inner))
     return {
       cpu,
       cpus,
       area: { cpu, guard: GUARD_AREAS + cpu * GUARD_AREA_SIZE - GUARD_AREA_START, run: run - GUARD_SIZE },
       part: { memory: memory.wasm, heap, heapEnd: heap + HEAP_SIZE },
-      maps: [...this.#maps].filter(([map]) => !map.closed).map(([, shared]) => shared),
-      programs: [...this.#programs].filter(([program]) => !program.closed).map(([, shared]) => shared),
+      maps: [...this.#maps]
+        .filter(([map]) => !map.closed || templates.has(map.id))
+        .map(([{ closed }, shared]) => ({ ...shared, closed })),
+      programs: [...this.#programs].map(([{ closed }, shared]) => ({ ...shared, closed })),
       fuel: options.fuel,
       // Every CPU has random numbers of its own.
       seed: Math.imul((options.seed ^ cpu) + 1, 0x9e3779b9) >>> 0,
       task: options.task,
+      taskAddress: this.#runtime.taskAddress(),
+      cgroupAddress: this.#runtime.kernel.currentCgroup.address,
     }
   }
 }
 
-function makeMap(runtime: Runtime, spec: MapSpec, btf: Btf | null): VmMap {
-  const map = createVmMap(runtime, { spec, name: spec.name, inner: null, btf })
+/** Specs may hold more than structured clone takes, and more than another thread needs. */
+function cloneable(spec: MapSpec): MapSpec {
+  return { ...spec, inner: null, slots: new Map(), contents: null, dataSection: null }
+}
+
+function makeMap(runtime: Runtime, config: MapConfig): VmMap {
+  const map = createVmMap(runtime, config)
   share(map, runtime.memory)
   return map
 }
@@ -163,19 +195,32 @@ export function openShared(shared: SharedVm): AttachedVm {
     taskBytes: null,
     btf: () => null,
     functions: new FunctionSet({}, {}),
+    cgroupAddress: shared.cgroupAddress,
   })
+  runtime.memory.setU32(TASK_ADDRESS, shared.taskAddress)
   const machine = new VmMachine(runtime)
   const scratch = new ArrayBuffer(runtime.memory.size)
   const maps: Record<string, VmMap> = {}
-  for (const { spec, addresses } of shared.maps) {
-    maps[spec.name] = runtime.memory.replayed(addresses, scratch, () => makeMap(runtime, spec, null))
+  const mapsById = new Map<number, VmMap>()
+  for (const { id, spec, addresses, fields, inner, closed } of shared.maps) {
+    const config = { spec, name: spec.name, inner: inner === null ? null : (mapsById.get(inner) ?? null), fields }
+    const map = runtime.memory.replayed(addresses, scratch, () => {
+      runtime.goOnAt(id)
+      const made = makeMap(runtime, config)
+      // Its memory may be another map's by now.
+      if (closed) runtime.unregister(made)
+      return made
+    })
+    mapsById.set(id, map)
+    if (!closed) maps[spec.name] = map
   }
   const programs: Record<string, VmProgram> = {}
-  for (const { spec, code, insns, maps: names, exceptions } of shared.programs) {
+  for (const { id, place, closed, spec, code, insns, maps: names, exceptions } of shared.programs) {
     const own: VmCode = { ...code, insns: Object.assign(new InsnBuffer(insns.length), insns) }
     const used = names.flatMap((name) => maps[name] ?? [])
     const interpreted = (): ReturnType<typeof jit.compile> => interpreterEngine.compile(own, machine)
-    programs[spec.name] = new VmProgram(
+    runtime.goOnAt(id)
+    const program = new VmProgram(
       runtime,
       spec,
       jit.compile(own, machine),
@@ -186,6 +231,9 @@ export function openShared(shared: SharedVm): AttachedVm {
       null,
       exceptions,
     )
+    if (place !== NO_TAIL_ENTRY) program.retainTail(place)
+    runtime.shareProgram(program)
+    if (!closed) programs[spec.name] = program
   }
   return { cpu: shared.cpu, cpus: shared.cpus, programs, maps }
 }

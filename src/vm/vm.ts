@@ -8,7 +8,7 @@ import {
   type ProgramRequest,
   type StructOpsLayout,
 } from '../loader/index.ts'
-import { MapType } from '../uapi/index.ts'
+import { INSN_ARRAY, MapType, readsKernelMemory } from '../uapi/index.ts'
 import type { CompiledCode, Engine, VmCode } from './engine.ts'
 import { VM_KCONFIG } from './kconfig.ts'
 import { ProgramInstruments } from './instruments.ts'
@@ -18,8 +18,9 @@ import { timeSource } from './clock.ts'
 import { seededScheduling } from './seed.ts'
 import { interpreterEngine } from './interpreter/index.ts'
 import { hostCompiles, jit, quickJit } from './jit/index.ts'
+import { JumpTables } from './jump-tables.ts'
 import { link, type LinkHost } from './link.ts'
-import { FAULTS_READ_ZERO, VmProgram } from './program.ts'
+import { VmProgram } from './program.ts'
 import type { CgroupOptions, VirtualCgroup } from './runtime/kernel/cgroup.ts'
 import type { FileOptions, VirtualFile } from './runtime/kernel/file.ts'
 import type { SocketOptions, VirtualSocket } from './runtime/kernel/socket.ts'
@@ -58,6 +59,11 @@ export interface VmOptions {
    */
   readonly verify?: boolean
   /**
+   * Which Linux the vm does as. `6.19`: as 6.18, which is the default, with the instruction arrays and indirect jumps that
+   * came after it.
+   */
+  readonly linux?: '6.18' | '6.19'
+  /**
    * Monotonic time in ns, for bpf_ktime_get_ns and its like. `virtual`: time starts at one second and only moves by
    * {@link Vm.advance}. Default: the host's clock.
    */
@@ -88,8 +94,9 @@ export interface VmOptions {
   /** Backward jumps and calls that a run may make before it traps. Default 2^27. */
   readonly fuel?: number
   /**
-   * True: other threads may run programs on the other CPUs, over the same memory; see {@link Vm.fork}. Maps are arrays,
-   * hashes that are preallocated (both also per CPU) and ring buffers, others are refused.
+   * True: other threads may run programs on the other CPUs, over the same memory; see {@link Vm.fork}. Maps whose state
+   * is not all in that memory are refused: perf event arrays, arenas, stack traces, those of sockets and devices, and
+   * values with timers or kernel objects.
    */
   readonly shared?: boolean
   /** Why this vm stands for another backend; load reports say it. */
@@ -140,6 +147,10 @@ export function createVm(options: VmOptions = {}): Vm {
   if (!Number.isInteger(cpus) || cpus < 1 || cpus > 1024) {
     throw new BpfError('usage', `option cpus is ${cpus}, expected 1 to 1024`)
   }
+  const linux = options.linux ?? '6.18'
+  if (linux !== '6.18' && linux !== '6.19') {
+    throw new BpfError('usage', `option linux is ${String(linux)}, expected 6.18 or 6.19`)
+  }
   if (options.shared === true && (cpus > MAX_SHARED_CPUS || typeof SharedArrayBuffer === 'undefined')) {
     const problem = cpus > MAX_SHARED_CPUS ? `at most ${MAX_SHARED_CPUS} CPUs` : 'a host with SharedArrayBuffer'
     throw new BpfError('unsupported', `option shared: a shared vm needs ${problem}`)
@@ -174,6 +185,7 @@ class VirtualKernel implements Vm {
   readonly cpus: number
   readonly reason?: string
   readonly #verifies: boolean
+  readonly linux: NonNullable<VmOptions['linux']>
   /** Functions of the user may give what the verifier does not expect of the kernel's. */
   readonly #ownFunctions: boolean
   readonly #runtime: Runtime
@@ -193,6 +205,7 @@ class VirtualKernel implements Vm {
     const useJit = options.jit ?? true
     if (options.reason !== undefined) this.reason = options.reason
     this.#verifies = options.verify ?? true
+    this.linux = options.linux ?? '6.18'
     this.#ownFunctions = Object.keys({ ...options.helpers, ...options.kfuncs }).length === 0
     this.#sharing = runtime.memory.isShared ? new Sharing(runtime, useJit !== false) : null
     this.#runtime = runtime
@@ -240,6 +253,7 @@ class VirtualKernel implements Vm {
   createMap(request: MapRequest): VmMap {
     this.#open()
     const { inner, structOps } = request
+    if (request.spec.type === INSN_ARRAY && this.linux === '6.18') throw tooOld(request.spec.name)
     if (request.spec.type === MapType.STRUCT_OPS && structOps === undefined) {
       throw new BpfError('unsupported', `map "${request.spec.name}": a struct_ops map needs a type of the kernel`, {
         where: { map: request.spec.name },
@@ -247,64 +261,77 @@ class VirtualKernel implements Vm {
     }
     const sizes = normaliseSizes(request.spec, { pageSize: PAGE_SIZE, cpus: this.cpus })
     const spec = { ...request.spec, ...sizes, ...sizeOf(structOps) }
-    if (this.#sharing !== null) return this.#sharing.createMap(spec, request.btf)
     if (inner !== null && !(inner instanceof VmMap)) {
       throw new BpfError('usage', `the inner map of ${spec.name} belongs to another backend`, {
         where: { map: spec.name },
       })
     }
-    return createVmMap(this.#runtime, { spec, name: spec.name, inner, btf: request.btf })
+    const config = { spec, name: spec.name, inner, btf: request.btf }
+    return this.#sharing === null ? createVmMap(this.#runtime, config) : this.#sharing.createMap(config)
   }
 
   loadProgram(request: ProgramRequest): VmProgram {
     this.#open()
+    return within({ program: request.program.spec.name }, () => {
+      const tables = new JumpTables(this.#runtime)
+      try {
+        return this.#load(request, tables)
+      } catch (error) {
+        tables.giveBack()
+        throw error
+      } finally {
+        tables.close()
+      }
+    })
+  }
+
+  #load(request: ProgramRequest, tables: JumpTables): VmProgram {
     const { program, btf } = request
     const { name, type } = program.spec
-    return within({ program: name }, () => {
-      if (btf !== null && !btf.littleEndian) {
-        throw new BpfError('unsupported', 'the vm is little-endian and cannot run a big-endian object')
-      }
-      const needsTypes = program.lateReferences.some(({ kind }) => kind !== 'map' && kind !== 'mapValue')
-      const types = needsTypes ? this.kernelBtf() : null
-      const linked = link(program, request.maps, this.#links, types)
-      const verified = (request.verify ?? this.#verifies) ? verifyRequest(request, this) : UNVERIFIED
-      const functions = program.functions.length > 0 ? program.functions : [{ name, start: 0, btfId: 0 }]
-      const { instrument } = request
-      const instruments =
-        instrument === undefined
-          ? null
-          : new ProgramInstruments(instrument, this.#runtime.memory, linked.insns, functions)
-      const code: VmCode = {
-        name,
-        type,
-        insns: linked.insns,
-        functions,
-        lines: program.lines,
-        faultReadsZero: FAULTS_READ_ZERO.has(type),
-        facts: this.#ownFunctions ? verified.facts : null,
-        instrumentation: instruments?.instrumentation ?? null,
-      }
-      const interpreted = (): CompiledCode => interpreterEngine.compile(code, this.#machine)
-      // Only the interpreter sees every instruction.
-      const compiled = instrument === 'trace' ? interpreted() : this.#compile(code)
-      const exceptions = {
-        throws: program.lateReferences.some((each) => each.kind === 'kfunc' && each.name === 'bpf_throw'),
-        handler: exceptionHandler(btf, code.functions),
-      }
-      const loaded = new VmProgram(
-        this.#runtime,
-        program.spec,
-        compiled,
-        linked.maps,
-        btf,
-        interpreted,
-        verified.log,
-        instruments,
-        exceptions,
-      )
-      this.#sharing?.addProgram(loaded, program.spec, code, linked.maps, exceptions)
-      return loaded
-    })
+    if (btf !== null && !btf.littleEndian) {
+      throw new BpfError('unsupported', 'the vm is little-endian and cannot run a big-endian object')
+    }
+    const needsTypes = program.lateReferences.some(({ kind }) => kind !== 'map' && kind !== 'mapValue')
+    const types = needsTypes ? this.kernelBtf() : null
+    const linked = link(program, request.maps, this.#links, types, tables)
+    const verified = (request.verify ?? this.#verifies) ? verifyRequest(request, this) : UNVERIFIED
+    const functions = program.functions.length > 0 ? program.functions : [{ name, start: 0, btfId: 0 }]
+    const { instrument } = request
+    const instruments =
+      instrument === undefined
+        ? null
+        : new ProgramInstruments(instrument, this.#runtime.memory, { ...linked, functions })
+    const code: VmCode = {
+      name,
+      type,
+      insns: linked.insns,
+      functions,
+      lines: program.lines,
+      faultReadsZero: readsKernelMemory(type),
+      jumps: linked.jumps,
+      facts: this.#ownFunctions ? verified.facts : null,
+      instrumentation: instruments?.instrumentation ?? null,
+    }
+    const interpreted = (): CompiledCode => interpreterEngine.compile(code, this.#machine)
+    // Only the interpreter sees every instruction.
+    const compiled = instrument === 'trace' ? interpreted() : this.#compile(code)
+    const exceptions = {
+      throws: program.lateReferences.some((each) => each.kind === 'kfunc' && each.name === 'bpf_throw'),
+      handler: exceptionHandler(btf, code.functions),
+    }
+    const loaded = new VmProgram(
+      this.#runtime,
+      program.spec,
+      compiled,
+      linked.maps,
+      btf,
+      interpreted,
+      verified.log,
+      instruments,
+      exceptions,
+    )
+    this.#sharing?.addProgram(loaded, program.spec, code, linked.maps, exceptions)
+    return loaded
   }
 
   now(): bigint {
@@ -367,6 +394,12 @@ function opened(btf: Btf | null | (() => Btf | null)): () => Btf | null {
     if (known === undefined) known = typeof btf === 'function' ? btf() : btf
     return known
   }
+}
+
+/** What Linux 6.18 says to an instruction array. */
+function tooOld(map: string): BpfError {
+  const why = "Linux 6.18 has no instruction arrays, which came with 6.19 (option linux: '6.19' of createVm)"
+  return new BpfError('syscall', `create map ${map} (insn_array): EINVAL: ${why}`, { errno: 'EINVAL', where: { map } })
 }
 
 /** The value of a struct_ops map has the size of the kernel's type. */

@@ -65,16 +65,7 @@ describe('compiled decoders', () => {
 
   it('gives a member called __proto__ as a member', () => {
     const builder = new BtfBuilder()
-    const int = builder.add({
-      kind: BtfKind.INT,
-      name: 'int',
-      size: 4,
-      bits: 32,
-      bitOffset: 0,
-      signed: true,
-      char: false,
-      bool: false,
-    })
+    const int = builder.addInt('int', 4, true)
     const id = builder.add({
       kind: BtfKind.STRUCT,
       name: 's',

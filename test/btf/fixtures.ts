@@ -1,4 +1,4 @@
-import { Btf, BtfBuilder, BtfKind, parseBtfExt, type BtfExt } from '../../src/btf/index.ts'
+import { Btf, BtfBuilder, parseBtfExt, type BtfExt } from '../../src/btf/index.ts'
 import { parseElf } from '../../src/elf/index.ts'
 import { loadFixture } from '../support/fixture.ts'
 
@@ -28,8 +28,7 @@ export function addInts(builder: BtfBuilder): {
   u64: number
   char: number
 } {
-  const add = (name: string, size: number, signed: boolean): number =>
-    builder.add({ kind: BtfKind.INT, name, size, bits: size * 8, bitOffset: 0, signed, char: false, bool: false })
+  const add = (name: string, size: number, signed: boolean): number => builder.addInt(name, size, signed)
   return {
     int: add('int', 4, true),
     u8: add('unsigned char', 1, false),

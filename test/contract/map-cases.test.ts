@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { assemble } from '../../src/isa/index.ts'
-import { openObject } from '../../src/loader/index.ts'
+import { bareProgram, mapSpec, openObject } from '../../src/loader/index.ts'
 import { createVm } from '../../src/vm/index.ts'
 import { loadFixture } from '../support/fixture.ts'
 import { isRecorded, mapCases, packed, runMapCase, unpacked } from './map-cases.mjs'
@@ -21,7 +21,7 @@ describe.each([
   test('all recorded cases', async () => {
     const vm = createVm({ verify: false, jit, cpus: CPUS })
     const locked = openObject(await loadFixture('test/contract/objects/maps.bpf.o'))
-    const environment = mapEnvironment({ assemble }, vm, locked, vmDescriptors(vm))
+    const environment = mapEnvironment({ assemble, bareProgram, mapSpec }, vm, locked, vmDescriptors(vm))
     let cases = 0
     for (const each of mapCases()) {
       const expected = golden[each.name]

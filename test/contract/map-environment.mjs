@@ -1,5 +1,5 @@
 // What the cases of maps-vs-kernel need of a backend. Imports nothing of elfbee, since tests have it from src and scripts
-// from dist: `elfbee` brings { assemble, openObject }.
+// from dist: `elfbee` brings { assemble, bareProgram, mapSpec }.
 
 const XDP = 6
 const SOCKET_FILTER = 1
@@ -70,45 +70,7 @@ function prepare(elfbee, name, type, text) {
     insns.imm[insn] = 0
     insn++
   }
-  return {
-    spec: {
-      name,
-      section: name,
-      functionIndex: 0,
-      type,
-      attachType: null,
-      flags: 0,
-      attachTarget: null,
-      autoload: true,
-    },
-    insns,
-    functions: [{ name, start: 0, btfId: 0 }],
-    lateReferences,
-    lines: [],
-    core: [],
-  }
-}
-
-function mapSpec(type, { keySize, valueSize, maxEntries, flags, mapExtra = 0n }) {
-  return {
-    name: 'test_map',
-    type,
-    keySize,
-    valueSize,
-    maxEntries,
-    flags,
-    mapExtra,
-    numaNode: null,
-    pinning: 'none',
-    autocreate: true,
-    keyTypeId: 0,
-    valueTypeId: 0,
-    inner: null,
-    slots: new Map(),
-    contents: null,
-    dataSection: null,
-    frozen: false,
-  }
+  return elfbee.bareProgram(insns, { name, type }, { lateReferences })
 }
 
 /** Virtual sockets and the like for the cases, by name. */
@@ -133,10 +95,10 @@ export function mapEnvironment(elfbee, backend, locked, descriptors) {
   function create(type, shape, inner, lock) {
     const template = inner === undefined ? null : create(inner.type, inner.shape, inner.inner, false)
     try {
-      const spec = mapSpec(type, shape)
       const types = lock ? { keyTypeId: lockSpec.keyTypeId, valueTypeId: lockSpec.valueTypeId } : {}
+      const spec = elfbee.mapSpec({ name: 'test_map', type, ...shape, ...types })
       return backend.createMap({
-        spec: { ...spec, ...types },
+        spec,
         kernelName: spec.name,
         btf: lock ? locked.btf : null,
         inner: template,

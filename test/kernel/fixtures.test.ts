@@ -6,6 +6,7 @@ import { fromHex } from '../../src/bytes/index.ts'
 import { openKernelBackend, vmlinuxBtf, type KernelBackend, type KernelMap } from '../../src/kernel/index.ts'
 import { load, openObject, type LoadedObject, type ObjectSpec } from '../../src/loader/index.ts'
 import { MapType, ProgType } from '../../src/uapi/index.ts'
+import { createVm } from '../../src/vm/index.ts'
 import { loadFixture, loadText } from '../support/fixture.ts'
 import { kernelTestsRun } from '../support/kernel.ts'
 import { u64 } from '../support/program.ts'
@@ -26,8 +27,10 @@ const bytes32 = (...words: number[]): Uint8Array => new Uint8Array(Uint32Array.f
 describe.runIf(run)('fixtures in the kernel', () => {
   if (!run) return
   const backend: KernelBackend = openKernelBackend()
+  const vm = createVm({ btf: vmlinuxBtf(), cpus: backend.cpus })
   afterAll(() => {
     backend.close()
+    vm.close()
   })
   const loadFixtureObject = async (path: string): Promise<LoadedObject> => load(await open(path), backend)
 
@@ -36,6 +39,14 @@ describe.runIf(run)('fixtures in the kernel', () => {
     const failed = live.report.programs.filter(({ status }) => status === 'failed')
     expect(failed.map(({ name, error }) => `${name}: ${error?.message}`)).toEqual([])
     expect(live.report.maps.filter(({ status }) => status === 'failed')).toEqual([])
+  })
+
+  it.each(folders)('%s: the vm’s verifier takes what the kernel takes', { timeout: 60_000 }, async (path) => {
+    using inKernel = await loadFixtureObject(path)
+    using live = await load(await open(path), vm)
+    const taken = new Set(inKernel.report.programs.filter(({ status }) => status === 'loaded').map(({ name }) => name))
+    const refused = live.report.programs.filter(({ name, status }) => taken.has(name) && status !== 'loaded')
+    expect(refused.map(({ name, error }) => `${name}: ${error?.message}`)).toEqual([])
   })
 
   it('counts packets, drops the blocked port, and shows flows by their C types', async () => {

@@ -17,16 +17,7 @@ const ALL: BtfFeatures = {
 
 function sample(): Btf {
   const builder = new BtfBuilder()
-  const int = builder.add({
-    kind: BtfKind.INT,
-    name: 'int',
-    size: 4,
-    bits: 32,
-    bitOffset: 0,
-    signed: true,
-    char: false,
-    bool: false,
-  })
+  const int = builder.addInt('int', 4, true)
   const variable = builder.add({ kind: BtfKind.VAR, name: 'counter', type: int, linkage: 1 })
   builder.add({ kind: BtfKind.DATASEC, name: '?.struct_ops', size: 4, vars: [{ type: variable, offset: 0, size: 4 }] })
   const proto = builder.add({

@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { findBinding } from '../../src/kernel/binding.ts'
 import { kernelStatus } from '../../src/kernel/index.ts'
@@ -18,6 +21,18 @@ describe('finding the addon', () => {
       expect.stringContaining('/nonexistent/elfbee.node does not load'),
       'ELFBEE_NATIVE names it',
     ])
+  })
+
+  it.runIf(process.platform === 'linux')('says that an addon of an older version is to be built again', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'elfbee-addon-'))
+    const path = join(folder, 'old.cjs')
+    writeFileSync(path, 'exports.bpf = exports.bpfAsync = exports.pinAll = () => 0')
+    const result = findBinding('linux', path)
+    rmSync(folder, { recursive: true })
+    expect(result).toMatchObject({
+      ok: false,
+      reasons: [`${path} is of another version, without own: build it again (npm run build:native)`, expect.anything()],
+    })
   })
 })
 

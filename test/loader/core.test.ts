@@ -29,8 +29,7 @@ class Types {
   }
 
   int(name: string, size: number, signed: boolean): number {
-    const common = { bitOffset: 0, char: false, bool: false } as const
-    return this.builder.add({ kind: BtfKind.INT, name, size, bits: size * 8, signed, ...common })
+    return this.builder.addInt(name, size, signed)
   }
 
   struct(name: string, size: number, members: readonly (readonly [string, number, number, number?])[]): number {

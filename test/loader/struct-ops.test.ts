@@ -18,26 +18,8 @@ interface Shape {
 /** A kernel with one struct_ops type whose members stand in the given order. */
 function kernel({ name = 'tcp_congestion_ops', members = ALL, nameLength = 16 }: Shape = {}): Btf {
   const builder = new BtfBuilder()
-  const int = builder.add({
-    kind: BtfKind.INT,
-    name: 'unsigned int',
-    size: 4,
-    bits: 32,
-    bitOffset: 0,
-    signed: false,
-    char: false,
-    bool: false,
-  })
-  const char = builder.add({
-    kind: BtfKind.INT,
-    name: 'char',
-    size: 1,
-    bits: 8,
-    bitOffset: 0,
-    signed: true,
-    char: false,
-    bool: false,
-  })
+  const int = builder.addInt('unsigned int', 4, false)
+  const char = builder.addInt('char', 1, true)
   const chars = builder.add({ kind: BtfKind.ARRAY, name: '', elementType: char, indexType: int, length: nameLength })
   const proto = builder.add({ kind: BtfKind.FUNC_PROTO, name: '', returnType: 0, params: [] })
   const fn = builder.add({ kind: BtfKind.PTR, name: '', type: proto, kindFlag: false })

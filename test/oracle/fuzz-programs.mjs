@@ -99,18 +99,18 @@ function compare(type, text, inputs, kernelText = text) {
   }
 }
 
-/** An atomic operation that fetches from the stack, with its register and place. */
-const FETCH = /^r(\d) = atomic.*\(r10 - (\d+)\).*?r(\d)\)$/
+/** An atomic operation that fetches: the memory it works on, with its width, and the register that it takes. */
+const FETCH = /^r\d = atomic_\w+\(\((u32|u64) \*\)\((r\d+ [+-] \d+)\).*r(\d)\)$/
 
 /**
- * The same program, but the verifier knows nothing of what atomic operations fetch from the stack: Linux 6.18 does not
- * follow precision through them and prunes states that differ, so that it takes away code which is reached
- * (docs/results/fuzz-programs.json has seeds).
+ * The same program, but the verifier knows nothing of what atomic operations fetch from the stack, be it the own one or
+ * a caller's: Linux 6.18 does not follow precision through them and prunes states that differ, so that it takes away
+ * code which is reached (docs/results/fuzz-programs.json has seeds).
  */
 function withUnknownFetches(text) {
-  return text.replaceAll(new RegExp(FETCH, 'gm'), (line, to, place, source) => {
+  return text.replaceAll(new RegExp(FETCH, 'gm'), (line, width, place, source) => {
     const save = `*(u64 *)(r10 - 240) = r${source}\nr${source} = 0`
-    return `${save}\nlock *(u64 *)(r10 - ${place}) += r${source}\nr${source} = *(u64 *)(r10 - 240)\n${line}`
+    return `${save}\nlock *(${width} *)(${place}) += r${source}\nr${source} = *(u64 *)(r10 - 240)\n${line}`
   })
 }
 

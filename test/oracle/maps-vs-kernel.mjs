@@ -7,7 +7,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { assemble } from '../../dist/isa/index.js'
 import { openKernelBackend } from '../../dist/kernel/index.js'
-import { openObject } from '../../dist/loader/index.js'
+import { bareProgram, mapSpec, openObject } from '../../dist/loader/index.js'
 import { createVm } from '../../dist/vm/index.js'
 import { isRecorded, mapCases, packed, runMapCase } from '../contract/map-cases.mjs'
 import { mapEnvironment, vmDescriptors } from '../contract/map-environment.mjs'
@@ -32,7 +32,12 @@ const backends = {
 const opened = await kernelDescriptors()
 const environments = Object.entries(backends).map(([name, backend]) => [
   name,
-  mapEnvironment({ assemble }, backend, locked, name === 'kernel' ? opened.descriptors : vmDescriptors(backend)),
+  mapEnvironment(
+    { assemble, bareProgram, mapSpec },
+    backend,
+    locked,
+    name === 'kernel' ? opened.descriptors : vmDescriptors(backend),
+  ),
 ])
 
 let total = 0

@@ -7,9 +7,13 @@ import { fileURLToPath } from 'node:url'
 /** Root of the repository. */
 export const root = fileURLToPath(new URL('../../', import.meta.url))
 
-/** Directory with the oracle's material (sources, bpftool, compiled objects): $ELFBEE_ORACLE_DIR or .cache/oracle. */
-export function oracleDir() {
-  const dir = process.env.ELFBEE_ORACLE_DIR ?? `${root}.cache/oracle`
+/**
+ * Directory with the oracle's material (sources, bpftool, compiled objects): $ELFBEE_ORACLE_DIR or .cache/oracle; that
+ * of the source of another kernel series than 6.12 is a folder in it (ELFBEE_ORACLE_SOURCE of prepare.sh).
+ */
+export function oracleDir(series = '6.12') {
+  const base = process.env.ELFBEE_ORACLE_DIR ?? `${root}.cache/oracle`
+  const dir = series === '6.12' ? base : `${base}/${series}`
   if (!existsSync(dir)) throw new Error(`${dir} does not exist: prepare the oracle first, or set ELFBEE_ORACLE_DIR`)
   return dir
 }

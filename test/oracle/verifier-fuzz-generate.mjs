@@ -1,6 +1,7 @@
 // Random programs for verifier-fuzz.mjs: a program is a list of steps, so that it can be made smaller by leaving some out.
 import { BtfKind } from '../../dist/btf/index.js'
 import { InsnBuffer } from '../../dist/isa/index.js'
+import { bareProgram, mapSpec } from '../../dist/loader/index.js'
 import { MapType, ProgType } from '../../dist/uapi/index.js'
 
 /** Size of a value of the map that programs use. */
@@ -362,36 +363,14 @@ export function randomProgram(steps, kernelBtf) {
       return { kind: 'kfunc', insn, name, btfId, module: null, weak: false }
     }),
   ]
-  return { spec: SPEC, insns, functions, lateReferences, lines: [], core: [] }
+  return bareProgram(insns, { name: 'f', type: ProgType.XDP }, { functions, lateReferences })
 }
 
 /** The map that programs use. */
-export const MAP = {
+export const MAP = mapSpec({
   name: 'values',
   type: MapType.ARRAY,
   keySize: 4,
   valueSize: VALUE_SIZE,
   maxEntries: 2,
-  flags: 0,
-  numaNode: null,
-  mapExtra: 0n,
-  pinning: 'none',
-  autocreate: true,
-  keyTypeId: 0,
-  valueTypeId: 0,
-  inner: null,
-  slots: new Map(),
-  contents: null,
-  dataSection: null,
-  frozen: false,
-}
-const SPEC = {
-  name: 'f',
-  section: 'xdp',
-  functionIndex: 0,
-  type: ProgType.XDP,
-  attachType: null,
-  flags: 0,
-  attachTarget: null,
-  autoload: true,
-}
+})

@@ -73,12 +73,19 @@ function shrink(steps, isAccepted) {
   return small
 }
 
+const started = Date.now()
+function progress(seed) {
+  const rate = Math.round(counts.programs / ((Date.now() - started) / 1000))
+  console.error(`${counts.programs} programs, ${differences.length} differ, ${rate}/s, next seed ${seed + 1}`)
+}
+
 const counts = { programs: 0, accepted: 0, falseAccepts: 0, falseRefusals: 0, refusals: 0, sameMessage: 0 }
 const differences = []
 for (let seed = first; counts.programs < count && Date.now() < until; seed++) {
   const steps = randomSteps(generator(seed))
   const { accepted, log, result } = judge(steps)
   counts.programs++
+  if (counts.programs % 10_000 === 0) progress(seed)
   if (accepted) counts.accepted++
   else {
     counts.refusals++

@@ -6,6 +6,7 @@
 import { writeFileSync } from 'node:fs'
 import { assemble } from '../../dist/isa/index.js'
 import { openKernelBackend } from '../../dist/kernel/index.js'
+import { bareProgram } from '../../dist/loader/index.js'
 import { root } from './results.mjs'
 
 const PROGRAMS = {
@@ -39,23 +40,7 @@ const cases = []
 for (const [name, lines] of Object.entries(PROGRAMS)) {
   for (const level of [1, 2]) {
     const text = lines.join('\n')
-    const program = {
-      spec: {
-        name: 'f',
-        section: 'tc',
-        functionIndex: 0,
-        type: 3,
-        attachType: null,
-        flags: 0,
-        attachTarget: null,
-        autoload: true,
-      },
-      insns: assemble(text),
-      functions: [{ name: 'f', start: 0, btfId: 0 }],
-      lateReferences: [],
-      lines: [],
-      core: [],
-    }
+    const program = bareProgram(assemble(text), { name: 'f', type: 3 })
     const request = { program, license: 'GPL', version: 0, btf: null, maps: new Map(), bindMaps: [], logLevel: level }
     let log
     try {

@@ -1,11 +1,13 @@
 // The kernel's selftests with small random changes, judged by the running kernel and by elfbee's verifier: programs with
 // maps, kernel functions, objects and callbacks of which most are wrong in some way. Nothing is run.
 //
-//   node test/oracle/verifier-mutate.mjs [--seed N] [--seconds N] [--only SUBSTRING] [--each N]
-//   node test/oracle/verifier-mutate.mjs --only OBJECT --program NAME --seed N
+//   node test/oracle/verifier-mutate.mjs [--count N] [--seed N] [--only SUBSTRING] [--each N] [--source 7.2]
+//   node test/oracle/verifier-mutate.mjs --only OBJECT --program NAME --seed N [--source 7.2]
 //
-// `--each`: changed programs made from each program (default 20). Prints what differs; objects are taken in random order
-// until the time is over. The second form repeats one change with the seed that was printed, and prints both logs. Needs root, the addon, and $ELFBEE_ORACLE_DIR with objs/*.o and load-dump.jsonl.
+// Compares `--count` changed programs (default 4000), `--each` of a program (default 20); objects are taken in random
+// order. Prints what differs, and writes docs/results/verifier-mutate.json unless an option says what to change. The
+// second form repeats one change with the seed that was printed, and prints both logs. Needs root, the addon, and
+// $ELFBEE_ORACLE_DIR with objs/*.o and load-dump.jsonl; for --source see verifier-selftests.mjs.
 import { readFileSync } from 'node:fs'
 import { InsnBuffer } from '../../dist/isa/index.js'
 import { openKernelBackend } from '../../dist/kernel/index.js'
@@ -17,10 +19,11 @@ import { oracleDir, possibleCpus, writeResult } from './results.mjs'
 const args = process.argv.slice(2)
 const option = (name, otherwise) => (args.includes(name) ? args[args.indexOf(name) + 1] : otherwise)
 let state = Number(option('--seed', 1)) | 0
-const seconds = Number(option('--seconds', 60))
+const count = Number(option('--count', 4000))
 const each = Number(option('--each', 20))
 const only = option('--only', '')
 const program = option('--program', null)
+const dir = oracleDir(option('--source', undefined))
 const repeated = state
 const MISSING = [58, 36]
 /** Longer programs take too much time. */
@@ -146,11 +149,9 @@ function compare(spec, file, request, seed) {
   console.log(`${ours.ok ? 'FALSE ACCEPT' : 'refusal'} ${JSON.stringify(differences.at(-1))}`)
 }
 
-const dir = oracleDir()
 const decided = decidedPrograms(dir)
 const files = [...decided.keys()].filter((file) => file.includes(only))
-const until = Date.now() + seconds * 1000
-while (Date.now() < until) {
+while (counts.total < count) {
   const file = pick(files)
   const names = new Set(decided.get(file).map((v) => v.prog))
   let spec
@@ -174,7 +175,7 @@ while (Date.now() < until) {
         const { insns, spec: its } = request.program
         if (names.has(its.name) && insns.length <= MAX_LENGTH && its.type !== STRUCT_OPS) {
           const fixed = fixedSlots(request.program)
-          for (let n = 0; n < (program === null ? each : 1) && Date.now() < until; n++) {
+          for (let n = 0; n < (program === null ? each : 1) && counts.total < count; n++) {
             if (program !== null) state = repeated
             const seed = state
             const changedProgram = { ...request.program, insns: changed(insns, fixed) }
@@ -194,6 +195,6 @@ while (Date.now() < until) {
   if (program !== null) break
 }
 console.log(JSON.stringify(counts))
-if (args.includes('--record')) writeResult('verifier-mutate', { ...counts, differences })
+if (args.length === 0) writeResult('verifier-mutate', { ...counts, differences })
 else console.log(`verifier-mutate: ${counts.equal} of ${counts.total}`)
 kernel.close()

@@ -1,9 +1,10 @@
 // Compares the verifier's verdicts with the running kernel's over the kernel's own selftests.
 //
-//   node test/oracle/verifier-selftests.mjs [--only SUBSTRING] [--verbose]
+//   node test/oracle/verifier-selftests.mjs [--source 7.2] [--only SUBSTRING] [--verbose]
 //
 // Needs $ELFBEE_ORACLE_DIR with objs/*.o (selftests of linux-source-6.12) and load-dump.jsonl (verdicts of the kernel, a
-// line a program). A program is decided when the kernel accepted it, or refused it with a verifier log; the rest failed
+// line a program); with --source what `ELFBEE_ORACLE_SOURCE=7.2 test/oracle/prepare/prepare.sh` made of another series,
+// whose selftests nobody looked at when the verifier was written. A program is decided when the kernel accepted it, or refused it with a verifier log; the rest failed
 // for other reasons (missing test modules, policy). A program that the kernel refuses and we accept is a FALSE ACCEPT.
 // Messages are the last line of the log at level 1 (verifier-messages.mjs compares more of it).
 import { corpus, lastLogLine, sameLastLine } from './lib/verifier-corpus.mjs'
@@ -12,6 +13,8 @@ import { oracleDir, writeResult } from './results.mjs'
 const args = process.argv.slice(2)
 const only = args.includes('--only') ? args[args.indexOf('--only') + 1] : null
 const verbose = args.includes('--verbose')
+const source = args.includes('--source') ? args[args.indexOf('--source') + 1] : '6.12'
+const result = source === '6.12' ? 'verifier-selftests' : `verifier-selftests-${source}`
 const ERRNO = {
   1: 'EPERM',
   2: 'ENOENT',
@@ -45,7 +48,7 @@ function note(kind, v, r) {
   })
 }
 
-for (const { file, verdict: v, run } of corpus(oracleDir(), only)) {
+for (const { file, verdict: v, run } of corpus(oracleDir(source), only)) {
   counts.total++
   const started = performance.now()
   const r = run()
@@ -82,7 +85,7 @@ console.log(
   `same message: ${counts.messages} of ${counts.refusals} refusals, same errno: ${counts.errnos}; crashes: ${counts.crash}; ${timeMs.toFixed(0)} ms`,
 )
 if (only === null) {
-  writeResult('verifier-selftests', {
+  writeResult(result, {
     equal: counts.agree,
     total: counts.total,
     falseAccepts: counts.falseAccept,
@@ -95,4 +98,4 @@ if (only === null) {
     otherWords: differences.filter((d) => d.kind === 'other words'),
     differences: differences.filter((d) => d.kind !== 'other words' && d.kind !== 'right by ignorance'),
   })
-} else console.log(`verifier-selftests (${only}): ${counts.agree} of ${counts.total}`)
+} else console.log(`${result} (${only}): ${counts.agree} of ${counts.total}`)

@@ -8,6 +8,7 @@
 import { readFileSync } from 'node:fs'
 import { Btf, BtfKind } from '../../dist/btf/index.js'
 import { InsnBuffer } from '../../dist/isa/index.js'
+import { mapSpec } from '../../dist/loader/index.js'
 import { verify } from '../../dist/vm/verifier/index.js'
 import { lastLogLine } from './lib/verifier-corpus.mjs'
 import { oracleDir, possibleCpus, writeResult } from './results.mjs'
@@ -35,26 +36,10 @@ function btfOf(hex) {
   return parsedBtf.get(hex)
 }
 
-function mapSpec(name, map) {
-  return {
-    name,
-    type: map.type,
-    keySize: map.keySize,
-    valueSize: map.valueSize,
-    maxEntries: map.maxEntries,
-    flags: map.flags,
-    numaNode: null,
-    mapExtra: 0n,
-    pinning: 'none',
-    autocreate: true,
-    keyTypeId: 0,
-    valueTypeId: map.valueTypeId,
-    inner: map.inner === null ? null : mapSpec(`${name}.inner`, map.inner),
-    slots: new Map(),
-    contents: null,
-    dataSection: null,
-    frozen: false,
-  }
+function mapSpecOf(name, map) {
+  const { type, keySize, valueSize, maxEntries, flags, valueTypeId } = map
+  const inner = map.inner === null ? null : mapSpecOf(`${name}.inner`, map.inner)
+  return mapSpec({ name, type, keySize, valueSize, maxEntries, flags, valueTypeId, inner })
 }
 
 /** Name by which a program is attached: of the tracepoint, the iterator or the function. */
@@ -105,7 +90,7 @@ function judge(test) {
     lines: [],
     core: [],
   }
-  const maps = Object.fromEntries(test.maps.map((map) => [`fd${map.fd}`, mapSpec(`fd${map.fd}`, map)]))
+  const maps = Object.fromEntries(test.maps.map((map) => [`fd${map.fd}`, mapSpecOf(`fd${map.fd}`, map)]))
   const license = 'GPL'
   return verify(program, {
     maps,

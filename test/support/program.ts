@@ -1,5 +1,11 @@
 import { InsnBuffer, encode, type Operation } from '../../src/isa/index.ts'
-import type { LateReference, MapSpec, PreparedProgram } from '../../src/loader/index.ts'
+import {
+  bareProgram,
+  mapSpec as defaultMapSpec,
+  type LateReference,
+  type MapSpec,
+  type PreparedProgram,
+} from '../../src/loader/index.ts'
 
 /** Instructions from operations; slots are counted as the operations lie. */
 export function assemble(operations: readonly Operation[]): InsnBuffer {
@@ -60,23 +66,7 @@ export function program(
     }
     at += operation.kind === 'loadImm64' ? 2 : 1
   }
-  return {
-    spec: {
-      name,
-      section: name,
-      functionIndex: 0,
-      type,
-      attachType: null,
-      flags: 0,
-      attachTarget: null,
-      autoload: true,
-    },
-    insns,
-    functions: [{ name, start: 0, btfId: 0 }],
-    lateReferences,
-    lines: [],
-    core: [],
-  }
+  return bareProgram(insns, { name, type }, { lateReferences })
 }
 
 /** A map description without BTF. */
@@ -87,26 +77,7 @@ export function mapSpec(
   maxEntries: number,
   more: Partial<MapSpec> = {},
 ): MapSpec {
-  return {
-    name: 'test_map',
-    type,
-    keySize,
-    valueSize,
-    maxEntries,
-    flags: 0,
-    numaNode: null,
-    mapExtra: 0n,
-    pinning: 'none',
-    autocreate: true,
-    keyTypeId: 0,
-    valueTypeId: 0,
-    inner: null,
-    slots: new Map(),
-    contents: null,
-    dataSection: null,
-    frozen: false,
-    ...more,
-  }
+  return defaultMapSpec({ name: 'test_map', type, keySize, valueSize, maxEntries, ...more })
 }
 
 /** A little-endian number of 4 (or 8) bytes. */

@@ -1,5 +1,5 @@
 import { assemble } from '../../src/isa/index.ts'
-import type { BackendMap, LateReference, PreparedProgram } from '../../src/loader/index.ts'
+import { bareProgram, type BackendMap, type LateReference } from '../../src/loader/index.ts'
 import type { Vm, VmProgram } from '../../src/vm/index.ts'
 
 export interface TextProgramOptions {
@@ -24,22 +24,6 @@ export function loadText(vm: Vm, type: number, text: string, options: TextProgra
     }
     insn++
   }
-  const program: PreparedProgram = {
-    spec: {
-      name: 'text',
-      section: 'text',
-      functionIndex: 0,
-      type,
-      attachType: options.attachType ?? null,
-      flags: 0,
-      attachTarget: null,
-      autoload: true,
-    },
-    insns,
-    functions: [{ name: 'text', start: 0, btfId: 0 }],
-    lateReferences,
-    lines: [],
-    core: [],
-  }
+  const program = bareProgram(insns, { name: 'text', type, attachType: options.attachType ?? null }, { lateReferences })
   return vm.loadProgram({ program, license: 'GPL', version: 0, btf: null, maps, bindMaps: [], logLevel: 0 })
 }

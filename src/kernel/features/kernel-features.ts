@@ -48,7 +48,7 @@ type Row = readonly [what: string, since: string, probe: () => boolean]
 const PROBES: Readonly<Record<KernelFeature, Row>> = {
   progName: ['names of programs', '4.15', () => loads(EMPTY, { ...SOCKET, prog_name: 'probe' })],
   globalData: ['global variables', '5.2', () => withMap(ARRAY, (map) => map >= 0 && loads(mapValue(map, 0), SOCKET))],
-  btf: ['BTF', '4.18', () => btfOf((builder) => builder.add(INT))],
+  btf: ['BTF', '4.18', () => btfOf((builder) => builder.addInt('int', 4, true))],
   btfFunc: ['BTF of functions', '5.0', () => btfFeatures().func],
   btfGlobalFunc: ['BTF of global functions', '5.6', () => btfFeatures().globalFunc],
   btfDatasec: ['BTF of data sections and variables', '5.2', () => btfFeatures().datasec],
@@ -130,17 +130,6 @@ export function hasFeature(feature: KernelFeature): boolean {
   return answer
 }
 
-const INT = {
-  kind: BtfKind.INT,
-  name: 'int',
-  size: 4,
-  bits: 32,
-  bitOffset: 0,
-  signed: true,
-  char: false,
-  bool: false,
-} as const
-
 function btfOf(add: (builder: BtfBuilder) => unknown): boolean {
   const builder = new BtfBuilder()
   add(builder)
@@ -159,7 +148,7 @@ function mapValue(map: number, offset: number): ReturnType<typeof assemble> {
 
 function hasBtfNames(): boolean {
   const builder = new BtfBuilder()
-  builder.add(INT)
+  builder.addInt('int', 4, true)
   return withBtf(builder.build(), (fd) => {
     if (fd < 0) return false
     const name = new Uint8Array(64)
@@ -203,7 +192,7 @@ function hasUprobeMulti(): boolean {
 /** A global function that may only use its argument as context because of its tag. */
 function hasArgCtx(): boolean {
   const builder = new BtfBuilder()
-  const int = builder.add(INT)
+  const int = builder.addInt('int', 4, true)
   const pointer = builder.add({ kind: BtfKind.PTR, name: '', type: 0, kindFlag: false })
   const add = (name: string): number => {
     const params = [{ name, type: pointer }]

@@ -1,7 +1,7 @@
 import { BtfBuilder, BtfKind } from '../../btf/index.ts'
 import { BpfError } from '../../bytes/index.ts'
 import { assemble, type InsnBuffer } from '../../isa/index.ts'
-import { AttachType, Errno, MapFlag, MapType, ProgFlag, ProgType } from '../../uapi/index.ts'
+import { AttachType, Errno, INSN_ARRAY, MapFlag, MapType, ProgFlag, ProgType } from '../../uapi/index.ts'
 import type { AttrFields } from '../attr.ts'
 import { kernelFacts } from '../kernel-facts.ts'
 import { native } from '../syscall.ts'
@@ -58,8 +58,7 @@ export function probeHelper(progType: number, helper: number): boolean {
   return log !== '' && !/invalid func |unknown func |program of this type cannot use helper /.test(log)
 }
 
-/** Map types of Linux 6.19 and 7.1. */
-const INSN_ARRAY = 34
+/** Map type of Linux 7.1. */
 const RHASH = 35
 const LOCAL_STORAGE: ReadonlySet<number> = new Set([
   MapType.SK_STORAGE,
@@ -135,16 +134,7 @@ export function probeMapFlag(flag: number): boolean {
 /** Local storage needs BTF of its value: here `struct val { int cnt; struct bpf_spin_lock l; }`. */
 function withStorageBtf(use: (btf: number, key: number, value: number) => boolean): boolean {
   const builder = new BtfBuilder()
-  const int = builder.add({
-    kind: BtfKind.INT,
-    name: 'int',
-    size: 4,
-    bits: 32,
-    bitOffset: 0,
-    signed: true,
-    char: false,
-    bool: false,
-  })
+  const int = builder.addInt('int', 4, true)
   const struct = (name: string, size: number, members: readonly (readonly [string, number])[]): number =>
     builder.add({
       kind: BtfKind.STRUCT,

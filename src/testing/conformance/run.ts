@@ -1,9 +1,9 @@
 import { isBpfError } from '../../bytes/index.ts'
 import { InsnBuffer, assemble, formAt, slotsAt, type IsaVersion } from '../../isa/index.ts'
-import type { LateReference, PreparedProgram } from '../../loader/index.ts'
+import { bareProgram, mapSpec, type LateReference, type PreparedProgram } from '../../loader/index.ts'
 import { ProgType } from '../../uapi/index.ts'
 import { createVm, type VmMap } from '../../vm/index.ts'
-import type { ConformanceCase, ConformanceMap } from './parse.ts'
+import type { ConformanceCase } from './parse.ts'
 
 export type ConformanceEngine = 'jit' | 'interpreter'
 
@@ -108,35 +108,7 @@ function wrap({
     .filter((start) => start >= 0 && start < all.length)
     .sort((a, b) => a - b)
     .map((start) => ({ name: start === 0 ? 'conformance' : `function_${start - head.length}`, start, btfId: 0 }))
-  const spec = {
-    name: 'conformance',
-    section: 'syscall',
-    functionIndex: 0,
-    type: ProgType.SYSCALL,
-    attachType: null,
-    flags: 0,
-    attachTarget: null,
-    autoload: true,
-  }
-  return { spec, insns: all, functions, lateReferences, lines: [], core: [] }
-}
-
-function mapSpec(map: ConformanceMap): Parameters<ReturnType<typeof createVm>['createMap']>[0]['spec'] {
-  return {
-    ...map,
-    flags: 0,
-    numaNode: null,
-    mapExtra: 0n,
-    pinning: 'none',
-    autocreate: true,
-    keyTypeId: 0,
-    valueTypeId: 0,
-    inner: null,
-    slots: new Map(),
-    contents: null,
-    dataSection: null,
-    frozen: false,
-  }
+  return bareProgram(all, { name: 'conformance', type: ProgType.SYSCALL }, { functions, lateReferences })
 }
 
 /** Conformance groups of RFC 9669, section 2.4, and callx, which is outside of it. */

@@ -9,6 +9,7 @@ import {
   TASK_IDS_ADDRESS,
 } from '../engine.ts'
 import type { FunctionContext } from './context.ts'
+import { LOCK_FUNCTION, lockBody, unlockBody } from './lock-code.ts'
 import { CSUM_FUNCTION, csumDiffBody } from './csum-code.ts'
 import { FastPath, lowOf, setResult } from './fast-path.ts'
 import { cpu } from './hash-code.ts'
@@ -83,9 +84,13 @@ function emitComm(ctx: FunctionContext, fast: FastPath): boolean {
   return fast.emit([[1, TASK_COMM_SIZE]], [], w.all(copied, w.i32(0)), 'number')
 }
 
-/** bpf_spin_lock (1) and bpf_spin_unlock (0): nobody else runs, so a lock that is held is an error of the program. */
+/** bpf_spin_lock (1) and bpf_spin_unlock (0): where nobody else runs, a lock that is held is an error of the program. */
 function emitLock(ctx: FunctionContext, fast: FastPath, state: 0 | 1): boolean {
   const lock = lowOf(ctx, 1)
+  if (ctx.module.isShared) {
+    const [name, body] = state === 1 ? ['lock', lockBody] : ['unlock', unlockBody]
+    return fast.emit([[1, 4]], [], w.call(ctx.module.function(name, LOCK_FUNCTION, body), lock), 'errno')
+  }
   const conditions = state === 1 ? [w.load(lock)] : []
   return fast.emit([[1, 4]], conditions, w.all(w.store(lock, w.i32(state)), w.i32(0)), 'number')
 }

@@ -18,6 +18,9 @@ function isPoison(id: number): boolean {
   return id === POISONED_CORE || id >= POISONED_REFERENCES
 }
 
+/** Maps that programs of several threads use by themselves. */
+const UNLOCKED: ReadonlySet<MapLayout['kind']> = new Set<MapLayout['kind']>(['array', 'progArray'])
+
 /** The machine that engines run on: a thin face of the runtime. */
 export class VmMachine implements Machine {
   readonly #runtime: Runtime
@@ -86,7 +89,8 @@ export class VmMachine implements Machine {
     if (map === undefined) return null
     const layout = layoutOf(map, (address) => this.#runtime.memory.u32(address))
     // Where several threads use a map that changes, its operations take a lock.
-    return this.isShared && layout?.kind !== 'array' ? null : layout
+    if (this.isShared && (layout?.inner !== null || !UNLOCKED.has(layout.kind))) return null
+    return layout
   }
 
   /** Calls of kernel functions have numbers of this vm in place of BTF ids, see link.ts; 0 is a missing one. */
@@ -145,8 +149,9 @@ class FunctionTable implements TailTable {
   readonly table: WebAssembly.Table = new WebAssembly.Table({ element: 'anyfunc', initial: 1 })
   readonly #free: number[] = []
 
-  add(entry: unknown): number {
-    const index = this.#free.pop() ?? this.table.grow(1)
+  add(entry: unknown, place?: number): number {
+    if (place !== undefined && place >= this.table.length) this.table.grow(place + 1 - this.table.length)
+    const index = place ?? this.#free.pop() ?? this.table.grow(1)
     this.table.set(index, entry)
     return index
   }

@@ -32,9 +32,11 @@ export class LinearMemory {
   /** Size in bytes; the first address that is no memory. */
   size: number
   readonly #limit: number
+  /** The first address that this thread may allocate. */
+  readonly #first: number
   #next: number = HEAP_START
   /** Whether it belongs to another thread, which alone lets it grow. */
-  readonly #isAttached: boolean
+  readonly isAttached: boolean
   /** Freed pieces by size. */
   readonly #free: Map<number, number[]> = new Map()
   /** What is noted of allocations, or repeated. */
@@ -47,7 +49,8 @@ export class LinearMemory {
    */
   constructor(limit: number, shared: boolean = false, part: SharedPart | null = null) {
     this.isShared = shared
-    this.#isAttached = part !== null
+    this.isAttached = part !== null
+    this.#first = part?.heap ?? HEAP_START
     this.#limit = part === null ? Math.min(limit, MAX_PAGES * PAGE) : part.heapEnd
     if (part !== null) this.#next = part.heap
     const maximum = Math.max(INITIAL_PAGES, Math.ceil(this.#limit / PAGE))
@@ -107,14 +110,15 @@ export class LinearMemory {
     }
     const address = this.#next
     const end = address + rounded
-    if (end > this.size || (this.#isAttached && end > this.#limit)) this.#grow(end)
+    if (end > this.size || (this.isAttached && end > this.#limit)) this.#grow(end)
     this.#next = end
     return address
   }
 
   /** Gives back what allocate(size) returned. */
   free(address: number, size: number): void {
-    if (this.#replay !== null) return
+    // What another thread has allocated is not this one's to use again.
+    if (this.#replay !== null || address < this.#first || (this.isAttached && address >= this.#limit)) return
     const rounded = Math.max(8, Math.ceil(size / 8) * 8)
     const list = this.#free.get(rounded)
     if (list === undefined) this.#free.set(rounded, [address])
@@ -164,7 +168,7 @@ export class LinearMemory {
   }
 
   #grow(end: number): void {
-    if (this.#isAttached) {
+    if (this.isAttached) {
       throw new BpfError('limit', 'a thread of a shared vm has no memory left for itself (its share is fixed)', {
         errno: 'ENOMEM',
       })

@@ -1,4 +1,4 @@
-import { encodeUtf8 } from '../../bytes/index.ts'
+import { BpfError, encodeUtf8 } from '../../bytes/index.ts'
 import type { Btf } from '../../btf/index.ts'
 import type { RunEffect } from '../../loader/index.ts'
 import {
@@ -29,6 +29,7 @@ import { LinearMemory, type SharedPart } from './memory.ts'
 import { Objects } from './objects.ts'
 import { PacketArea, PacketTable } from './packets.ts'
 import { Trees } from './trees.ts'
+import { ValueLocks } from './value-locks.ts'
 import type { FunctionSet } from './user-functions.ts'
 import { Deferred } from './maps/descriptor.ts'
 import type { FieldKind } from './maps/fields.ts'
@@ -77,6 +78,8 @@ export interface RuntimeOptions {
   readonly taskBytes: Uint8Array | null
   readonly btf: () => Btf | null
   readonly functions: FunctionSet
+  /** Address of the current task's cgroup, which another thread has made. */
+  readonly cgroupAddress?: number
 }
 
 /** A program as the runtime sees it while it runs. */
@@ -123,9 +126,14 @@ export class Runtime implements MapHost {
   /** Objects that programs have made, and trees of them. */
   readonly trees: Trees
   readonly objects: Objects
+  readonly locks: ValueLocks
   /** Where bpf_trace_printk of timers goes: the next run shows it. */
   #asyncTrace: string[] = []
   #nextId = 1
+  /** Id from which on other threads do not know what there is. */
+  #firstUnknown = Infinity
+  /** Of a shared vm, by id. */
+  readonly #programs: Map<number, SlotProgram> = new Map()
   readonly #maps: Map<number, VmMap> = new Map()
   #deferred: (() => void)[] = []
   readonly #batchArea: PacketArea
@@ -146,6 +154,7 @@ export class Runtime implements MapHost {
     this.kernel = new KernelObjects({
       memory: this.memory,
       cgroupId: options.task.cgroupId,
+      cgroupAddress: options.cgroupAddress ?? null,
       pid: options.task.pid,
       taskAddress: () => this.taskAddress(),
       btf: options.btf,
@@ -153,6 +162,7 @@ export class Runtime implements MapHost {
     this.#batchArea = new PacketArea(this.memory)
     this.trees = new Trees(this.memory)
     this.objects = new Objects(this)
+    this.locks = new ValueLocks(this.memory)
   }
 
   /** The CPU that programs run on; in memory, where the JIT reads it. */
@@ -177,7 +187,8 @@ export class Runtime implements MapHost {
   }
 
   reclaimLater(map: VmMap, entry: number): void {
-    if (this.run === null) return map.reclaim(entry)
+    // Only this thread knows of its runs, which is not enough where others hold pointers too.
+    if (this.run === null || this.memory.isShared) return map.reclaim(entry)
     this.memory.setU32(entry + Deferred.MAP, map.handle)
     this.memory.setU32(entry + Deferred.NEXT, this.memory.u32(DEFERRED_ADDRESS))
     this.memory.setU32(DEFERRED_ADDRESS, entry)
@@ -204,6 +215,31 @@ export class Runtime implements MapHost {
     return this.#nextId++
   }
 
+  /** What is made next has this id, as in the thread that made it first. */
+  goOnAt(id: number): void {
+    this.#nextId = id
+  }
+
+  /** What is made from now on, the threads that were made for other CPUs do not know. */
+  handOut(): void {
+    this.#firstUnknown = Math.min(this.#firstUnknown, this.#nextId)
+  }
+
+  checkKnown(target: { readonly id: number }, map: string): void {
+    if (target.id < this.#firstUnknown) return
+    const problem = `update in map ${map}: what it is to hold was made after fork(), other threads do not know it`
+    throw new BpfError('usage', problem, { where: { map } })
+  }
+
+  /** Notes a program of a shared vm, which tail calls of any thread may lead to. */
+  shareProgram(program: SlotProgram): void {
+    this.#programs.set(program.id, program)
+  }
+
+  programAt(id: number): SlotProgram | undefined {
+    return this.#programs.get(id)
+  }
+
   maps(): Iterable<VmMap> {
     return this.#maps.values()
   }
@@ -211,6 +247,7 @@ export class Runtime implements MapHost {
   /** Ends the run: what was freed meanwhile may be used again. */
   endRun(): void {
     this.run = null
+    this.locks.openAll()
     this.endGracePeriod()
   }
 

@@ -35,6 +35,8 @@ export interface VerifyOptions {
   readonly btf: Btf | null
   /** BTF of the kernel whose verdict is wanted; without it, kernel types and functions are refused as unsupported. */
   readonly kernelBtf: Btf | null
+  /** Whose rules hold: those of 6.18 (default), or the same with indirect jumps, which came with 6.19. */
+  readonly linux?: '6.18' | '6.19'
   /** Licence text; decides on GPL-only helpers. */
   readonly license: string
   /** The program whose function the program attaches to (freplace, or tracing of a program). */
@@ -202,7 +204,7 @@ function collectFacts(
   if (!has('bpf')) throw new Reject('UNSUPPORTED', 'what may be loaded without CAP_BPF is not known')
   if (insns.length === 0) throw new Reject('EINVAL', 'invalid instruction count')
   const malformed = new Map<number, string>()
-  const ops = decodeAll(insns, malformed)
+  const ops = decodeAll(insns, malformed, options.linux === '6.19')
   const handler = exceptionCallback(options.btf, program.functions)
   const subprograms = functionsOf(program, ops, options.btf, handler)
   if (log?.all === true) for (const sub of subprograms) log.write(`func#${sub.index} @${sub.start}\n`)
@@ -233,7 +235,7 @@ function collectFacts(
         kfuncs.set(ref.insn, { name: kernelName(options.kernelBtf, ref), btfId: ref.btfId })
         break
       case 'jumpTable':
-        throw new Reject('UNSUPPORTED', 'jump tables')
+        break
     }
   }
   checkKfuncs(kfuncs, options)

@@ -15,8 +15,7 @@ import { thrown } from '../../support/thrown.ts'
 
 class Types extends BtfBuilder {
   int(name: string = 'int'): number {
-    const plain = { bitOffset: 0, signed: true, char: false, bool: false }
-    return this.add({ kind: BtfKind.INT, name, size: 4, bits: 32, ...plain })
+    return this.addInt(name, 4, true)
   }
   pointer(type: number): number {
     return this.add({ kind: BtfKind.PTR, type })

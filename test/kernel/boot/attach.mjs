@@ -117,5 +117,5 @@ for (const [name, run] of tests) {
     say(name, `FAILED: ${error.message.split('\n')[0]}`)
   }
 }
-console.log(failures === 0 ? 'all ran' : `${failures} failed`)
+console.log(`${tests.length - failures} passed, ${failures} failed`)
 process.exit(failures === 0 ? 0 : 1)

@@ -34,8 +34,7 @@ interface Parts {
 
 function object(parts: Parts): Uint8Array {
   const builder = new BtfBuilder()
-  const plain = { bitOffset: 0, signed: true, char: false, bool: false }
-  const int = builder.add({ kind: BtfKind.INT, name: 'int', size: 4, bits: 32, ...plain })
+  const int = builder.addInt('int', 4, true)
   parts.types(builder, int)
   const line = { insnOffset: 0, fileName: 'a.c', lineText: 'return 0;', line: 3, column: 2 }
   const ext = encodeBtfExt(

@@ -36,16 +36,7 @@ function asking(btf: Btf, typeId: number, access: string, kind: number): CoreObj
 
 function kernel(): { btf: Btf; task: number; state: number } {
   const builder = new BtfBuilder()
-  const int = builder.add({
-    kind: BtfKind.INT,
-    name: 'int',
-    size: 4,
-    bits: 32,
-    bitOffset: 0,
-    signed: true,
-    char: false,
-    bool: false,
-  })
+  const int = builder.addInt('int', 4, true)
   const member = (name: string, type: number, byte: number) => ({ name, type, bitOffset: byte * 8, bitSize: 0 })
   const cred = builder.add({ kind: BtfKind.STRUCT, name: 'cred', size: 8, members: [member('uid', int, 4)] })
   const credPointer = builder.add({ kind: BtfKind.PTR, type: cred })

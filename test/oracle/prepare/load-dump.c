@@ -1,4 +1,4 @@
-// Asks the running kernel, through libbpf 1.5, which programs of BPF objects it accepts. Prints JSON lines.
+// Asks the running kernel, through libbpf, which programs of BPF objects it accepts. Prints JSON lines.
 //
 //   load-dump [--log LEVEL DIRECTORY] [--caps N,N...] OBJECT...   or   ... - < list, one a line
 //

@@ -4,13 +4,16 @@
 #   test/oracle/prepare/prepare.sh [STEP...]
 #
 # STEP is any of: packages sources libbpf bpftool vmlinux objects harness core load logs table (default: all, in this
-# order).
+# order; without harness, core, logs and table for another series than 6.12).
 # Every step can be repeated; finished work is not done again.
 #
 # Environment:
-#   ELFBEE_ORACLE_DIR   where everything goes (default: .cache/oracle in the repository)
-#   ELFBEE_ORACLE_JOBS  parallel compiler processes (default: 2)
-#   CLANG               the compiler of the BPF objects (default: clang-19)
+#   ELFBEE_ORACLE_DIR     where everything goes (default: .cache/oracle in the repository)
+#   ELFBEE_ORACLE_SOURCE  the kernel series whose source is used: 6.12 (default), or 7.2, whose package linux-source-7.2
+#                         is in Debian's backports (apt must know them: trixie-backports in its sources); what belongs
+#                         to another series than 6.12, with tools of its own, goes to $ELFBEE_ORACLE_DIR/SERIES
+#   ELFBEE_ORACLE_JOBS    parallel compiler processes (default: 2)
+#   CLANG                 the compiler of the BPF objects (default: clang-19)
 #
 # What the directory holds afterwards:
 #   linux-source-6.12/   the parts of Debian's kernel source that the steps below need
@@ -27,13 +30,15 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 repo=$(cd "$here/../../.." && pwd)
-mkdir -p "${ELFBEE_ORACLE_DIR:-$repo/.cache/oracle}"
-dir=$(cd "${ELFBEE_ORACLE_DIR:-$repo/.cache/oracle}" && pwd)
+version=${ELFBEE_ORACLE_SOURCE:-6.12}
+dir=${ELFBEE_ORACLE_DIR:-$repo/.cache/oracle}
+[[ $version == 6.12 ]] || dir=$dir/$version
+mkdir -p "$dir"
+dir=$(cd "$dir" && pwd)
 jobs=${ELFBEE_ORACLE_JOBS:-2}
 clang=${CLANG:-clang-19}
 vmlinux_btf=/sys/kernel/btf/vmlinux
 
-version=6.12
 tarball=/usr/src/linux-source-$version.tar.xz
 src=$dir/linux-source-$version
 selftests=$src/tools/testing/selftests/bpf
@@ -70,20 +75,22 @@ step_packages() {
 # Only the needed parts of the kernel source: about 90 MB instead of 1.6 GB.
 step_sources() {
   local stamp=$src/.elfbee-unpacked
-  if [[ -e $stamp ]]; then
-    say "sources: $src is there"
-    return
-  fi
-  [[ -e $tarball ]] || die "$tarball is missing: apt-get install linux-source-$version"
-  say "sources: unpacking parts of $tarball"
   local parts=(
     Makefile COPYING 'tools/lib/*' 'tools/bpf/*' 'tools/include/*' 'tools/build/*' 'tools/scripts/*' 'tools/arch/*'
     'tools/testing/selftests/bpf/*' 'tools/testing/selftests/hid/*' 'tools/testing/selftests/*.mk'
     'tools/testing/selftests/*.h' 'kernel/bpf/*' kernel/trace/bpf_trace.c net/core/filter.c 'net/bpf/*' 'include/*'
     'scripts/*' 'arch/x86/include/*' 'arch/x86/net/*' 'samples/bpf/*' lib/test_bpf.c 'Documentation/bpf/*'
+    net/core/bpf_sk_storage.c net/core/lwt_bpf.c net/core/sock_map.c net/ipv4/bpf_tcp_ca.c net/netfilter/nf_bpf_link.c
+    drivers/media/rc/bpf-lirc.c
   )
+  if [[ -e $stamp && $(<"$stamp") == "${parts[*]}" ]]; then
+    say "sources: $src is there"
+    return
+  fi
+  [[ -e $tarball ]] || die "$tarball is missing: apt-get install linux-source-$version"
+  say "sources: unpacking parts of $tarball"
   xz -T2 -dc "$tarball" | tar xf - -C "$dir" --wildcards "${parts[@]/#/linux-source-$version/}"
-  touch "$stamp"
+  echo "${parts[*]}" >"$stamp"
 }
 
 step_libbpf() {
@@ -144,7 +151,10 @@ compile_one() {
   local name=$1 objs=../../../../../objs flags
   mapfile -t flags < <(cat "$objs/.flags" && file_flags "$name" | tr ' ' '\n')
   rm -f "$objs/.log/$name.failed"
-  if nice "$clang" "${flags[@]}" -c "progs/$name.c" -o "$objs/$name.bpf.o.new" 2>"$objs/.log/$name.log"; then
+  local compile=(nice "$clang" "${flags[@]}" -c "progs/$name.c" -o "$objs/$name.bpf.o.new")
+  # Some newer selftests have the prototypes of kernel functions from vmlinux.h, others conflict with it.
+  if "${compile[@]}" 2>"$objs/.log/$name.log" ||
+    { [[ -d libarena ]] && "${compile[@]/#-DBPF_NO_KFUNC_PROTOTYPES=/-Wall}" 2>"$objs/.log/$name.log"; }; then
     mv "$objs/$name.bpf.o.new" "$objs/$name.bpf.o"
     [[ -s $objs/.log/$name.log ]] || rm "$objs/.log/$name.log"
   else
@@ -170,6 +180,9 @@ step_objects() {
   {
     printf '%s\n' -g -Wall -Werror -D__TARGET_ARCH_x86 -mlittle-endian -I../../../../../include -I. \
       -I../../../include/uapi -Wno-compare-distinct-pointer-types
+    # The flags of newer selftests.
+    [[ ! -d $selftests/libarena ]] || printf '%s\n' -I../../../include -Ilibarena/include -std=gnu11 -fms-extensions \
+      -fno-strict-aliasing -Wno-microsoft-anon-tag -Wno-initializer-overrides
     system_includes
     printf '%s\n' -DENABLE_ATOMICS_TESTS -DBPF_NO_KFUNC_PROTOTYPES= \
       -Wno-error=incompatible-pointer-types-discards-qualifiers \
@@ -211,7 +224,7 @@ step_objects() {
   )
 }
 
-# core-dump includes libbpf.c itself, so it is linked with the other object files; load-dump uses the library.
+# core-dump includes libbpf.c itself, so it is linked with the other object files.
 step_harness() {
   local file others=()
   for file in "$dir"/build/libbpf/staticobjs/*.o; do
@@ -219,7 +232,6 @@ step_harness() {
   done
   build_harness core-dump -I"$src/tools/lib/bpf" -I"$src/tools/include" -I"$src/tools/include/uapi" \
     -D_LARGEFILE64_SOURCE -D_FILE_OFFSET_BITS=64 "${others[@]}"
-  build_harness load-dump -I"$dir/include" -I"$src/tools/include/uapi" "$dir/libbpf.a"
   build_table
 }
 
@@ -275,6 +287,7 @@ step_core() {
 }
 
 step_load() {
+  build_harness load-dump -I"$dir/include" -I"$src/tools/include/uapi" "$dir/libbpf.a"
   dump load-dump
   say "load: $(jq -s -c '[.[] | select(.prog)] | {programs: length, loaded: map(select(.ok)) | length}' \
     "$dir/load-dump.jsonl")"
@@ -307,7 +320,10 @@ step_logs() {
 }
 
 steps=("$@")
-((${#steps[@]})) || steps=(packages sources libbpf bpftool vmlinux objects harness core load logs table)
+if ((${#steps[@]} == 0)); then
+  steps=(packages sources libbpf bpftool vmlinux objects load)
+  [[ $version != 6.12 ]] || steps=(packages sources libbpf bpftool vmlinux objects harness core load logs table)
+fi
 for step in "${steps[@]}"; do
   declare -F "step_$step" >/dev/null || die "unknown step '$step'"
   "step_$step"

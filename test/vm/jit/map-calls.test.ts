@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { encode, InsnBuffer, type Operation } from '../../../src/isa/index.ts'
-import type { MapSpec, PreparedProgram } from '../../../src/loader/index.ts'
+import { bareProgram, mapSpec, type PreparedProgram } from '../../../src/loader/index.ts'
 import { HelperId, MapFlag, MapType, ProgType } from '../../../src/uapi/index.ts'
 import { createVm, type Vm, type VmMap, type VmProgram } from '../../../src/vm/index.ts'
 import { alu, assemble, branch, callHelper, exit, imm64, load, mov, store } from './support.ts'
@@ -15,22 +15,7 @@ interface Shape {
 }
 
 function createMap(vm: Vm, name: string, shape: Shape, inner: VmMap | null = null): VmMap {
-  const spec: MapSpec = {
-    name,
-    flags: 0,
-    numaNode: null,
-    mapExtra: 0n,
-    pinning: 'none',
-    autocreate: true,
-    keyTypeId: 0,
-    valueTypeId: 0,
-    inner: null,
-    slots: new Map(),
-    contents: null,
-    dataSection: null,
-    frozen: false,
-    ...shape,
-  }
+  const spec = mapSpec({ name, ...shape })
   return vm.createMap({ spec, kernelName: name, btf: null, inner })
 }
 
@@ -54,23 +39,8 @@ function loadProgram(vm: Vm, ops: readonly Operation[], maps: readonly VmMap[], 
     }
     at += encode(op, new InsnBuffer(2), 0)
   }
-  const program: PreparedProgram = {
-    spec: {
-      name: 'p',
-      section: 'syscall',
-      functionIndex: 0,
-      type: ProgType.SYSCALL,
-      attachType: null,
-      flags: 0,
-      attachTarget: null,
-      autoload: true,
-    },
-    insns,
-    functions: starts.map((start, i) => ({ name: `f${i}`, start, btfId: 0 })),
-    lateReferences,
-    lines: [],
-    core: [],
-  }
+  const functions = starts.map((start, i) => ({ name: `f${i}`, start, btfId: 0 }))
+  const program = bareProgram(insns, { name: 'p', type: ProgType.SYSCALL }, { functions, lateReferences })
   return vm.loadProgram({
     program,
     license: 'GPL',

@@ -2,55 +2,19 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { isBpfError } from '../../../src/bytes/index.ts'
 import type { Operation } from '../../../src/isa/index.ts'
-import type { MapSpec, PreparedProgram } from '../../../src/loader/index.ts'
+import { bareProgram } from '../../../src/loader/index.ts'
 import { MapType, ProgType } from '../../../src/uapi/index.ts'
 import { createVm, type Vm, type VmMap, type VmProgram } from '../../../src/vm/index.ts'
+import { mapSpec } from '../../support/program.ts'
 import { alu, assemble, branch, callHelper, exit, load, mov, store } from './support.ts'
-
-function mapSpec(type: number, keySize: number, maxEntries: number): MapSpec {
-  return {
-    name: 'm',
-    type,
-    keySize,
-    valueSize: 8,
-    maxEntries,
-    flags: 0,
-    numaNode: null,
-    mapExtra: 0n,
-    pinning: 'none',
-    autocreate: true,
-    keyTypeId: 0,
-    valueTypeId: 0,
-    inner: null,
-    slots: new Map(),
-    contents: null,
-    dataSection: null,
-    frozen: false,
-  }
-}
 
 const MAP: Operation = { kind: 'loadImm64', dst: 1, pseudo: 1, low: 0, high: 0 }
 
 /** A syscall program, which takes any context; instruction `mapAt` loads the map. */
 function loadProgram(vm: Vm, map: VmMap, ops: readonly Operation[], mapAt: number): VmProgram {
   const { insns } = assemble(ops)
-  const program: PreparedProgram = {
-    spec: {
-      name: 'p',
-      section: 'syscall',
-      functionIndex: 0,
-      type: ProgType.SYSCALL,
-      attachType: null,
-      flags: 0,
-      attachTarget: null,
-      autoload: true,
-    },
-    insns,
-    functions: [{ name: 'p', start: 0, btfId: 0 }],
-    lateReferences: [{ kind: 'map', insn: mapAt, map: 'm' }],
-    lines: [],
-    core: [],
-  }
+  const lateReferences = [{ kind: 'map', insn: mapAt, map: 'm' } as const]
+  const program = bareProgram(insns, { name: 'p', type: ProgType.SYSCALL }, { lateReferences })
   return vm.loadProgram({
     program,
     license: 'GPL',
@@ -79,7 +43,7 @@ function setUp(type: number, keySize: number, maxEntries: number): { map: VmMap;
   return [true, false].map((jit) => {
     const vm = createVm({ verify: false, jit, cpus: 3 })
     expect(vm.engine).toBe(jit ? 'jit' : 'interpreter')
-    const map = vm.createMap({ spec: mapSpec(type, keySize, maxEntries), kernelName: 'm', btf: null, inner: null })
+    const map = vm.createMap({ spec: mapSpec(type, keySize, 8, maxEntries), kernelName: 'm', btf: null, inner: null })
     return { map, program: loadProgram(vm, map, LOOKUP, 1) }
   })
 }
@@ -144,7 +108,7 @@ describe('lookups that stay in wasm', () => {
   test('a key on the stack, and one that is nowhere', () => {
     for (const jit of [true, false]) {
       const vm = createVm({ verify: false, jit })
-      const map = vm.createMap({ spec: mapSpec(MapType.ARRAY, 4, 4), kernelName: 'm', btf: null, inner: null })
+      const map = vm.createMap({ spec: mapSpec(MapType.ARRAY, 4, 8, 4), kernelName: 'm', btf: null, inner: null })
       map.update(new Uint8Array([3, 0, 0, 0]), values(77))
       const onStack = [mov(3, 3), store(4, 10, -4, 3), alu('mov', 2, 10), alu('add', 2, { imm: -4 })]
       const rest = [MAP, callHelper(1), load(8, 0, 0, 0), exit]
@@ -165,7 +129,7 @@ describe('lookups that stay in wasm', () => {
 test('the number of the CPU', () => {
   for (const jit of [true, false]) {
     const vm = createVm({ verify: false, jit, cpus: 4 })
-    const map = vm.createMap({ spec: mapSpec(MapType.ARRAY, 4, 4), kernelName: 'm', btf: null, inner: null })
+    const map = vm.createMap({ spec: mapSpec(MapType.ARRAY, 4, 8, 4), kernelName: 'm', btf: null, inner: null })
     const program = loadProgram(vm, map, [MAP, callHelper(8), exit], 0)
     expect(program.run({ ctx: new Uint8Array(8), cpu: 3, flags: 1 }).retval).toBe(3)
   }

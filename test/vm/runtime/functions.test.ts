@@ -93,26 +93,8 @@ describe('the task', () => {
 
 describe('values by their kernel types', () => {
   const builder = new BtfBuilder()
-  const int = builder.add({
-    kind: BtfKind.INT,
-    name: '__u32',
-    size: 4,
-    bits: 32,
-    bitOffset: 0,
-    signed: false,
-    char: false,
-    bool: false,
-  })
-  const char = builder.add({
-    kind: BtfKind.INT,
-    name: 'char',
-    size: 1,
-    bits: 8,
-    bitOffset: 0,
-    signed: true,
-    char: false,
-    bool: false,
-  })
+  const int = builder.addInt('__u32', 4, false)
+  const char = builder.addInt('char', 1, true)
   const name = builder.add({ kind: BtfKind.ARRAY, name: '', elementType: char, indexType: int, length: 4 })
   const struct = builder.add({
     kind: BtfKind.STRUCT,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { assemble } from '../../../src/isa/index.ts'
-import type { PreparedProgram } from '../../../src/loader/index.ts'
+import { bareProgram, type PreparedProgram } from '../../../src/loader/index.ts'
 import { MapType, ProgType } from '../../../src/uapi/index.ts'
 import { createVm, type VmOptions } from '../../../src/vm/index.ts'
 import { factsOf } from '../../../src/vm/facts.ts'
@@ -27,9 +27,8 @@ function prepared(text: string, type: number): PreparedProgram {
       insns.imm[insn++] = 0
     } else if (insns.code[insn] === 0x85 && insns.src[insn] === 1) starts.add(insn + 1 + (insns.imm[insn] ?? 0))
   }
-  const spec = { name: 'p', section: 'p', functionIndex: 0, type, attachType: null, flags: 0, attachTarget: null }
   const functions = [...starts].sort((a, b) => a - b).map((start) => ({ name: `f${start}`, start, btfId: 0 }))
-  return { spec: { ...spec, autoload: true }, insns, functions, lateReferences, lines: [], core: [] }
+  return bareProgram(insns, { name: 'p', type }, { functions, lateReferences })
 }
 
 function verdict(text: string, type: number, facts: boolean): VerifyResult {

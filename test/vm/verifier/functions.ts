@@ -1,7 +1,14 @@
 // Programs of several functions, as text, for the verifier and for the kernel.
 import { type Btf, BtfKind } from '../../../src/btf/index.ts'
 import { assemble } from '../../../src/isa/index.ts'
-import type { LateReference, MapSpec, PreparedProgram, ProgramFunction } from '../../../src/loader/index.ts'
+import {
+  bareProgram,
+  type LateReference,
+  mapSpec,
+  type MapSpec,
+  type PreparedProgram,
+  type ProgramFunction,
+} from '../../../src/loader/index.ts'
 import { MapType, ProgType } from '../../../src/uapi/index.ts'
 import { verify, type VerifyResult } from '../../../src/vm/verifier/index.ts'
 import { pointer, struct, types } from './kernel-functions.ts'
@@ -52,25 +59,8 @@ function describeProgram(
 export const MAP_TYPES = describeProgram([], [])
 
 function map(name: string, type: number, valueSize: number, valueTypeId: number): MapSpec {
-  return {
-    name,
-    type,
-    keySize: 4,
-    valueSize,
-    maxEntries: 1,
-    flags: 0,
-    numaNode: null,
-    mapExtra: 0n,
-    pinning: 'none',
-    autocreate: true,
-    keyTypeId: valueTypeId === 0 ? 0 : MAP_TYPES.int,
-    valueTypeId,
-    inner: null,
-    slots: new Map(),
-    contents: null,
-    dataSection: null,
-    frozen: false,
-  }
+  const keyTypeId = valueTypeId === 0 ? 0 : MAP_TYPES.int
+  return mapSpec({ name, type, keySize: 4, valueSize, maxEntries: 1, keyTypeId, valueTypeId })
 }
 
 /** `values` and `others` hold struct value; `plain` has no BTF; `programs` takes tail calls. */
@@ -140,18 +130,8 @@ export function programOf(
     start,
     btfId: ids.get(name) ?? 0,
   }))
-  const spec = {
-    name: 'p',
-    section: 'tc',
-    functionIndex: 0,
-    type,
-    attachType: null,
-    flags: 0,
-    attachTarget: null,
-    autoload: true,
-  }
   const insns = assemble(assembled.join('\n'))
-  return { program: { spec, insns, functions: placed, lateReferences, lines: [], core: [] }, btf }
+  return { program: bareProgram(insns, { name: 'p', type }, { functions: placed, lateReferences }), btf }
 }
 
 /** The verdict of elfbee. */

@@ -1,7 +1,7 @@
 // A small world for tests of kernel functions: kernel BTF with their prototypes, and BTF of a program with objects.
 import { type Btf, BtfBuilder, BtfKind } from '../../../src/btf/index.ts'
 import { assemble } from '../../../src/isa/index.ts'
-import type { LateReference, MapSpec, PreparedProgram } from '../../../src/loader/index.ts'
+import { bareProgram, type LateReference, mapSpec, type MapSpec } from '../../../src/loader/index.ts'
 import { MapType, ProgType } from '../../../src/uapi/index.ts'
 import { verify, type VerifyResult } from '../../../src/vm/verifier/index.ts'
 
@@ -14,18 +14,7 @@ export interface Types {
 /** A builder with the number types. */
 export function types(): Types {
   const builder = new BtfBuilder()
-  const number = (name: string, size: number): number =>
-    builder.add({
-      kind: BtfKind.INT,
-      name,
-      size,
-      bits: size * 8,
-      bitOffset: 0,
-      signed: true,
-      char: false,
-      bool: false,
-    })
-  return { builder, int: number('int', 4), long: number('long', 8) }
+  return { builder, int: builder.addInt('int', 4, true), long: builder.addInt('long', 8, true) }
 }
 
 type Field = readonly [name: string, type: number, offset: number]
@@ -164,25 +153,7 @@ const world = programWorld()
 export const ITEM_ID: number = world.item
 
 function map(name: string, valueSize: number, valueTypeId: number): MapSpec {
-  return {
-    name,
-    type: MapType.ARRAY,
-    keySize: 4,
-    valueSize,
-    maxEntries: 1,
-    flags: 0,
-    numaNode: null,
-    mapExtra: 0n,
-    pinning: 'none',
-    autocreate: true,
-    keyTypeId: 1,
-    valueTypeId,
-    inner: null,
-    slots: new Map(),
-    contents: null,
-    dataSection: null,
-    frozen: false,
-  }
+  return mapSpec({ name, type: MapType.ARRAY, keySize: 4, valueSize, maxEntries: 1, keyTypeId: 1, valueTypeId })
 }
 
 const MAPS = {
@@ -213,22 +184,6 @@ export function judge(text: string, type: number = ProgType.SCHED_CLS, flags: nu
     } else lines.push(bare)
     if (bare !== '' && !bare.endsWith(':')) slot++
   }
-  const program: PreparedProgram = {
-    spec: {
-      name: 'p',
-      section: 'tc',
-      functionIndex: 0,
-      type,
-      attachType: null,
-      flags,
-      attachTarget: null,
-      autoload: true,
-    },
-    insns: assemble(lines.join('\n')),
-    functions: [{ name: 'p', start: 0, btfId: 0 }],
-    lateReferences,
-    lines: [],
-    core: [],
-  }
+  const program = bareProgram(assemble(lines.join('\n')), { name: 'p', type, flags }, { lateReferences })
   return verify(program, { maps: MAPS, btf: world.btf, kernelBtf: kernel.btf, license: 'GPL' })
 }

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import { assemble } from '../../../src/isa/index.ts'
-import type { PreparedProgram } from '../../../src/loader/index.ts'
+import { bareProgram } from '../../../src/loader/index.ts'
 import { ProgType } from '../../../src/uapi/index.ts'
 import { verify, type StateView, type VerifyOptions, type VerifyResult } from '../../../src/vm/index.ts'
 import { loadText } from '../../support/fixture.ts'
@@ -19,18 +19,7 @@ beforeAll(async () => {
 })
 
 function judge(text: string, options: Partial<VerifyOptions> = {}): VerifyResult {
-  const spec = {
-    name: 'f',
-    section: 'tc',
-    functionIndex: 0,
-    type: ProgType.SCHED_CLS,
-    attachType: null,
-    flags: 0,
-    attachTarget: null,
-    autoload: true,
-  }
-  const functions = [{ name: 'f', start: 0, btfId: 0 }]
-  const program: PreparedProgram = { spec, insns: assemble(text), functions, lateReferences: [], lines: [], core: [] }
+  const program = bareProgram(assemble(text), { name: 'f', type: ProgType.SCHED_CLS })
   return verify(program, { maps: {}, btf: null, kernelBtf: null, license: 'GPL', ...options })
 }
 

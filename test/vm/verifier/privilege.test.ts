@@ -1,27 +1,11 @@
 import { describe, expect, test } from 'vitest'
 import { assemble } from '../../../src/isa/index.ts'
-import type { PreparedProgram } from '../../../src/loader/index.ts'
+import { bareProgram } from '../../../src/loader/index.ts'
 import { ProgType } from '../../../src/uapi/index.ts'
 import { verify, type Capability, type VerifyResult } from '../../../src/vm/verifier/index.ts'
 
 function judge(text: string, capabilities?: readonly Capability[]): VerifyResult {
-  const program: PreparedProgram = {
-    spec: {
-      name: 'p',
-      section: 'socket',
-      functionIndex: 0,
-      type: ProgType.SOCKET_FILTER,
-      attachType: null,
-      flags: 0,
-      attachTarget: null,
-      autoload: true,
-    },
-    insns: assemble(text),
-    functions: [{ name: 'p', start: 0, btfId: 0 }],
-    lateReferences: [],
-    lines: [],
-    core: [],
-  }
+  const program = bareProgram(assemble(text), { name: 'p', type: ProgType.SOCKET_FILTER })
   const all = { maps: {}, btf: null, kernelBtf: null, license: 'GPL' }
   return verify(program, capabilities === undefined ? all : { ...all, capabilities })
 }

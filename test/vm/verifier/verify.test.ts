@@ -1,28 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import { assemble, type InsnBuffer } from '../../../src/isa/index.ts'
-import type { MapSpec, PreparedProgram } from '../../../src/loader/index.ts'
+import { bareProgram, mapSpec } from '../../../src/loader/index.ts'
 import { MapType, ProgType } from '../../../src/uapi/index.ts'
 import { verify, type VerifyResult } from '../../../src/vm/verifier/index.ts'
 
-const MAP: MapSpec = {
-  name: 'values',
-  type: MapType.HASH,
-  keySize: 4,
-  valueSize: 16,
-  maxEntries: 8,
-  flags: 0,
-  numaNode: null,
-  mapExtra: 0n,
-  pinning: 'none',
-  autocreate: true,
-  keyTypeId: 0,
-  valueTypeId: 0,
-  inner: null,
-  slots: new Map(),
-  contents: null,
-  dataSection: null,
-  frozen: false,
-}
+const MAP = mapSpec({ name: 'values', type: MapType.HASH, keySize: 4, valueSize: 16, maxEntries: 8 })
 
 /**
  * The verdict on a program in the kernel's notation; `maps`: slots of ld_imm64 that load the map, `change`: what no
@@ -36,23 +18,8 @@ function judge(
 ): VerifyResult {
   const insns = assemble(text)
   change(insns)
-  const program: PreparedProgram = {
-    spec: {
-      name: 'p',
-      section: 'xdp',
-      functionIndex: 0,
-      type,
-      attachType: null,
-      flags: 0,
-      attachTarget: null,
-      autoload: true,
-    },
-    insns,
-    functions: [{ name: 'p', start: 0, btfId: 0 }],
-    lateReferences: maps.map((insn) => ({ kind: 'map', insn, map: 'values' })),
-    lines: [],
-    core: [],
-  }
+  const lateReferences = maps.map((insn) => ({ kind: 'map', insn, map: 'values' }) as const)
+  const program = bareProgram(insns, { name: 'p', type }, { lateReferences })
   return verify(program, { maps: { values: MAP }, btf: null, kernelBtf: null, license: 'GPL' })
 }
 

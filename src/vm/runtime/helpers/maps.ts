@@ -1,5 +1,4 @@
 import { Errno, HelperId, Limit } from '../../../uapi/index.ts'
-import { Trap } from '../../trap.ts'
 import { orNoMemory } from '../maps/map.ts'
 import type { HelperGroup } from './helper.ts'
 
@@ -51,13 +50,11 @@ export const MAP_HELPERS: HelperGroup = {
     return iterations
   },
   [HelperId.spin_lock]: (rt) => {
-    const lock = rt.pointer(1, 4, 'a lock')
-    if (rt.memory.u32(lock) !== 0) throw new Trap('call', 'bpf_spin_lock of a lock that is held: it would never end')
-    rt.memory.setU32(lock, 1)
+    rt.locks.take(rt.pointer(1, 4, 'a lock'))
     return 0
   },
   [HelperId.spin_unlock]: (rt) => {
-    rt.memory.setU32(rt.pointer(1, 4, 'a lock'), 0)
+    rt.locks.open(rt.pointer(1, 4, 'a lock'))
     return 0
   },
 }

@@ -22,10 +22,16 @@ export class VirtualCgroup {
   readonly fd: number
   readonly #descriptors: Descriptors
 
-  constructor(memory: LinearMemory, descriptors: Descriptors, id: bigint, parent: VirtualCgroup | null) {
+  constructor(
+    memory: LinearMemory,
+    descriptors: Descriptors,
+    id: bigint,
+    parent: VirtualCgroup | null,
+    address: number | null = null,
+  ) {
     this.id = id
     this.parent = parent
-    this.address = memory.allocate(SIZE)
+    this.address = address ?? memory.allocate(SIZE)
     this.#descriptors = descriptors
     this.fd = descriptors.open(this)
   }

@@ -11,6 +11,8 @@ export interface ObjectFacts {
   readonly memory: LinearMemory
   /** Of the current task: its cgroup's id, its number, and where its structure lies. */
   readonly cgroupId: bigint
+  /** Where the cgroup lies, when it is there already. */
+  readonly cgroupAddress: number | null
   readonly pid: number
   readonly taskAddress: () => number
   /** Types of the kernel. */
@@ -42,7 +44,8 @@ export class KernelObjects {
   /** The cgroup of the current task. */
   get currentCgroup(): VirtualCgroup {
     if (this.#current === null) {
-      this.#current = new VirtualCgroup(this.#facts.memory, this.descriptors, this.#facts.cgroupId, null)
+      const { memory, cgroupId, cgroupAddress } = this.#facts
+      this.#current = new VirtualCgroup(memory, this.descriptors, cgroupId, null, cgroupAddress)
       this.#cgroups.set(this.#current.address, this.#current)
     }
     return this.#current

@@ -10,14 +10,13 @@ const TCP_CLOSE = 7
 
 /** bpf_res_spin_lock: locks that notice a deadlock rather than spin. */
 const lock: Helper = (rt) => {
-  const at = rt.pointer(1, 4, 'a lock')
-  if (rt.memory.u32(at) !== 0) return -Errno.EDEADLK
-  rt.memory.setU32(at, 1)
-  return 0
+  const result = rt.locks.tryTake(rt.pointer(1, 4, 'a lock'))
+  if (result === 'held') return -Errno.EDEADLK
+  return result === 'timeout' ? -Errno.ETIMEDOUT : 0
 }
 
 const unlock: Helper = (rt) => {
-  rt.memory.setU32(rt.pointer(1, 4, 'a lock'), 0)
+  rt.locks.openTried(rt.pointer(1, 4, 'a lock'))
   return 0
 }
 

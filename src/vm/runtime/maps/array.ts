@@ -35,7 +35,8 @@ export class ArrayMap extends VmMap {
     const error = this.checkUpdate(key, flags)
     if (error !== 0) return error
     const at = this.lookupAt(key)
-    this.copyValue(at, value)
+    if ((flags & UpdateFlag.LOCK) === 0) this.copyValue(at, value)
+    else this.copyLocked(at, value, at)
     this.endFields(at)
     return 0
   }

@@ -6,19 +6,21 @@ import { VmMap, type MapConfig, type MapHost } from './map.ts'
  * runs, in the kernel too, have a zeroed one of their own; user space finds none.
  */
 export class CgroupStorageMap extends VmMap {
-  readonly #value: number
+  /** Address of the value, or in a shared vm of one for each CPU. */
+  readonly #values: number
   #owner: object | null = null
 
   constructor(host: MapHost, config: MapConfig) {
     super(host, config)
-    this.#value = this.memory.allocate(this.valueStride)
+    this.#values = this.memory.allocate(this.#size)
   }
 
   /** bpf_get_local_storage: address of the value of a test run. */
   valueIn(run: object): number {
-    if (this.#owner !== run) this.memory.fill(this.#value, 0, this.valueStride)
+    const value = this.#values + (this.memory.isShared ? this.host.currentCpu() * this.valueStride : 0)
+    if (this.#owner !== run) this.memory.fill(value, 0, this.valueStride)
     this.#owner = run
-    return this.#value
+    return value
   }
 
   protected override userUpdate(_key: number, _value: number, flags: number): number {
@@ -34,6 +36,10 @@ export class CgroupStorageMap extends VmMap {
   }
 
   protected override release(): void {
-    this.memory.free(this.#value, this.valueStride)
+    this.memory.free(this.#values, this.#size)
+  }
+
+  get #size(): number {
+    return this.valueStride * (this.memory.isShared ? this.host.cpus : 1)
   }
 }

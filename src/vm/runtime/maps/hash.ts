@@ -45,13 +45,14 @@ export class HashMap extends VmMap {
     if ((flags & UpdateFlag.LOCK) !== 0) {
       if (!this.hasLock) return -Errno.EINVAL
       if (old !== 0) {
-        this.copyValue(old + this.table.valueOffset, value)
+        const to = old + this.table.valueOffset
+        this.copyLocked(to, value, to)
         return 0
       }
     }
     if (old === 0 && this.table.count >= this.maxEntries) return -Errno.E2BIG
     const element = old === 0 ? this.table.take() : this.#takeSpare()
-    this.clearFields(element + this.table.valueOffset)
+    this.initFields(element + this.table.valueOffset)
     this.copyValue(element + this.table.valueOffset, value)
     if (old !== 0) {
       this.endFields(old + this.table.valueOffset)
@@ -71,13 +72,18 @@ export class HashMap extends VmMap {
 
   override forEachAt(visit: (key: number, value: number) => boolean): number {
     let visited = 0
-    for (let element = this.table.next(0); element !== 0;) {
-      const next = this.table.next(element)
+    for (let element = this.nextElement(0); element !== 0;) {
+      const next = this.nextElement(element)
       visited++
       if (visit(element + Element.KEY, this.elementValue(element))) break
       element = next
     }
     return visited
+  }
+
+  /** HashTable.next(), for a walk during which other threads go on. */
+  protected nextElement(element: number): number {
+    return this.table.next(element)
   }
 
   /** Address of an element's value for the running program. */

@@ -2,8 +2,10 @@ import type { Btf } from '../../../btf/index.ts'
 import type { MapSpec } from '../../../loader/index.ts'
 import type { KernelObjects } from '../kernel/objects.ts'
 import type { LinearMemory } from '../memory.ts'
-import type { FieldKind } from './fields.ts'
+import type { ValueLocks } from '../value-locks.ts'
+import type { FieldKind, SpecialField } from './fields.ts'
 import type { VmMap } from './map.ts'
+import type { SlotProgram } from './prog-array.ts'
 
 /** What maps need of the vm. */
 export interface MapHost {
@@ -22,6 +24,12 @@ export interface MapHost {
   /** Takes a new map into the registry and gives it an id. */
   register(map: VmMap): number
   unregister(map: VmMap): void
+  /** Locks in values. */
+  readonly locks: ValueLocks
+  /** @throws BpfError `usage` for what was made after other threads got their CPUs, when a map is to hold it */
+  checkKnown(target: { readonly id: number }, map: string): void
+  /** The program of a shared vm with this id. */
+  programAt(id: number): SlotProgram | undefined
   /** Frees what a special field of a value holds: timers, work, objects of programs. */
   freeField(kind: FieldKind, address: number): void
   /** Ends all timers and work of a map. */
@@ -37,4 +45,6 @@ export interface MapConfig {
   readonly inner: VmMap | null
   /** What the type ids of the spec refer to. */
   readonly btf?: Btf | null
+  /** A map that another thread has made and checked: the special fields of its values. */
+  readonly fields?: readonly SpecialField[]
 }

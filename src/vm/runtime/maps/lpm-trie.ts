@@ -35,6 +35,11 @@ export class LpmTrieMap extends VmMap {
     this.memory.setU32(this.handle + Descriptor.VALUE_OFFSET, this.#valueOffset)
   }
 
+  override takeMemory(): void {
+    // Stored prefixes, forks between them, and what an update needs before it gives back what it replaces.
+    for (let nodes = 0; nodes < 2 * this.maxEntries + 2;) nodes += this.#addNodes()
+  }
+
   override lookupAt(key: number): number {
     const prefix = this.memory.u32(key)
     if (prefix > this.#maxPrefix) return 0
@@ -232,10 +237,12 @@ export class LpmTrieMap extends VmMap {
     return node
   }
 
-  #addNodes(): void {
+  /** How many it has added. */
+  #addNodes(): number {
     const count = Math.max(1, Math.floor(SLAB_BYTES / this.#nodeSize))
     const address = this.#slabs.add(count * this.#nodeSize)
     for (let i = count - 1; i >= 0; i--) this.reclaim(address + i * this.#nodeSize + Deferred.IN_NODE)
+    return count
   }
 
   #discard(node: number): void {

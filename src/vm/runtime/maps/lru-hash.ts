@@ -26,7 +26,7 @@ export class LruHashMap extends HashMap {
     if (error !== 0) return error
     if (old === 0 && this.table.count >= this.maxEntries) this.removeElement(this.#order.victim())
     const element = this.table.take()
-    this.clearFields(element + this.table.valueOffset)
+    this.initFields(element + this.table.valueOffset)
     this.copyValue(element + this.table.valueOffset, value)
     if (old !== 0) this.removeElement(old)
     this.table.insert(element, key)

@@ -52,6 +52,11 @@ function acceptInner(host: MapHost, shape: InnerShape, target: BackendMap | Back
   return same ? target.handle : -Errno.EINVAL
 }
 
+/** A slot no longer holds a map. Other threads that have seen it there go on with it, so that it stays for them. */
+function dropInner(host: MapHost, handle: number): void {
+  if (!host.memory.isShared) host.mapAt(handle)?.drop()
+}
+
 function sameFields(a: readonly SpecialField[], b: readonly SpecialField[]): boolean {
   return a.length === b.length && a.every(({ kind, offset }, i) => kind === b[i]?.kind && offset === b[i]?.offset)
 }
@@ -89,6 +94,7 @@ export class ArrayOfMaps extends ArrayMap {
     if (slot === 0) this.fail('update', -Errno.E2BIG)
     const handle = acceptInner(this.host, this.#shape, target)
     if (handle < 0) this.fail('update', handle)
+    this.host.checkKnown(target, this.name)
     this.#put(slot, handle)
   }
 
@@ -120,7 +126,7 @@ export class ArrayOfMaps extends ArrayMap {
   /** Puts a map in a slot, 0 for none. */
   #put(slot: number, handle: number): void {
     this.host.mapAt(handle)?.retain()
-    this.host.mapAt(this.memory.u32(slot))?.drop()
+    dropInner(this.host, this.memory.u32(slot))
     this.memory.setU32(slot, handle)
   }
 }
@@ -160,14 +166,15 @@ export class HashOfMaps extends HashMap {
     const at = this.slotKey(key)
     const handle = acceptInner(this.host, this.#shape, target)
     if (handle < 0) this.fail('update', handle)
-    const old = this.host.mapAt(this.lookupAt(at))
+    this.host.checkKnown(target, this.name)
+    const old = this.lookupAt(at)
     const value = this.memory.allocate(4)
     this.memory.setU32(value, handle)
     const error = super.updateAt(at, value, 0)
     this.memory.free(value, 4)
     if (error !== 0) this.fail('update', error)
     this.host.mapAt(handle)?.retain()
-    old?.drop()
+    dropInner(this.host, old)
   }
 
   protected override userLookup(key: number, value: number): number {
@@ -182,15 +189,15 @@ export class HashOfMaps extends HashMap {
   }
 
   protected override userDelete(key: number): number {
-    const inner = this.host.mapAt(this.lookupAt(key))
+    const inner = this.lookupAt(key)
     const error = super.deleteAt(key)
-    if (error === 0) inner?.drop()
+    if (error === 0) dropInner(this.host, inner)
     return error
   }
 
   protected override release(): void {
     for (let element = this.table.next(0); element !== 0; element = this.table.next(element)) {
-      this.host.mapAt(this.memory.u32(this.elementValue(element)))?.drop()
+      dropInner(this.host, this.memory.u32(this.elementValue(element)))
     }
     super.release()
   }

@@ -55,9 +55,8 @@ export abstract class VmMap implements BackendMap {
     this.maxEntries = spec.maxEntries
     this.flags = spec.flags
     this.name = config.name
-    this.fields = specialFields(config.btf ?? null, spec.valueTypeId).filter(
-      ({ offset, size }) => offset + size <= spec.valueSize,
-    )
+    const fields = config.fields ?? specialFields(config.btf ?? null, spec.valueTypeId)
+    this.fields = fields.filter(({ offset, size }) => offset + size <= spec.valueSize)
     this.valueCount = perCpu ? host.cpus : 1
     this.valueStride = roundUp8(spec.valueSize)
     this.handle = this.memory.allocate(DESCRIPTOR_SIZE)
@@ -169,11 +168,20 @@ export abstract class VmMap implements BackendMap {
     this.host.runDue()
     const at = this.#key(key, 'lookup', this.lookupKeySize)
     const value = at + roundUp8(this.lookupKeySize)
-    const error = this.userLookup(at, value)
+    const isLocked = (flags & UpdateFlag.LOCK) !== 0 && this.memory.isShared
+    const error = isLocked ? this.#lookupLocked(at, value) : this.userLookup(at, value)
     if (error === -Errno.ENOENT) return null
     if (error !== 0) this.#fail('lookup', error)
     this.clearFields(value)
     return this.memory.read(value, this.userValueSize)
+  }
+
+  /** userLookup() with BPF_F_LOCK, where programs run meanwhile. */
+  #lookupLocked(key: number, value: number): number {
+    const at = this.lookupAt(key)
+    if (at === 0) return -Errno.ENOENT
+    this.copyLocked(value, at, at)
+    return 0
   }
 
   update(key: Uint8Array, value: Uint8Array, flags: number = 0): void {
@@ -377,6 +385,13 @@ export abstract class VmMap implements BackendMap {
     memory.copy(to + at, from + at, this.valueSize - at)
   }
 
+  /** copyValue() while no program has the lock of the value at `locked`. */
+  protected copyLocked(to: number, from: number, locked: number): void {
+    const lock = this.fields.find(({ kind }) => kind === 'lock')
+    if (lock === undefined) this.copyValue(to, from)
+    else this.host.locks.during(locked + lock.offset, () => this.copyValue(to, from))
+  }
+
   /** Zeros in the special fields of a value (of all CPUs). */
   protected clearFields(value: number): void {
     for (const { offset, size } of this.fields) {
@@ -384,6 +399,11 @@ export abstract class VmMap implements BackendMap {
         this.memory.fill(value + cpu * this.valueStride + offset, 0, size)
       }
     }
+  }
+
+  /** clearFields() for an element that is used again, whose lock a program in another thread may still hold. */
+  protected initFields(value: number): void {
+    if (!this.memory.isShared) this.clearFields(value)
   }
 
   /** Frees what the special fields of a value (of all CPUs) hold, as the value goes away. */

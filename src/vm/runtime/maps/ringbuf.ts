@@ -113,20 +113,26 @@ export class RingBufMap extends VmMap {
 
   override drain(record: (data: Uint8Array, cpu: number) => void): number {
     let count = 0
-    while (this.#consumer < this.#producer) {
-      const consumer = this.#consumer
-      const header = this.#data + ((consumer % 4294967296) & this.#mask)
-      const word = this.memory.u32(header)
-      if ((word & BUSY) !== 0) break
-      const length = (word & ~DISCARDED) >>> 0
-      const data = (word & DISCARDED) === 0 ? this.memory.read(header + HEADER_SIZE, length) : null
-      // Before the callback, which may run a program or drain again.
-      this.#setCounter(RingControl.CONSUMER, consumer + Math.ceil((length + HEADER_SIZE) / 8) * 8)
-      if (data === null) continue
+    // Each is taken before the callback, which may run a program or drain again.
+    for (let data = this.takeRecord(); data !== null; data = this.takeRecord()) {
+      if (data === 'discarded') continue
       count++
       record(data, 0)
     }
     return count
+  }
+
+  /** Takes the oldest record; null when there is none that is complete. */
+  protected takeRecord(): Uint8Array | 'discarded' | null {
+    const consumer = this.#consumer
+    if (consumer >= this.#producer) return null
+    const header = this.#data + ((consumer % 4294967296) & this.#mask)
+    const word = this.memory.u32(header)
+    if ((word & BUSY) !== 0) return null
+    const length = (word & ~DISCARDED) >>> 0
+    const data = (word & DISCARDED) === 0 ? this.memory.read(header + HEADER_SIZE, length) : 'discarded'
+    this.#setCounter(RingControl.CONSUMER, consumer + Math.ceil((length + HEADER_SIZE) / 8) * 8)
+    return data
   }
 
   protected override release(): void {
