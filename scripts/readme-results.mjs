@@ -32,6 +32,10 @@ const ROWS = [
   ['verifier-messages', 'refusals of selftest programs whose log ends with the kernel’s own line'],
   ['verifier-table', 'table tests of the kernel’s own verifier tests that get the kernel’s verdict'],
   ['verifier-trampolines', 'fentry, fexit, fmod_ret, LSM and freplace programs that get the verdict of Linux 6.18'],
+  [
+    'verifier-unpriv',
+    'socket and cgroup filters of the selftests that get the kernel’s verdict when anybody loads them',
+  ],
   ['verifier-capbpf', 'selftest programs that get the kernel’s verdict when loaded without CAP_PERFMON'],
   ['verifier-mutate', 'selftest programs with one to three instructions changed that get the kernel’s verdict'],
   ['verifier-fuzz', 'random programs that get the kernel’s verdict'],

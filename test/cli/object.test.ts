@@ -180,6 +180,13 @@ describe('prog verify', () => {
     expect(result).toMatchObject([{ program: 'count_packets', accepted: false, errno: 'EACCES', insn: 0, log: '' }])
   })
 
+  it('judges for those who may do nothing', async () => {
+    const path = 'fixtures/clang19/packet_counter.bpf.o'
+    const { code, stdout } = await cli(['prog', 'verify', path, '--unpriv', '--btf', fixture('globals')])
+    expect(code).toBe(3)
+    expect(stdout).toMatch(/refused, EPERM: programs of this type need CAP_BPF\n$/)
+  })
+
   it('wants a level that the kernel knows', async () => {
     const { code, stderr } = await cli(['prog', 'verify', fixture('globals'), '--log-level', '9'])
     expect(code).toBe(2)

@@ -1,11 +1,13 @@
 // Compares the verifier's verdicts for those who have CAP_BPF and CAP_NET_ADMIN only (no CAP_PERFMON) with the running
 // kernel's, over its selftests: no address may get out, pointers may not move where a processor could run ahead, and the
-// paths of such a processor are walked as well.
+// paths of such a processor are walked as well. With --unpriv for those who have nothing at all, as a Debian 6.18 judges
+// where kernel.unprivileged_bpf_disabled is 0 (results in verifier-unpriv).
 //
-//   node test/oracle/verifier-capbpf.mjs [--only SUBSTRING] [--verbose]
+//   node test/oracle/verifier-capbpf.mjs [--unpriv] [--only SUBSTRING] [--verbose]
 //
 // Needs $ELFBEE_ORACLE_DIR with objs/*.o and capbpf.jsonl: the lines of
 //   cd objs; ls | grep bpf.o | LC_ALL=C sort | ../load-dump --caps 39,12 - > ../capbpf.jsonl
+// or unpriv.jsonl: what test/oracle/prepare/unprivileged.mjs writes.
 import { errnoName } from '../../dist/uapi/index.js'
 import { corpus, lastLogLine, sameLastLine } from './lib/verifier-corpus.mjs'
 import { oracleDir, writeResult } from './results.mjs'
@@ -13,13 +15,16 @@ import { oracleDir, writeResult } from './results.mjs'
 const args = process.argv.slice(2)
 const only = args.includes('--only') ? args[args.indexOf('--only') + 1] : null
 const verbose = args.includes('--verbose')
+const unprivileged = args.includes('--unpriv')
+const name = unprivileged ? 'verifier-unpriv' : 'verifier-capbpf'
+const capabilities = unprivileged ? [] : ['bpf', 'net_admin']
 
 const counts = { total: 0, falseAccepts: 0, falseRefusals: 0, messages: 0, errnos: 0, refusals: 0, ignorant: 0 }
 const causes = new Map()
 const differences = []
-for (const { file, verdict: v, run } of corpus(oracleDir(), only, 'capbpf.jsonl')) {
+for (const { file, verdict: v, run } of corpus(oracleDir(), only, unprivileged ? 'unpriv.jsonl' : 'capbpf.jsonl')) {
   counts.total++
-  const r = run({ capabilities: ['bpf', 'net_admin'], logLevel: 1 })
+  const r = run({ capabilities, logLevel: 1 })
   const ours = r.ok ? 'ok' : r.errno === 'UNSUPPORTED' ? r.message : lastLogLine(r.log)
   const kernel = v.ok ? 'ok' : lastLogLine(v.lastLogLine)
   const sameWords = !v.ok && !r.ok && sameLastLine(r.log, v.lastLogLine)
@@ -55,5 +60,5 @@ console.log(
   `false accepts: ${counts.falseAccepts}; same message: ${counts.messages} of ${counts.refusals}, same errno: ${counts.errnos}`,
 )
 if (only === null) {
-  writeResult('verifier-capbpf', { equal, total, ...rest, causes: Object.fromEntries(sorted), differences })
-} else console.log(`verifier-capbpf (${only}): ${equal} of ${total}`)
+  writeResult(name, { equal, total, ...rest, causes: Object.fromEntries(sorted), differences })
+} else console.log(`${name} (${only}): ${equal} of ${total}`)

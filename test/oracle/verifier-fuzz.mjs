@@ -1,11 +1,12 @@
 // Random programs, judged by the running kernel and by elfbee's verifier: every difference is a bug here.
 //
-//   node test/oracle/verifier-fuzz.mjs [--seed N] [--count N] [--seconds N] [--log]
+//   node test/oracle/verifier-fuzz.mjs [--seed N] [--count N] [--seconds N] [--log] [--capbpf]
 //
 // Programs of arithmetic, branches, loops, stack, map values and packets with fixed and variable offsets, atomics,
 // helpers, functions and kernel functions (verifier-fuzz-generate.mjs). Each difference is printed with its seed and with the smallest
 // part of the program that still shows it; `--seed` of it with `--count 1` repeats that one. With `--log` the full logs
-// (level 2) have to be equal as well.
+// (level 2) have to be equal as well. With `--capbpf` the verifier judges for those without CAP_PERFMON, as the kernel
+// does when the fuzzer runs by `setpriv --bounding-set -all,+bpf,+net_admin --inh-caps -all,+bpf,+net_admin node ...`.
 // Needs root, and the addon (npm run build:native or a prebuilt one).
 import { readFileSync } from 'node:fs'
 import { kernelLines } from '../../dist/isa/index.js'
@@ -25,6 +26,8 @@ const kernelBtf = kernel.kernelBtf()
 const cpus = Number(readFileSync('/sys/devices/system/cpu/possible', 'utf8').trim().split('-').at(-1)) + 1
 
 const map = kernel.createMap({ spec: MAP, kernelName: 'values', btf: null, inner: null })
+const options = { maps: { values: MAP }, btf: null, kernelBtf, license: 'GPL', cpus }
+if (args.includes('--capbpf')) options.capabilities = ['bpf', 'net_admin']
 /** What both say of a program. */
 function judge(steps) {
   const program = randomProgram(steps, kernelBtf)
@@ -36,7 +39,7 @@ function judge(steps) {
   } catch (error) {
     log = error.log ?? error.message
   }
-  const result = verify(program, { maps: { values: MAP }, btf: null, kernelBtf, license: 'GPL', cpus })
+  const result = verify(program, options)
   return { accepted: log === null, log: log ?? '', result, insns: program.insns }
 }
 
@@ -53,9 +56,8 @@ function logDifference(steps) {
   } catch (error) {
     log = error.log ?? ''
   }
-  const options = { maps: { values: MAP }, btf: null, kernelBtf, license: 'GPL', cpus, logLevel: 2 }
   const plain = (text) => text.replace(/(\(18\) r\d+ = 0x)[0-9a-f]+ */g, '$1').split('\n')
-  const ours = plain(verify(program, options).log)
+  const ours = plain(verify(program, { ...options, logLevel: 2 }).log)
   const theirs = plain(log)
   const at = theirs.findIndex((line, i) => line !== ours[i])
   return at < 0 ? null : `line ${at + 1}: elfbee: ${ours[at]}; kernel: ${theirs[at]}`
@@ -113,7 +115,7 @@ for (let seed = first; counts.programs < count && Date.now() < until; seed++) {
 }
 const { programs, falseAccepts, falseRefusals } = counts
 console.log(JSON.stringify(counts))
-if (programs >= 100_000) {
+if (programs >= 100_000 && !args.includes('--capbpf')) {
   writeResult('verifier-fuzz', {
     equal: programs - falseAccepts - falseRefusals,
     total: programs,

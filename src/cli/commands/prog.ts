@@ -16,7 +16,7 @@ import { showObjects, type ShownKind } from '../system/show.ts'
 const USAGE = `usage: elfbee prog show [PROG]
        elfbee prog load OBJ PATH [type SECTION] [pinmaps DIRECTORY]
        elfbee prog loadall OBJ DIRECTORY [type SECTION] [pinmaps DIRECTORY]
-       elfbee prog verify OBJ [--program NAME] [--log-level N] [--btf FILE]
+       elfbee prog verify OBJ [--program NAME] [--log-level N] [--btf FILE] [--unpriv]
        PROG := id ID | tag TAG | name NAME | pinned FILE`
 
 const SHOWN: ShownKind = { kind: 'prog', select: selectPrograms, json: progJson, text: progText }
@@ -36,6 +36,7 @@ export function describe(command: Command): void {
       '1',
     )
     .option('--btf <file>', 'with verify: types of the kernel whose verdict is wanted (default: the running one)')
+    .option('--unpriv', 'with verify: loaded by anybody, where kernel.unprivileged_bpf_disabled is 0')
     .addHelpText(
       'after',
       `
@@ -114,7 +115,7 @@ async function verifyObject(
   const wanted = options['program']
   const names = typeof wanted === 'string' ? [programNamed(spec, wanted).name] : Object.keys(spec.programs)
   const target = await coreTarget(typeof options['btf'] === 'string' ? options['btf'] : undefined)
-  const verdicts = verifyPrograms(spec, names, target, level)
+  const verdicts = verifyPrograms(spec, names, target, level, options['unpriv'] === true)
   if (verdicts.some((v) => v.result?.ok !== true)) context.exitCode = ExitCode.refused
   if (context.asJson) context.printJson(verdicts.map(verdictJson))
   else for (const verdict of verdicts) printVerdict(context, verdict)

@@ -14,12 +14,14 @@ export interface ProgramVerdict {
 /**
  * Judges programs as the kernel with the given types would.
  * @param logLevel as BPF_PROG_LOAD takes it: 1 the failing path or 2 all paths, plus 4 for statistics
+ * @param unprivileged whether somebody without any capability loads them
  */
 export function verifyPrograms(
   spec: ObjectSpec,
   names: readonly string[],
   target: CoreTarget | null,
   logLevel: number,
+  unprivileged: boolean = false,
 ): ProgramVerdict[] {
   const kernelBtf = target?.btf ?? null
   const { programs, kconfig } = prepare(spec, { kernelBtf, programs: names })
@@ -30,7 +32,8 @@ export function verifyPrograms(
   return programs.map((prepared) => {
     if (!prepared.ok) return { name: prepared.spec.name, section: prepared.spec.section, error: prepared.error }
     const { name, section } = prepared.program.spec
-    const options = { maps, btf: spec.btf, kernelBtf, license: spec.license, objectName, logLevel }
+    const common = { maps, btf: spec.btf, kernelBtf, license: spec.license, objectName, logLevel }
+    const options = unprivileged ? { ...common, capabilities: [] } : common
     return { name, section, result: verify(prepared.program, options) }
   })
 }

@@ -130,7 +130,11 @@ function scalarArithmetic(walk: Walk, op: Alu, dst: Reg, src: Reg): Reg {
     to.delta = null
     return to
   }
-  link(op, to, dst, src)
+  if (walk.facts.bpf) link(op, to, dst, src)
+  else {
+    to.id = 0
+    to.delta = null
+  }
   return to
 }
 

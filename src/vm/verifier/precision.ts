@@ -128,7 +128,7 @@ export function allImprecise(state: State): void {
 /** The exact value of a register matters here: marks the values that it came from in all ancestors. */
 export function markPrecise(walk: Walk, reg: number): void {
   const { state } = walk
-  if (state.reg(reg).kind !== 'scalar') return
+  if (!walk.facts.bpf || state.reg(reg).kind !== 'scalar') return
   const wanted = shared.reset(state.frames.length - 1)
   wanted.add(reg)
   traceBack(walk, state, wanted)
@@ -136,6 +136,7 @@ export function markPrecise(walk: Walk, reg: number): void {
 
 /** The same for a spilled scalar of a frame. */
 export function markSlotPrecise(walk: Walk, frame: number, slot: number): void {
+  if (!walk.facts.bpf) return
   const { state } = walk
   const wanted = shared.reset(state.frames.length - 1)
   wanted.addSlot(slot, frame)
@@ -147,6 +148,7 @@ export function markSlotPrecise(walk: Walk, frame: number, slot: number): void {
  * @returns whether any mark was new
  */
 export function propagatePrecision(walk: Walk, old: State, now: State): boolean {
+  if (!walk.facts.bpf) return false
   const trace = traceOf(walk)
   const wanted = shared.reset(now.frames.length - 1)
   for (let f = old.frames.length - 1; f >= 0; f--) {

@@ -15,8 +15,9 @@ import { analyzeFlow, type CallMarks, postorder, successors } from './program/fl
 import { checkJumps, decodeAll, functionStarts, type Subprogram } from './program/layout.ts'
 import { liveRegisters } from './program/live.ts'
 import { checkStackDepth, stackDepths } from './program/stack-depth.ts'
+import { checkNoBackEdges, checkUnprivileged } from './program/unprivileged.ts'
 import { resolveTarget, type TargetFunction } from './program/target.ts'
-import { invalid, Reject, type RejectErrno } from './reject.ts'
+import { invalid, Reject, type RejectErrno, unsupported } from './reject.ts'
 import { State } from './state/state.ts'
 import { Log, LogLevel } from './log/log.ts'
 import { logProgram, statsText } from './log/program.ts'
@@ -43,7 +44,7 @@ export interface VerifyOptions {
   readonly target?: VerifyTarget
   /** Whether the kernel has CONFIG_FUNCTION_ERROR_INJECTION (default), so that fmod_ret reaches more functions. */
   readonly errorInjection?: boolean
-  /** What the one who loads may do (capabilities of Linux), default everything. Without `bpf` nothing can be told. */
+  /** What the one who loads may do (capabilities of Linux), default everything; `[]` is anybody. */
   readonly capabilities?: readonly Capability[]
   /** Helpers (ids) that this kernel's configuration or lockdown does not offer. */
   readonly missingHelpers?: readonly number[]
@@ -115,6 +116,16 @@ const TEST_REG_INVARIANTS = 128
 
 /** Decides whether Linux 6.18 would load a program, by walking all its paths. Bounded by the kernel's own limits. */
 export function verify(program: PreparedProgram, options: VerifyOptions): VerifyResult {
+  // The kernel takes no BTF from those without CAP_BPF: loaders leave it away.
+  if (hasCapability(options, 'bpf')) return judge(program, options)
+  return judge({ ...program, lines: [], functions: [] }, { ...options, btf: null })
+}
+
+function hasCapability(options: VerifyOptions, capability: Capability): boolean {
+  return options.capabilities?.includes(capability) ?? true
+}
+
+function judge(program: PreparedProgram, options: VerifyOptions): VerifyResult {
   const level = options.logLevel ?? 0
   const log = level === 0 ? null : new Log(level, options.logSize)
   const started = performance.now()
@@ -200,9 +211,10 @@ function collectFacts(
   isTarget: boolean = false,
 ): ProgramFacts {
   const { spec, insns } = program
-  const has = (capability: Capability): boolean => options.capabilities?.includes(capability) ?? true
-  if (!has('bpf')) throw new Reject('UNSUPPORTED', 'what may be loaded without CAP_BPF is not known')
   if (insns.length === 0) throw new Reject('EINVAL', 'invalid instruction count')
+  const bpf = hasCapability(options, 'bpf')
+  if (!bpf && hasCapability(options, 'perfmon')) unsupported('programs with CAP_PERFMON but without CAP_BPF')
+  if (!bpf) checkUnprivileged(spec.type, insns)
   const malformed = new Map<number, string>()
   const ops = decodeAll(insns, malformed, options.linux === '6.19')
   const handler = exceptionCallback(options.btf, program.functions)
@@ -255,6 +267,7 @@ function collectFacts(
   for (const target of immediates.values()) {
     if (target.kind === 'map' || target.kind === 'mapValue') checkMapForProgram(target.map, spec.type, sleepable)
   }
+  if (!bpf) checkNoBackEdges(ops)
   const flow = analyzeFlow(ops, handler === 0 ? [0] : [0, handler], calls)
   const changers = packetChangers(ops, subprograms)
   const gpl = GPL.has(options.license)
@@ -290,7 +303,8 @@ function collectFacts(
     target,
     isExtension,
     isTarget,
-    perfmon: has('perfmon'),
+    bpf,
+    perfmon: hasCapability(options, 'perfmon'),
     sleepable,
     gpl,
     ops,
@@ -304,8 +318,8 @@ function collectFacts(
     btf: options.btf,
     kernelBtf: options.kernelBtf,
     strictAlignment: (flags & (STRICT_ALIGNMENT | ANY_ALIGNMENT)) === STRICT_ALIGNMENT,
-    testStateFreq: (flags & TEST_STATE_FREQ) !== 0,
-    testRegInvariants: (flags & TEST_REG_INVARIANTS) !== 0,
+    testStateFreq: bpf && (flags & TEST_STATE_FREQ) !== 0,
+    testRegInvariants: bpf && (flags & TEST_REG_INVARIANTS) !== 0,
     packetChangers: changers,
     cpus: options.cpus ?? 8192,
     missingHelpers: new Set(options.missingHelpers ?? []),

@@ -7,6 +7,9 @@ import type { Reg } from './state/register.ts'
 import type { Frame, State } from './state/state.ts'
 import type { Explored, Walk } from './walk.ts'
 
+/** States kept of one instruction without CAP_BPF. */
+const MAX_STATES = 64
+
 /**
  * Compares the current state with the checkpoints of its slot; true when one of them covers it, so that this path ends.
  * Otherwise may keep the state as a new checkpoint, by the kernel's heuristics (they decide how many instructions a
@@ -50,7 +53,7 @@ export function alreadyVisited(walk: Walk): boolean {
     }
   }
   if (walk.maxStatesPerInsn < count) walk.maxStatesPerInsn = count
-  if (add) keep(walk, list)
+  if (add && (facts.bpf || count <= MAX_STATES)) keep(walk, list)
   return false
 }
 
@@ -152,7 +155,7 @@ function keep(walk: Walk, list: Explored[]): void {
   walk.countPeak()
   walk.jumpsAtState = walk.jumpsProcessed
   walk.insnsAtState = walk.insnsProcessed
-  allImprecise(state)
+  if (walk.facts.bpf) allImprecise(state)
   const checkpoint = state.copy()
   checkpoint.insn = walk.insn
   walk.loops.enter(checkpoint)

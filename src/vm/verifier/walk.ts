@@ -39,6 +39,8 @@ export interface ProgramFacts {
   readonly isExtension: boolean
   /** Others attach to the program, so that it matters whether its functions' BTF is true. */
   readonly isTarget: boolean
+  /** Loaded with CAP_BPF: numbers are kept on the stack, and matter only where something depends on them. */
+  readonly bpf: boolean
   /** Loaded with CAP_PERFMON: may see addresses, read uninitialised stack, and what the processor runs ahead of. */
   readonly perfmon: boolean
   readonly sleepable: boolean
@@ -143,7 +145,7 @@ export class Walk {
     onInstruction: ((state: StateView) => void) | undefined,
   ) {
     this.facts = facts
-    this.strict = facts.perfmon ? 0 : Strict.STACK
+    this.strict = (facts.perfmon ? 0 : Strict.STACK) | (facts.bpf ? 0 : Strict.PRECISE)
     this.state = state
     this.liveness = liveness
     this.trace = trace

@@ -4,8 +4,12 @@ import { bareProgram } from '../../../src/loader/index.ts'
 import { ProgType } from '../../../src/uapi/index.ts'
 import { verify, type Capability, type VerifyResult } from '../../../src/vm/verifier/index.ts'
 
-function judge(text: string, capabilities?: readonly Capability[]): VerifyResult {
-  const program = bareProgram(assemble(text), { name: 'p', type: ProgType.SOCKET_FILTER })
+function judge(
+  text: string,
+  capabilities?: readonly Capability[],
+  type: number = ProgType.SOCKET_FILTER,
+): VerifyResult {
+  const program = bareProgram(assemble(text), { name: 'p', type })
   const all = { maps: {}, btf: null, kernelBtf: null, license: 'GPL' }
   return verify(program, capabilities === undefined ? all : { ...all, capabilities })
 }
@@ -38,9 +42,53 @@ describe('without CAP_PERFMON', () => {
   test('programs without secrets are taken', () => {
     expect(judge('r0 = *(u32 *)(r1 +0)\nexit', ['bpf'])).toMatchObject({ ok: true })
   })
+})
 
-  test('nothing is known of those without CAP_BPF', () => {
-    expect(judge('r0 = 0\nexit', [])).toMatchObject({ ok: false, errno: 'UNSUPPORTED' })
+/** Refused without CAP_BPF only; words of Linux 6.18. */
+const FOR_CAP_BPF: Record<string, readonly [string, string, string]> = {
+  'a function': [
+    'call pc+1\nexit\nr0 = 0\nexit',
+    'EPERM',
+    'loading/calling other bpf or kernel functions are allowed for CAP_BPF and CAP_SYS_ADMIN',
+  ],
+  'a loop': ['r0 = 0\nr0 += 1\nif r0 < 0x4 goto pc-2\nexit', 'EINVAL', 'back-edge from insn 2 to 1'],
+  'the jiffies': [
+    'call bpf_jiffies64#118\nr0 = 0\nexit',
+    'EINVAL',
+    'program of this type cannot use helper bpf_jiffies64#118',
+  ],
+}
+
+describe('without CAP_BPF', () => {
+  test.each(Object.entries(FOR_CAP_BPF))('%s is refused', (_, [text, errno, message]) => {
+    expect(judge(text, ['bpf', 'perfmon'])).toMatchObject({ ok: true })
+    expect(judge(text, [])).toMatchObject({ ok: false, errno, message })
+  })
+
+  test.each(Object.entries(SECRETS))('%s stays inside', (_, [text, message]) => {
+    expect(judge(text, [])).toMatchObject({ ok: false, errno: 'EACCES', message })
+  })
+
+  test('small filters are taken', () => {
+    expect(judge('r0 = *(u32 *)(r1 +0)\n*(u64 *)(r10 -8) = r0\nr0 = *(u64 *)(r10 -8)\nexit', [])).toMatchObject({
+      ok: true,
+    })
+    expect(judge(`${'r0 = 0\n'.repeat(4095)}exit`, [])).toMatchObject({ ok: true })
+    expect(judge(`${'r0 = 0\n'.repeat(4096)}exit`, [])).toMatchObject({ ok: false, errno: 'E2BIG' })
+  })
+
+  test('other programs are not', () => {
+    expect(judge('r0 = 0\nexit', [], ProgType.XDP)).toMatchObject({ ok: false, errno: 'EPERM' })
+    const data = 'r0 = *(u32 *)(r1 +76)\nr0 = 0\nexit'
+    expect(judge(data, ['bpf'], ProgType.CGROUP_SKB)).toMatchObject({ ok: true })
+    const message = 'invalid bpf_context access off=76 size=4'
+    expect(judge(data, [], ProgType.CGROUP_SKB)).toMatchObject({ ok: false, errno: 'EACCES', message })
+  })
+
+  test('a number kept on the stack is forgotten', () => {
+    const text = 'r2 = 5\n*(u64 *)(r10 -8) = r2\nr3 = *(u64 *)(r10 -8)\nr0 = 0\nif r3 == 0x5 goto pc+1\nr0 = 1\nexit'
+    expect(judge(text, []).stats.insnsProcessed).toBe(8)
+    expect(judge(text, ['bpf', 'perfmon']).stats.insnsProcessed).toBe(6)
   })
 })
 

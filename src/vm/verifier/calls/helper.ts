@@ -4,6 +4,7 @@ import { Bounds, isConst, type Scalar, umaxOf, valueOf } from '../domain/bounds.
 import { markPrecise } from '../precision.ts'
 import { BtfKind } from '../../../btf/index.ts'
 import { access } from '../memory/access.ts'
+import { NEED_BPF } from '../program/unprivileged.ts'
 import { xchgResult } from '../memory/kptr.ts'
 import { deny, invalid, Reject, unsupported } from '../reject.ts'
 import { Flag, type Kind, NOT_INIT, pointerReg, type Reg, regName, scalarReg, unknownReg } from '../state/register.ts'
@@ -107,7 +108,9 @@ export function stepHelperCall(walk: Walk, id: number): boolean {
   const { facts } = walk
   const offered = row.progTypes.includes(facts.type) || offeredByIterator(facts, id)
   if (!offered || facts.missingHelpers.has(id)) invalid(`program of this type cannot use helper ${name}#${id}`)
-  if (!facts.perfmon && NEED_PERFMON.has(id)) invalid(`program of this type cannot use helper ${name}#${id}`)
+  if ((!facts.perfmon && NEED_PERFMON.has(id)) || (!facts.bpf && NEED_BPF.has(id))) {
+    invalid(`program of this type cannot use helper ${name}#${id}`)
+  }
   checkAvailable(walk, row)
   if (!facts.gpl && row.gplOnly) invalid('cannot call GPL-restricted function from non-GPL compatible program')
   if (!allowedByTarget(facts, row)) invalid('helper call is not allowed in probe')

@@ -106,7 +106,9 @@ export function accessContext(
   const fields = CONTEXT_FIELDS[facts.type]
   if (fields === undefined) unsupported(`the context of program type ${facts.type}`)
   const field = find(fields, off, size, write, facts.attachType)
-  if (field === null || (signed && isPacketKind(field.gives))) {
+  const needs = facts.bpf ? undefined : field?.needBpf
+  const isMissing = needs === 'all' || (needs === 'write' && write)
+  if (field === null || isMissing || (signed && isPacketKind(field.gives))) {
     deny(`invalid bpf_context access off=${off} size=${size}`)
   }
   return give(walk, field)

@@ -20,6 +20,8 @@ export interface ContextField {
   readonly writeAttach?: readonly number[]
   /** Eight-byte accesses of two words are allowed as well. */
   readonly wide?: boolean
+  /** What needs CAP_BPF. */
+  readonly needBpf?: 'all' | 'write'
 }
 
 export const OR_NULL: number = Flag.MAYBE_NULL

@@ -53,6 +53,14 @@ function skb(options: {
 }
 
 const LWT = skb({ write: [8, 32], data: true })
+/** Where the packet lies, and writing its time stamp, are for those with CAP_BPF. */
+const CGROUP_SKB = skb({ write: [8, 32], data: true, addresses: true, tstamp: 'rw', hwtstamp: true }).map((field) =>
+  field.at === 76 || field.at === 80
+    ? ({ ...field, needBpf: 'all' } as const)
+    : field.at === 152
+      ? ({ ...field, needBpf: 'write' } as const)
+      : field,
+)
 const CLS = skb({
   write: [8, 44, 32, 72, 12],
   data: true,
@@ -197,7 +205,7 @@ const XDP: readonly ContextField[] = [
 /** Rules by program type; types that take their target's arguments are not in here. */
 export const CONTEXT_FIELDS: Readonly<Record<number, readonly ContextField[]>> = {
   [P.SOCKET_FILTER]: skb({}),
-  [P.CGROUP_SKB]: skb({ write: [8, 32], data: true, addresses: true, tstamp: 'rw', hwtstamp: true }),
+  [P.CGROUP_SKB]: CGROUP_SKB,
   [P.LWT_IN]: LWT,
   [P.LWT_OUT]: LWT,
   [P.LWT_XMIT]: LWT,

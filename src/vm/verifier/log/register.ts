@@ -8,6 +8,8 @@ import { signedText, tnumText, unsignedText } from '../text.ts'
 export interface TypeNames {
   readonly kernelBtf: Btf | null
   readonly btf: Btf | null
+  /** Without CAP_BPF all numbers are precise. */
+  readonly bpf: boolean
 }
 
 interface Limit {
@@ -71,7 +73,7 @@ function typeName(reg: Reg, names: TypeNames): string {
 /** What a register holds, as the kernel's log has it; `frame` is the frame it is shown in. */
 export function registerText(reg: Reg, frame: number, names: TypeNames): string {
   const { kind, value } = reg
-  const prefix = kind === 'scalar' && reg.precise ? 'P' : ''
+  const prefix = kind === 'scalar' && (reg.precise || !names.bpf) ? 'P' : ''
   if (kind === 'scalar' && isConst(value)) return prefix + signedText(bigS(value.vh, value.vl))
   let text = prefix + regName(reg)
   if (kind === 'arena') return text

@@ -135,7 +135,8 @@ function writeFixed(walk: Walk, pointer: Reg, off: number, size: number, source:
   destroyDynptr(walk, frame, index)
   walk.writesSlot(frame.index, index, size === 8)
   const whole = (off & 7) === 0
-  if (value !== null && whole && value.kind === 'scalar') {
+  const { bpf } = walk.facts
+  if (value !== null && whole && bpf && value.kind === 'scalar') {
     const fits = width(value.value) <= 8 * size
     let kept = value
     if (fits) {
@@ -144,7 +145,7 @@ function writeFixed(walk: Walk, pointer: Reg, off: number, size: number, source:
     }
     spill(frame, index, kept, size, fits)
     walk.record(index, frame.index)
-  } else if (value === null && source === -1 && whole) {
+  } else if (value === null && source === -1 && whole && bpf) {
     spill(frame, index, constReg(imm), size, true)
     walk.record(index, frame.index)
   } else if (value !== null && isSpillable(value)) {

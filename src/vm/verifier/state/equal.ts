@@ -10,12 +10,14 @@ import type { Frame, State } from './state.ts'
  */
 export type Likeness = 'pruning' | 'range' | 'exact'
 
-/** What more must be the same for those without CAP_PERFMON, as bits. */
+/** What more must be the same for those without CAP_PERFMON or CAP_BPF, as bits. */
 export const Strict = {
   /** Bytes of the stack that were never written are not plain bytes. */
   STACK: 1,
   /** Numbers may decide how far pointers move: they must not even lie within. */
   NUMBERS: 2,
+  /** Numbers count whether or not anything depends on them (without CAP_BPF). */
+  PRECISE: 4,
 } as const
 
 const MISC_REG: Reg = unknownReg()
@@ -31,7 +33,7 @@ export function regSafe(old: Reg, now: Reg, ids: IdMap, how: Likeness, strict: n
       if ((strict & Strict.NUMBERS) !== 0) {
         return sameScalar(old.value, now.value) && sameLink(old, now) && ids.sameScalar(old.id, now.id)
       }
-      if (!old.precise && how === 'pruning') return true
+      if (!old.precise && how === 'pruning' && (strict & Strict.PRECISE) === 0) return true
       if (old.id !== 0 && !sameLink(old, now)) return false
       return ids.sameScalar(old.id, now.id) && within(old.value, now.value)
     case 'map_key':
