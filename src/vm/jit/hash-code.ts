@@ -63,11 +63,14 @@ function writeFind(code: CodeSink, { keySize, key, handle, hash, element }: Sear
   code.end()
 }
 
-/** The end of a loop along links: goes on with it unless it went on for too long. `steps` counts, from 0. */
+/**
+ * The end of a loop along links: goes on with it unless it went on for too long (at least `most` steps). The local
+ * `steps` counts, from 0, in such units that it comes to 0 again then, which is the cheapest to ask.
+ */
 export function goOn(steps: number, most: number = MAX_CHAIN): Code {
   return w.all(
-    set(steps, add(get(steps), i32(1))),
-    w.below(get(steps), i32(most)),
+    add(get(steps), i32(2 ** (32 - Math.ceil(Math.log2(most))))),
+    (c) => c.tee(steps),
     (c) => c.brIf(0),
     (c) => c.op(Op.unreachable),
   )
