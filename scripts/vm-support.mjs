@@ -74,6 +74,10 @@ do where the kernel leaves it open: [vm-maps.md](vm-maps.md).
 
 ${list(maps.map((id) => mapTypeName(id)))}${lackingMaps.length === 0 ? '' : `\n\nNot there: ${list(lackingMaps.map(({ value }) => mapTypeName(value)))}`}
 
+Instruction arrays (\`insn_array\`) and indirect jumps (\`gotox\`) came with Linux 6.19: a vm does as 6.18, and refuses
+them in its words, unless it is made with \`linux: '6.19'\`. Jump tables of compilers run in either without the verifier
+(\`verify: false\`).
+
 ## Helpers: ${helpers.length} of ${helpers.length + lackingHelpers.length}
 
 ${list(helpers.map((id) => `bpf_${helperName(id)}`))}

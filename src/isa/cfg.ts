@@ -8,7 +8,7 @@ export interface Block {
   readonly end: number
   /**
    * Blocks that may run next. After a conditional jump: the fall-through, then the target (once when they are the
-   * same). Empty after exit.
+   * same). After an indirect jump: all targets. Empty after exit.
    */
   readonly succs: readonly number[]
   /** Blocks that may run before, each once; unreachable blocks included. */
@@ -56,43 +56,55 @@ function malformed(at: number, message: string): never {
   throw new BpfError('malformed', message, { where: { insn: at } })
 }
 
-/** Where control may go after a slot: bit 0 the next slot, bit 1 `target`. */
+/** Slots that the indirect jump at a slot may lead to, each once. */
+export type JumpTargets = (at: number) => readonly number[]
+
+/** Most successors that the blocks of one function have through indirect jumps. */
+const MAX_INDIRECT_EDGES = 1 << 22
+
+/** Where control may go after a slot: the next one, and another one or (indirect jumps) several. */
 interface Flow {
   readonly falls: boolean
   /** Slot, null for none. */
   readonly target: number | null
+  readonly indirect: readonly number[] | null
 }
 
 /** The flow of a slot that ends a block, or null for any other instruction. */
-function flowAt(insns: InsnBuffer, at: number): Flow | null {
+function flowAt(insns: InsnBuffer, at: number, indirect: JumpTargets | null): Flow | null {
   const code = insns.code[at] as number
   const cls = code & 7
   if (cls !== CLASS_JMP && cls !== CLASS_JMP32) return null
   const op = code & 0xf0
   if (op === CALL) return null
-  if (op === EXIT) return { falls: false, target: null }
+  if (op === EXIT) return { falls: false, target: null, indirect: null }
   if (code === GOTOX) {
+    if (indirect !== null) return { falls: false, target: null, indirect: indirect(at) }
     throw new BpfError('unsupported', 'gotox: the targets of an indirect jump are not known from the instructions', {
       where: { insn: at },
     })
   }
   if (op === JA) {
-    return { falls: false, target: at + 1 + ((cls === CLASS_JMP ? insns.off[at] : insns.imm[at]) as number) }
+    const distance = (cls === CLASS_JMP ? insns.off[at] : insns.imm[at]) as number
+    return { falls: false, target: at + 1 + distance, indirect: null }
   }
-  return { falls: true, target: at + 1 + (insns.off[at] as number) }
+  return { falls: true, target: at + 1 + (insns.off[at] as number), indirect: null }
 }
 
 /**
  * The control-flow graph of the function in slots `start` to `end` (exclusive). Calls do not end a block. Linear in
- * the number of instructions but for a logarithm in the dominators, and without recursion.
+ * the number of instructions (and of targets of indirect jumps) but for a logarithm in the dominators, and without
+ * recursion.
+ * @param indirect where indirect jumps lead to, which the instructions do not say
  * @throws BpfError `malformed` when a jump leaves the function or enters a 64-bit immediate, or when the last
- * instruction is neither exit nor an unconditional jump; `unsupported` for an indirect jump
+ * instruction is neither exit nor an unconditional jump; `unsupported` for an indirect jump without `indirect`, `limit`
+ * for indirect jumps with more than four million targets together
  */
-export function buildCfg(insns: InsnBuffer, start: number, end: number): Cfg {
+export function buildCfg(insns: InsnBuffer, start: number, end: number, indirect: JumpTargets | null = null): Cfg {
   if (!(start >= 0 && start < end && end <= insns.length)) {
     throw new BpfError('usage', `slots ${start} to ${end} are no part of a buffer of ${insns.length} slots`)
   }
-  const { blocks, blockOf } = findBlocks(insns, start, end)
+  const { blocks, blockOf } = findBlocks(insns, start, end, indirect)
   const graph: Graph = {
     size: blocks.length,
     succs: (b) => (blocks[b] as Block).succs,
@@ -117,12 +129,24 @@ export function buildCfg(insns: InsnBuffer, start: number, end: number): Cfg {
   }
 }
 
-function findBlocks(insns: InsnBuffer, start: number, end: number): { blocks: Block[]; blockOf: Int32Array } {
+function findBlocks(
+  insns: InsnBuffer,
+  start: number,
+  end: number,
+  indirect: JumpTargets | null,
+): { blocks: Block[]; blockOf: Int32Array } {
   const length = end - start
   const leader = new Uint8Array(length + 1)
   const second = new Uint8Array(length)
   leader[0] = 1
+  const mark = (from: number, target: number): void => {
+    if (target < start || target >= end) {
+      malformed(from, `jump to slot ${target}, outside of the function's slots ${start} to ${end - 1}`)
+    }
+    leader[target - start] = 1
+  }
   let last = start
+  let edges = 0
   for (let i = start; i < end; i++) {
     last = i
     if (insns.code[i] === LDDW) {
@@ -130,16 +154,19 @@ function findBlocks(insns: InsnBuffer, start: number, end: number): { blocks: Bl
       second[++i - start] = 1
       continue
     }
-    const flow = flowAt(insns, i)
+    const flow = flowAt(insns, i, indirect)
     if (flow === null) continue
     leader[i + 1 - start] = 1
-    if (flow.target === null) continue
-    if (flow.target < start || flow.target >= end) {
-      malformed(i, `jump to slot ${flow.target}, outside of the function's slots ${start} to ${end - 1}`)
-    }
-    leader[flow.target - start] = 1
+    if (flow.target !== null) mark(i, flow.target)
+    if (flow.indirect === null) continue
+    for (const target of flow.indirect) mark(i, target)
+    edges += flow.indirect.length
+    if (edges <= MAX_INDIRECT_EDGES) continue
+    throw new BpfError('limit', `indirect jumps have more than ${MAX_INDIRECT_EDGES} targets together`, {
+      where: { insn: i },
+    })
   }
-  const final = flowAt(insns, last)
+  const final = flowAt(insns, last, indirect)
   if (final === null || final.falls) malformed(last, 'last instruction is neither exit nor an unconditional jump')
 
   const blockOf = new Int32Array(length)
@@ -154,8 +181,9 @@ function findBlocks(insns: InsnBuffer, start: number, end: number): { blocks: Bl
   const succs = starts.map((_, b): number[] => {
     const to = starts[b + 1] ?? end
     // A block's last slot may be the second half of a 64-bit immediate, whose code 0 is no jump either.
-    const flow = second[to - 1 - start] === 1 ? null : flowAt(insns, to - 1)
+    const flow = second[to - 1 - start] === 1 ? null : flowAt(insns, to - 1, indirect)
     if (flow === null) return [b + 1]
+    if (flow.indirect !== null) return flow.indirect.map((target) => blockOf[target - start] as number)
     if (flow.target === null) return []
     const target = blockOf[flow.target - start] as number
     return flow.falls && target !== b + 1 ? [b + 1, target] : [target]

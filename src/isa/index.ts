@@ -32,7 +32,7 @@ export {
 export { decode, formAt, slotsAt } from './decode.ts'
 export { encode } from './encode.ts'
 export { functions, type FunctionRange } from './functions.ts'
-export { buildCfg, type Block, type Cfg } from './cfg.ts'
+export { buildCfg, type Block, type Cfg, type JumpTargets } from './cfg.ts'
 export { cycles, depthFirst, dominators, type DepthFirst, type Graph } from './dominators.ts'
 export { bpftoolNames, kernelLines, printKernel, type BpftoolSymbols, type KernelNames } from './print-kernel.ts'
 export { llvmLines, printLlvm, type LlvmOptions, type LlvmSectionOptions, type LlvmSymbol } from './print-llvm.ts'

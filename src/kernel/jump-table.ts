@@ -1,10 +1,8 @@
 import { BpfError, isBpfError } from '../bytes/index.ts'
-import { Cmd } from '../uapi/index.ts'
+import { Cmd, INSN_ARRAY } from '../uapi/index.ts'
 import { Attr } from './attr.ts'
 import { bpf, closeFd } from './syscall.ts'
 
-/** BPF_MAP_TYPE_INSN_ARRAY, after the types of Linux 6.18 that elfbee/uapi lists. */
-const INSN_ARRAY = 34
 /** struct bpf_insn_array_value: u32 orig_off, xlated_off, jitted_off, padding. */
 const VALUE_SIZE = 16
 

@@ -1,7 +1,7 @@
 export { type EnumRow } from './enum.ts'
 export { Cmd, COMMANDS, commandName } from './commands.ts'
 export { ProgType, PROG_TYPES, progTypeName, readsKernelMemory } from './prog-types.ts'
-export { MapType, MAP_TYPES, mapTypeName } from './map-types.ts'
+export { INSN_ARRAY, MapType, MAP_TYPES, mapTypeName } from './map-types.ts'
 export { AttachType, ATTACH_TYPES, attachTypeName } from './attach-types.ts'
 export { LinkType, LINK_TYPES, linkTypeName } from './link-types.ts'
 export { AttachFlag, MapFlag, ProgFlag, RingbufFlag, TestRunFlag, UpdateFlag } from './flags.ts'

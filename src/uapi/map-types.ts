@@ -39,6 +39,9 @@ export const MapType = {
 } as const
 export type MapType = (typeof MapType)[keyof typeof MapType]
 
+/** BPF_MAP_TYPE_INSN_ARRAY of Linux 6.19, which the lists of 6.18 do not have. */
+export const INSN_ARRAY = 34
+
 /** First kernel release with each value (from the git history of include/uapi/linux/bpf.h). */
 const SINCE: Readonly<Record<keyof typeof MapType, string>> = {
   UNSPEC: '3.18',
@@ -80,7 +83,8 @@ const SINCE: Readonly<Record<keyof typeof MapType, string>> = {
 /** One row for each map type, in order of value; `name` is libbpf's word. */
 export const MAP_TYPES: readonly EnumRow[] = rowsOf(MapType, SINCE, 'BPF_MAP_TYPE_')
 
-/** libbpf's word for a map type (`mapTypeName(1)` is `hash`); `unknown N` for a value that 6.18 does not have. */
+/** libbpf's word for a map type (`mapTypeName(1)` is `hash`); `unknown N` for a value that elfbee does not know. */
 export function mapTypeName(value: number): string {
+  if (value === INSN_ARRAY) return 'insn_array'
   return MAP_TYPES[value]?.name ?? `unknown ${value}`
 }

@@ -1,6 +1,7 @@
 import { AREA } from './area.ts'
 import type { InsnBuffer } from '../isa/index.ts'
 import type { Facts } from './facts.ts'
+import type { IndirectJumps } from './indirect.ts'
 import type { Instrumentation } from './instrument.ts'
 import type { LineRecord, ProgramFunction } from '../loader/index.ts'
 
@@ -151,6 +152,8 @@ export interface VmCode {
   readonly lines: readonly LineRecord[]
   /** Loads that fault read zero (programs that follow kernel pointers, where the kernel would use probe reads). */
   readonly faultReadsZero: boolean
+  /** Where its indirect jumps lead to; one that is not here leads nowhere. */
+  readonly jumps?: IndirectJumps | null
   /** What is proved of the program. */
   readonly facts?: Facts | null
   /** What it does beside running. */

@@ -1,6 +1,7 @@
 import { buildCfg, decode, slotsAt, type Block, type Cfg, type InsnBuffer } from '../isa/index.ts'
 import type { ProgramFunction } from '../loader/index.ts'
 import { HelperId } from '../uapi/index.ts'
+import { targetsOf, type IndirectJumps } from './indirect.ts'
 
 /** Where a program notes what it ran. */
 export interface Probes {
@@ -32,18 +33,25 @@ export interface Instrumentation {
   readonly recorder: Recorder | null
 }
 
-function functionsOf(insns: InsnBuffer, functions: readonly ProgramFunction[]): Cfg[] {
-  return functions.map(({ start }, i) => buildCfg(insns, start, functions[i + 1]?.start ?? insns.length))
+/** The instructions of a program, as far as control flow goes. */
+export interface FlowCode {
+  readonly insns: InsnBuffer
+  readonly functions: readonly ProgramFunction[]
+  readonly jumps: IndirectJumps
+}
+
+function graphsOf({ insns, functions, jumps }: FlowCode): Cfg[] {
+  return functions.map(({ start }, i) =>
+    buildCfg(insns, start, functions[i + 1]?.start ?? insns.length, targetsOf(jumps)),
+  )
 }
 
 /** Places of probes: where blocks start, and behind instructions that may be a block's last one. */
-export function probePlaces(
-  insns: InsnBuffer,
-  functions: readonly ProgramFunction[],
-): Omit<Probes, 'kind' | 'address'> {
+export function probePlaces(program: FlowCode): Omit<Probes, 'kind' | 'address'> {
+  const { insns } = program
   const at = new Int32Array(insns.length).fill(-1)
   let count = 0
-  for (const cfg of functionsOf(insns, functions)) {
+  for (const cfg of graphsOf(program)) {
     for (const index of cfg.reversePostorder) {
       const { start, end } = cfg.blocks[index] as Block
       let isStart = true
@@ -64,14 +72,9 @@ function mayLeave(insns: InsnBuffer, slot: number): boolean {
 }
 
 /** By slot, how often the instruction ran; second slots of wide instructions have the number of the first. */
-export function hitsOf(
-  insns: InsnBuffer,
-  functions: readonly ProgramFunction[],
-  probes: Probes,
-  read: (probe: number) => number,
-): Float64Array {
-  const hits = new Float64Array(insns.length)
-  for (const cfg of functionsOf(insns, functions)) {
+export function hitsOf(program: FlowCode, probes: Probes, read: (probe: number) => number): Float64Array {
+  const hits = new Float64Array(program.insns.length)
+  for (const cfg of graphsOf(program)) {
     for (const index of cfg.reversePostorder) {
       const { start, end } = cfg.blocks[index] as Block
       let current = 0
@@ -89,10 +92,11 @@ export function hitsOf(
  * What functions and rounds of loops cost: all instructions that they could run, whichever path is taken. Every cycle
  * has a place that is charged.
  */
-export function chargesOf(insns: InsnBuffer, functions: readonly ProgramFunction[]): Charges {
+export function chargesOf(program: FlowCode): Charges {
+  const { insns } = program
   const entry = new Int32Array(insns.length)
   const loop = new Int32Array(insns.length)
-  for (const cfg of functionsOf(insns, functions)) {
+  for (const cfg of graphsOf(program)) {
     const tangled = new Set(cfg.irreducible.flatMap((blocks) => [...blocks]))
     for (const index of cfg.reversePostorder) {
       const { start, end } = cfg.blocks[index] as Block

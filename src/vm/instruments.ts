@@ -1,6 +1,5 @@
-import type { Instrument, InstructionStep, ProgramFunction } from '../loader/index.ts'
-import type { InsnBuffer } from '../isa/index.ts'
-import { chargesOf, hitsOf, probePlaces, type Instrumentation, type Probes } from './instrument.ts'
+import type { Instrument, InstructionStep } from '../loader/index.ts'
+import { chargesOf, hitsOf, probePlaces, type FlowCode, type Instrumentation, type Probes } from './instrument.ts'
 import type { LinearMemory } from './runtime/memory.ts'
 
 /** Instructions that a trace keeps: the last ones. */
@@ -11,8 +10,7 @@ const REGISTERS = 11
 export class ProgramInstruments {
   readonly instrumentation: Instrumentation
   readonly #memory: LinearMemory
-  readonly #insns: InsnBuffer
-  readonly #functions: readonly ProgramFunction[]
+  readonly #program: FlowCode
   readonly #probes: Probes | null = null
   readonly #size: number = 0
   /** A ring of instruction numbers and registers. */
@@ -20,12 +18,11 @@ export class ProgramInstruments {
   readonly #registers: Int32Array
   #recorded = 0
 
-  constructor(instrument: Instrument, memory: LinearMemory, insns: InsnBuffer, functions: readonly ProgramFunction[]) {
+  constructor(instrument: Instrument, memory: LinearMemory, program: FlowCode) {
     this.#memory = memory
-    this.#insns = insns
-    this.#functions = functions
+    this.#program = program
     if (instrument === 'coverage' || instrument === 'count') {
-      const places = probePlaces(insns, functions)
+      const places = probePlaces(program)
       this.#size = instrument === 'count' ? places.count * 8 : places.count
       this.#probes = {
         kind: instrument === 'count' ? 'counter' : 'flag',
@@ -38,7 +35,7 @@ export class ProgramInstruments {
     this.#registers = new Int32Array(traces ? TRACE_LENGTH * REGISTERS * 2 : 0)
     this.instrumentation = {
       probes: this.#probes,
-      charges: instrument === 'fuel' ? chargesOf(insns, functions) : null,
+      charges: instrument === 'fuel' ? chargesOf(program) : null,
       recorder: traces ? (insn, low, high) => this.#record(insn, low, high) : null,
     }
   }
@@ -52,7 +49,7 @@ export class ProgramInstruments {
       probes.kind === 'flag'
         ? (u8[probes.address + probe] as number)
         : Number(view.getBigUint64(probes.address + probe * 8, true))
-    return hitsOf(this.#insns, this.#functions, probes, read)
+    return hitsOf(this.#program, probes, read)
   }
 
   steps(): InstructionStep[] {

@@ -2,8 +2,11 @@ import { BpfError } from '../bytes/index.ts'
 import { BtfKind, type Btf } from '../btf/index.ts'
 import { CallPseudo, LdImm64Pseudo, type InsnBuffer } from '../isa/index.ts'
 import type { BackendMap, LateReference, PreparedProgram } from '../loader/index.ts'
+import type { IndirectJumps } from './indirect.ts'
+import type { JumpTables } from './jump-tables.ts'
 import { ArenaMap } from './runtime/maps/arena.ts'
 import { ArrayMap } from './runtime/maps/array.ts'
+import { InsnArrayMap } from './runtime/maps/insn-array.ts'
 import { VmMap } from './runtime/maps/map.ts'
 
 /** Size of a kernel variable whose type is not known. */
@@ -22,27 +25,32 @@ export interface LinkHost {
 /**
  * Puts addresses in linear memory in place of a program's late references, in a copy. Variables of the kernel are
  * zeroed memory of their type's size.
- * @throws BpfError `not-found` for a map that was not created, `usage` for one of another backend, `unsupported` for a kernel function that the vm lacks
+ * @param tables takes the instruction arrays
+ * @throws BpfError `not-found` for a map that was not created, `usage` for one of another backend, `unsupported` for a
+ * kernel function that the vm lacks, `syscall` for an instruction array that the program cannot use
  */
 export function link(
   program: PreparedProgram,
   maps: ReadonlyMap<string, BackendMap>,
   host: LinkHost,
   kernelBtf: Btf | null,
+  tables: JumpTables,
 ): LinkedProgram {
   const insns = program.insns.slice()
   const used = new Set<VmMap>()
   for (const reference of program.lateReferences) {
-    const map = resolve(program, insns, reference, maps, host, kernelBtf)
+    const map = resolve(program, insns, reference, maps, host, kernelBtf, tables)
     if (map !== null) used.add(map)
   }
-  return { insns, maps: [...used] }
+  const starts = program.functions.length > 0 ? program.functions.map(({ start }) => start) : [0]
+  return { insns, maps: [...used], jumps: tables.resolve(insns, starts) }
 }
 
 /** A program with nothing left to resolve, and the maps that it uses. */
 export interface LinkedProgram {
   readonly insns: InsnBuffer
   readonly maps: readonly VmMap[]
+  readonly jumps: IndirectJumps
 }
 
 function resolve(
@@ -52,6 +60,7 @@ function resolve(
   maps: ReadonlyMap<string, BackendMap>,
   host: LinkHost,
   kernelBtf: Btf | null,
+  tables: JumpTables,
 ): VmMap | null {
   const at = reference.insn
   const where = { program: program.spec.name, insn: at }
@@ -63,7 +72,11 @@ function resolve(
     }
     case 'mapValue': {
       const map = vmMap(host, maps, reference.map, where)
-      if (!(map instanceof ArrayMap || map instanceof ArenaMap)) {
+      if (map instanceof InsnArrayMap) {
+        map.checkOffset(reference.offset)
+        tables.add(at, map)
+      }
+      if (!(map instanceof InsnArrayMap || map instanceof ArrayMap || map instanceof ArenaMap)) {
         throw new BpfError('malformed', `values of map ${reference.map} have no address: it is no array`, { where })
       }
       setAddress(insns, at, map.base + reference.offset)
@@ -89,8 +102,11 @@ function resolve(
       insns.imm[at] = number
       break
     }
-    case 'jumpTable':
-      throw new BpfError('unsupported', 'the vm has no jump tables (indirect jumps)', { where })
+    case 'jumpTable': {
+      const map = tables.make(at, reference.targets)
+      setAddress(insns, at, map.base)
+      return map
+    }
   }
   return null
 }

@@ -111,7 +111,7 @@ export class Sharing {
     maps: readonly VmMap[],
     exceptions: ExceptionFacts,
   ): void {
-    const { insns, functions, lines, name, type, faultReadsZero, facts = null } = code
+    const { insns, functions, lines, name, type, faultReadsZero, facts = null, jumps = null } = code
     const { length, code: codes, dst, src, off, imm } = insns
     // Specs may hold more than structured clone takes.
     const { section, functionIndex, attachType, flags, attachTarget, autoload } = spec
@@ -122,7 +122,7 @@ export class Sharing {
       id: program.id,
       place: program.retainTail(),
       spec: { name, section, functionIndex, type, attachType, flags, attachTarget, autoload },
-      code: { name, type, faultReadsZero, facts, functions, lines },
+      code: { name, type, faultReadsZero, facts, jumps, functions, lines },
       insns: { length, code: codes, dst, src, off, imm },
       maps: maps.map((map) => map.name),
       exceptions,

@@ -4,11 +4,12 @@ import { explainPoison, type MapSpec, type PreparedProgram, type ProgramRequest 
 import { ArrayMap } from './runtime/maps/array.ts'
 import { VmMap } from './runtime/maps/map.ts'
 import { factsOf, type Facts } from './facts.ts'
-import { verify, type VerifyOptions, type VerifyResult } from './verifier/index.ts'
+import { NO_INDIRECT_JUMPS, verify, type VerifyOptions, type VerifyResult } from './verifier/index.ts'
 
 /** What the vm is, as far as a verdict depends on it. */
 export interface VerificationHost {
   readonly cpus: number
+  readonly linux: '6.18' | '6.19'
   kernelBtf(): Btf | null
 }
 
@@ -33,6 +34,7 @@ export function verifyRequest(request: ProgramRequest, host: VerificationHost): 
       return host.kernelBtf()
     },
     license,
+    linux: host.linux,
     cpus: host.cpus,
     logLevel,
     facts: true,
@@ -63,6 +65,13 @@ function mapSpecs(request: ProgramRequest): Record<string, MapSpec> {
   return specs
 }
 
+/** What to do about instructions that Linux 6.18 does not know. */
+function tooNew({ message }: VerifyResult): string | null {
+  if (message !== NO_INDIRECT_JUMPS) return null
+  const ways = "make the vm with linux: '6.19', or load it with verify: false to run it unverified"
+  return `indirect jumps (gotox) came with Linux 6.19: ${ways}`
+}
+
 function refusal(program: PreparedProgram, result: VerifyResult, log: string, hasBtf: boolean): BpfError {
   const { name, section } = program.spec
   const line = result.insn === undefined ? undefined : program.lines.findLast((l) => l.insn <= (result.insn ?? 0))
@@ -80,7 +89,7 @@ function refusal(program: PreparedProgram, result: VerifyResult, log: string, ha
       { where, log },
     )
   }
-  const missing = result.insn === undefined ? null : explainPoison(program, result.insn)
+  const missing = result.insn === undefined ? tooNew(result) : explainPoison(program, result.insn)
   const reason = missing === null ? '' : `\n  ${missing}`
   return new BpfError(
     'verifier',

@@ -8,7 +8,7 @@ import {
   type ProgramRequest,
   type StructOpsLayout,
 } from '../loader/index.ts'
-import { MapType, readsKernelMemory } from '../uapi/index.ts'
+import { INSN_ARRAY, MapType, readsKernelMemory } from '../uapi/index.ts'
 import type { CompiledCode, Engine, VmCode } from './engine.ts'
 import { VM_KCONFIG } from './kconfig.ts'
 import { ProgramInstruments } from './instruments.ts'
@@ -18,6 +18,7 @@ import { timeSource } from './clock.ts'
 import { seededScheduling } from './seed.ts'
 import { interpreterEngine } from './interpreter/index.ts'
 import { hostCompiles, jit, quickJit } from './jit/index.ts'
+import { JumpTables } from './jump-tables.ts'
 import { link, type LinkHost } from './link.ts'
 import { VmProgram } from './program.ts'
 import type { CgroupOptions, VirtualCgroup } from './runtime/kernel/cgroup.ts'
@@ -57,6 +58,11 @@ export interface VmOptions {
    * them from harm outside of it, and they may do what no kernel would let them.
    */
   readonly verify?: boolean
+  /**
+   * Which Linux the vm does as. `6.19`: as 6.18, which is the default, with the instruction arrays and indirect jumps that
+   * came after it.
+   */
+  readonly linux?: '6.18' | '6.19'
   /**
    * Monotonic time in ns, for bpf_ktime_get_ns and its like. `virtual`: time starts at one second and only moves by
    * {@link Vm.advance}. Default: the host's clock.
@@ -141,6 +147,10 @@ export function createVm(options: VmOptions = {}): Vm {
   if (!Number.isInteger(cpus) || cpus < 1 || cpus > 1024) {
     throw new BpfError('usage', `option cpus is ${cpus}, expected 1 to 1024`)
   }
+  const linux = options.linux ?? '6.18'
+  if (linux !== '6.18' && linux !== '6.19') {
+    throw new BpfError('usage', `option linux is ${String(linux)}, expected 6.18 or 6.19`)
+  }
   if (options.shared === true && (cpus > MAX_SHARED_CPUS || typeof SharedArrayBuffer === 'undefined')) {
     const problem = cpus > MAX_SHARED_CPUS ? `at most ${MAX_SHARED_CPUS} CPUs` : 'a host with SharedArrayBuffer'
     throw new BpfError('unsupported', `option shared: a shared vm needs ${problem}`)
@@ -175,6 +185,7 @@ class VirtualKernel implements Vm {
   readonly cpus: number
   readonly reason?: string
   readonly #verifies: boolean
+  readonly linux: NonNullable<VmOptions['linux']>
   /** Functions of the user may give what the verifier does not expect of the kernel's. */
   readonly #ownFunctions: boolean
   readonly #runtime: Runtime
@@ -194,6 +205,7 @@ class VirtualKernel implements Vm {
     const useJit = options.jit ?? true
     if (options.reason !== undefined) this.reason = options.reason
     this.#verifies = options.verify ?? true
+    this.linux = options.linux ?? '6.18'
     this.#ownFunctions = Object.keys({ ...options.helpers, ...options.kfuncs }).length === 0
     this.#sharing = runtime.memory.isShared ? new Sharing(runtime, useJit !== false) : null
     this.#runtime = runtime
@@ -241,6 +253,7 @@ class VirtualKernel implements Vm {
   createMap(request: MapRequest): VmMap {
     this.#open()
     const { inner, structOps } = request
+    if (request.spec.type === INSN_ARRAY && this.linux === '6.18') throw tooOld(request.spec.name)
     if (request.spec.type === MapType.STRUCT_OPS && structOps === undefined) {
       throw new BpfError('unsupported', `map "${request.spec.name}": a struct_ops map needs a type of the kernel`, {
         where: { map: request.spec.name },
@@ -259,53 +272,66 @@ class VirtualKernel implements Vm {
 
   loadProgram(request: ProgramRequest): VmProgram {
     this.#open()
+    return within({ program: request.program.spec.name }, () => {
+      const tables = new JumpTables(this.#runtime)
+      try {
+        return this.#load(request, tables)
+      } catch (error) {
+        tables.giveBack()
+        throw error
+      } finally {
+        tables.close()
+      }
+    })
+  }
+
+  #load(request: ProgramRequest, tables: JumpTables): VmProgram {
     const { program, btf } = request
     const { name, type } = program.spec
-    return within({ program: name }, () => {
-      if (btf !== null && !btf.littleEndian) {
-        throw new BpfError('unsupported', 'the vm is little-endian and cannot run a big-endian object')
-      }
-      const needsTypes = program.lateReferences.some(({ kind }) => kind !== 'map' && kind !== 'mapValue')
-      const types = needsTypes ? this.kernelBtf() : null
-      const linked = link(program, request.maps, this.#links, types)
-      const verified = (request.verify ?? this.#verifies) ? verifyRequest(request, this) : UNVERIFIED
-      const functions = program.functions.length > 0 ? program.functions : [{ name, start: 0, btfId: 0 }]
-      const { instrument } = request
-      const instruments =
-        instrument === undefined
-          ? null
-          : new ProgramInstruments(instrument, this.#runtime.memory, linked.insns, functions)
-      const code: VmCode = {
-        name,
-        type,
-        insns: linked.insns,
-        functions,
-        lines: program.lines,
-        faultReadsZero: readsKernelMemory(type),
-        facts: this.#ownFunctions ? verified.facts : null,
-        instrumentation: instruments?.instrumentation ?? null,
-      }
-      const interpreted = (): CompiledCode => interpreterEngine.compile(code, this.#machine)
-      // Only the interpreter sees every instruction.
-      const compiled = instrument === 'trace' ? interpreted() : this.#compile(code)
-      const exceptions = {
-        throws: program.lateReferences.some((each) => each.kind === 'kfunc' && each.name === 'bpf_throw'),
-        handler: exceptionHandler(btf, code.functions),
-      }
-      const loaded = new VmProgram(
-        this.#runtime,
-        program.spec,
-        compiled,
-        linked.maps,
-        btf,
-        interpreted,
-        verified.log,
-        instruments,
-        exceptions,
-      )
-      this.#sharing?.addProgram(loaded, program.spec, code, linked.maps, exceptions)
-      return loaded
-    })
+    if (btf !== null && !btf.littleEndian) {
+      throw new BpfError('unsupported', 'the vm is little-endian and cannot run a big-endian object')
+    }
+    const needsTypes = program.lateReferences.some(({ kind }) => kind !== 'map' && kind !== 'mapValue')
+    const types = needsTypes ? this.kernelBtf() : null
+    const linked = link(program, request.maps, this.#links, types, tables)
+    const verified = (request.verify ?? this.#verifies) ? verifyRequest(request, this) : UNVERIFIED
+    const functions = program.functions.length > 0 ? program.functions : [{ name, start: 0, btfId: 0 }]
+    const { instrument } = request
+    const instruments =
+      instrument === undefined
+        ? null
+        : new ProgramInstruments(instrument, this.#runtime.memory, { ...linked, functions })
+    const code: VmCode = {
+      name,
+      type,
+      insns: linked.insns,
+      functions,
+      lines: program.lines,
+      faultReadsZero: readsKernelMemory(type),
+      jumps: linked.jumps,
+      facts: this.#ownFunctions ? verified.facts : null,
+      instrumentation: instruments?.instrumentation ?? null,
+    }
+    const interpreted = (): CompiledCode => interpreterEngine.compile(code, this.#machine)
+    // Only the interpreter sees every instruction.
+    const compiled = instrument === 'trace' ? interpreted() : this.#compile(code)
+    const exceptions = {
+      throws: program.lateReferences.some((each) => each.kind === 'kfunc' && each.name === 'bpf_throw'),
+      handler: exceptionHandler(btf, code.functions),
+    }
+    const loaded = new VmProgram(
+      this.#runtime,
+      program.spec,
+      compiled,
+      linked.maps,
+      btf,
+      interpreted,
+      verified.log,
+      instruments,
+      exceptions,
+    )
+    this.#sharing?.addProgram(loaded, program.spec, code, linked.maps, exceptions)
+    return loaded
   }
 
   now(): bigint {
@@ -368,6 +394,12 @@ function opened(btf: Btf | null | (() => Btf | null)): () => Btf | null {
     if (known === undefined) known = typeof btf === 'function' ? btf() : btf
     return known
   }
+}
+
+/** What Linux 6.18 says to an instruction array. */
+function tooOld(map: string): BpfError {
+  const why = "Linux 6.18 has no instruction arrays, which came with 6.19 (option linux: '6.19' of createVm)"
+  return new BpfError('syscall', `create map ${map} (insn_array): EINVAL: ${why}`, { errno: 'EINVAL', where: { map } })
 }
 
 /** The value of a struct_ops map has the size of the kernel's type. */

@@ -1,6 +1,7 @@
+import { execFileSync } from 'node:child_process'
 import { describe, expect, it } from 'vitest'
 import { kernelStatus } from '../../src/kernel/index.ts'
-import { cli, parsed } from './support.ts'
+import { builtCli, cli, parsed } from './support.ts'
 
 interface Report {
   version: string
@@ -29,5 +30,14 @@ describe('doctor', () => {
     const { code, stdout } = await cli(['doctor'])
     expect(code).toBe(0)
     expect(stdout).toMatch(/\nprograms run: in the vm yes, in the kernel (yes|no)\n$/)
+  })
+
+  it.runIf(process.platform === 'linux')('without the addon says to build it, not to become root', () => {
+    const env = { ...process.env, ELFBEE_NATIVE: '/nonexistent/elfbee.node' }
+    const report = JSON.parse(
+      execFileSync(process.execPath, [builtCli(), 'doctor', '--json'], { env, encoding: 'utf8' }),
+    ) as Report
+    const fixes = Object.fromEntries(report.checks.map(({ name, fix }) => [name, fix]))
+    expect(fixes).toMatchObject({ addon: 'npm run build:native', bpf: null })
   })
 })

@@ -1,6 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import { openKernelBackend } from '../../src/kernel/index.ts'
+import { assemble } from '../../src/isa/index.ts'
 import { load, openObject } from '../../src/loader/index.ts'
+import { createVm } from '../../src/vm/index.ts'
+import { insnArrayOutcomes } from '../oracle/insn-array-cases.mjs'
 import { kernelTestsRun } from '../support/kernel.ts'
 import { jumpTableObject } from '../support/jump-table.ts'
 
@@ -15,5 +18,11 @@ describe.runIf(await kernelTestsRun())('a program with a jump table', () => {
     }
     const choice = (byte: number): number => choose.run({ data: new Uint8Array(64).fill(byte) }).retval
     expect([0, 1, 2, 3].map(choice)).toEqual([10, 11, 12, 0])
+  })
+
+  it('and so are arrays of instructions, as the vm has it that does as Linux 6.18 or 6.19', () => {
+    const kernel = insnArrayOutcomes(openKernelBackend(), assemble)
+    const isKnown = kernel['create with its shape'] === 'ok'
+    expect(kernel).toEqual(insnArrayOutcomes(createVm({ linux: isKnown ? '6.19' : '6.18' }), assemble))
   })
 })

@@ -11,11 +11,13 @@ const USAGE = `usage: elfbee btf dump file FILE [format {raw|c [unsorted]}] [roo
 export function describe(command: Command): void {
   command
     .description('Prints type information, byte for byte as bpftool does.')
-    .usage('dump file FILE [format raw|c [unsorted]] [root_id ID]... | show [id ID]')
+    .usage('dump|show [...]')
     .argument('[words...]')
     .addHelpText(
       'after',
       `
+${USAGE}
+
 FILE is an object with a .BTF section, or raw BTF such as /sys/kernel/btf/vmlinux. BTF of a kernel module
 (/sys/kernel/btf/NAME) is read on top of vmlinux; for other split BTF name its base with -B.
 

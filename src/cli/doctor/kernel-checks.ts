@@ -27,9 +27,10 @@ function addon(): Check {
 }
 
 function bpf(): Check {
+  if (!loadBinding().ok) return missing('bpf', 'needs the native addon', null)
   const status = kernelStatus()
   if (!status.ok) {
-    const fix = process.platform === 'linux' ? 'run as root, or leave out --kernel: the vm needs no permission' : null
+    const fix = 'run as root, or leave out --kernel: the vm needs no permission'
     return missing('bpf', status.reasons.join('; '), fix)
   }
   const notes = status.notes.length === 0 ? '' : ` (${status.notes.join('; ')})`

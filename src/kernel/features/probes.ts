@@ -1,7 +1,7 @@
 import { BtfBuilder, BtfKind } from '../../btf/index.ts'
 import { BpfError } from '../../bytes/index.ts'
 import { assemble, type InsnBuffer } from '../../isa/index.ts'
-import { AttachType, Errno, MapFlag, MapType, ProgFlag, ProgType } from '../../uapi/index.ts'
+import { AttachType, Errno, INSN_ARRAY, MapFlag, MapType, ProgFlag, ProgType } from '../../uapi/index.ts'
 import type { AttrFields } from '../attr.ts'
 import { kernelFacts } from '../kernel-facts.ts'
 import { native } from '../syscall.ts'
@@ -58,8 +58,7 @@ export function probeHelper(progType: number, helper: number): boolean {
   return log !== '' && !/invalid func |unknown func |program of this type cannot use helper /.test(log)
 }
 
-/** Map types of Linux 6.19 and 7.1. */
-const INSN_ARRAY = 34
+/** Map type of Linux 7.1. */
 const RHASH = 35
 const LOCAL_STORAGE: ReadonlySet<number> = new Set([
   MapType.SK_STORAGE,

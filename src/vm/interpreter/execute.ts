@@ -3,6 +3,7 @@ import type { Machine } from '../engine.ts'
 import { callHelperAt } from '../callx.ts'
 import { outOfFuel, Trap } from '../trap.ts'
 import { framePointerTrap } from '../frame-pointer.ts'
+import { jumpTarget, wildJump, type IndirectJump } from '../indirect.ts'
 import { atomic32, atomic64, load, store } from './access.ts'
 import { alu32, alu64 } from './alu.ts'
 import { taken } from './branch.ts'
@@ -38,7 +39,7 @@ export function execute(
   forgiving: boolean,
   hooks: Hooks | null,
 ): void {
-  const { op, dst, src, arg, extra, low, high } = program
+  const { op, dst, src, arg, extra, jumps, low, high } = program
   const calls: number[] = []
   let { view } = state
   let mayGoto = MAY_GOTO_BUDGET
@@ -159,6 +160,14 @@ export function execute(
             break
           case 125:
             throw framePointerTrap()
+          case 126: {
+            // gotox
+            const target = jumpTarget(jumps[a] as IndirectJump, low[d] as number, high[d] as number)
+            if (target === -1) throw wildJump(d, low[d] as number, high[d] as number)
+            if (target <= pc && (state.fuel -= step) < 0) throw outOfFuel(machine.fuel)
+            pc = target
+            continue
+          }
           default:
             throw new Trap('instruction', `control reached slot ${pc}, which is no instruction`)
         }

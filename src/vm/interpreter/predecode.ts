@@ -3,6 +3,7 @@ import { buildCfg, decode, slotsAt, type AluOp, type AtomicOp, type BranchOp, ty
 import { HelperId } from '../../uapi/index.ts'
 import type { Machine, VmCode } from '../engine.ts'
 import { writesFramePointer } from '../frame-pointer.ts'
+import { NOWHERE, targetsOf, type IndirectJump } from '../indirect.ts'
 
 /**
  * Numbers of the interpreter's operations. They are written as literals in execute.ts, because V8 makes a jump table
@@ -55,6 +56,7 @@ const NOTHING = 123
 const CALL_REGISTER = 124
 /** Any instruction that writes r10. */
 const WRITES_R10 = 125
+const GOTOX = 126
 
 /** Registers r0 to r10; constants follow in the register file, so that an immediate is read like a register. */
 export const REGISTERS = 11
@@ -65,10 +67,12 @@ export interface Decoded {
   readonly dst: Uint8Array
   /** Source register, or the place of a constant in the register file. */
   readonly src: Uint32Array
-  /** Memory offset, or jump target. */
+  /** Memory offset, jump target, or place in `jumps`. */
   readonly arg: Int32Array
   /** Helper id, kernel function, size of a packet load, or whether an atomic operation fetches. */
   readonly extra: Int32Array
+  /** Indirect jumps. */
+  readonly jumps: readonly IndirectJump[]
   /** First contents of the register file, low and high halves. */
   readonly low: Int32Array
   readonly high: Int32Array
@@ -84,10 +88,13 @@ export function predecode(code: VmCode, machine: Machine): Decoded {
   const arg = new Int32Array(n)
   const extra = new Int32Array(n)
   const constants = new Constants()
+  const jumps: IndirectJump[] = []
   const starts = new Map(code.functions.map((f, index) => [f.start, index]))
 
   // Jumps stay inside of their function, and its end is not run over.
-  code.functions.forEach(({ start }, index) => buildCfg(insns, start, code.functions[index + 1]?.start ?? n))
+  code.functions.forEach(({ start }, index) => {
+    buildCfg(insns, start, code.functions[index + 1]?.start ?? n, targetsOf(null))
+  })
 
   const put = (at: number, number: number, to: number, from: number, argument: number): void => {
     op[at] = number
@@ -172,7 +179,7 @@ export function predecode(code: VmCode, machine: Machine): Decoded {
         put(at, EXIT, 0, 0, 0)
         break
       case 'gotox':
-        fail(at, 'unsupported', 'indirect jumps (gotox) are not supported by the vm')
+        put(at, GOTOX, o.dst, 0, jumps.push(code.jumps?.get(at) ?? NOWHERE) - 1)
         break
       case 'call':
         switch (o.call) {
@@ -202,7 +209,7 @@ export function predecode(code: VmCode, machine: Machine): Decoded {
         break
     }
   }
-  return { op, dst, src, arg, extra, low: constants.low(), high: constants.high() }
+  return { op, dst, src, arg, extra, jumps, low: constants.low(), high: constants.high() }
 }
 
 /** Distinct 64-bit constants, numbered from REGISTERS on. */

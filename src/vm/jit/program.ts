@@ -1,8 +1,13 @@
+import { BpfError } from '../../bytes/index.ts'
 import { HelperId } from '../../uapi/index.ts'
 import { buildCfg, decode, LdImm64Pseudo, slotsAt, type Cfg, type Operation } from '../../isa/index.ts'
 import type { VmCode } from '../engine.ts'
+import { targetsOf } from '../indirect.ts'
 import { malformed, unsupported } from './context.ts'
 import { mayNeedCheck } from './memory.ts'
+
+/** Most entries of the tables that indirect jumps look their targets up in. */
+const MAX_TABLE_ENTRIES = 1 << 20
 
 /** One function, decoded and with its control flow. */
 export interface FunctionCode {
@@ -13,6 +18,7 @@ export interface FunctionCode {
   readonly hasCheckedAccess: boolean
   readonly hasMachineCalls: boolean
   readonly hasMayGoto: boolean
+  readonly hasIndirectJumps: boolean
 }
 
 /** A whole program, decoded. */
@@ -37,7 +43,7 @@ export interface ProgramCode {
 /**
  * Decodes a program and checks what decoding alone does not: that registers which may not be written are not, and that
  * calls lead to functions.
- * @throws BpfError `malformed` or `unsupported` with the instruction
+ * @throws BpfError `malformed` or `unsupported` with the instruction, `limit` for what does not fit a module
  */
 export function analyse(code: VmCode): ProgramCode {
   const { insns } = code
@@ -66,20 +72,23 @@ export function analyse(code: VmCode): ProgramCode {
     if (callee === 0) isEntryCalled = true
     if (op.kind === 'loadImm64') hasCallbacks = true
   }
+  checkTables(code)
   const functions = code.functions.map((f, index): FunctionCode => {
     const end = code.functions[index + 1]?.start ?? insns.length
-    const cfg = buildCfg(insns, f.start, end)
+    const cfg = buildCfg(insns, f.start, end, targetsOf(code.jumps))
     let hasCheckedAccess = false
     let hasMachineCalls = false
     let hasMayGoto = false
+    let hasIndirectJumps = false
     for (let at = f.start; at < end; at++) {
       const op = operations[at]
       if (op === null || op === undefined) continue
       if (mayNeedCheck(op)) hasCheckedAccess = true
       if (op.kind === 'mayGoto') hasMayGoto = true
+      if (op.kind === 'gotox') hasIndirectJumps = true
       if (isMachineCall(op)) hasMachineCalls = true
     }
-    return { index, name: f.name, cfg, hasCheckedAccess, hasMachineCalls, hasMayGoto }
+    return { index, name: f.name, cfg, hasCheckedAccess, hasMachineCalls, hasMayGoto, hasIndirectJumps }
   })
   return {
     code,
@@ -92,6 +101,16 @@ export function analyse(code: VmCode): ProgramCode {
     hasCallbacks,
     isEntryCalled,
   }
+}
+
+/** @throws BpfError `limit` for tables of indirect jumps that are too large together to be code */
+function checkTables({ jumps, name }: VmCode): void {
+  let entries = 0
+  for (const { slots } of jumps?.values() ?? []) entries += slots.length
+  if (entries <= MAX_TABLE_ENTRIES) return
+  throw new BpfError('limit', `the tables of the indirect jumps have ${entries} entries, over ${MAX_TABLE_ENTRIES}`, {
+    where: { program: name },
+  })
 }
 
 /** Slot of the function that an instruction calls or takes the address of. */

@@ -1,7 +1,9 @@
 import type { Block, Cfg, Operation } from '../../isa/index.ts'
+import { NOWHERE } from '../indirect.ts'
 import { emitCondition } from './branch.ts'
 import type { FunctionContext } from './context.ts'
 import type { Edge, Flow } from './flow.ts'
+import { emitJumpNumber } from './indirect-code.ts'
 
 /** What the walk calls back for. */
 export interface BlockEmitter {
@@ -9,6 +11,8 @@ export interface BlockEmitter {
   emitBody(start: number, end: number): void
   /** Called inside each loop, where an iteration begins; `at` is a slot of its header. */
   emitLoopHeader(at: number): void
+  /** Leaves the function, for a block of another part. */
+  emitHandOver(block: number): void
 }
 
 const Task = { TREE: 0, EDGE: 1, CLOSE: 2, ELSE: 3 } as const
@@ -89,7 +93,16 @@ export class StructuredWalk {
     for (const node of reversePostorder) {
       const block = this.#flow.blockOf(node)
       // Two edges of a branch to one dispatch count twice: each sets a label of its own.
-      if (block !== -1) for (const s of (this.#cfg.blocks[block] as Block).succs) edge(node, this.#flow.edgeTo(s).node)
+      if (block !== -1) {
+        const { succs, end } = this.#cfg.blocks[block] as Block
+        const isIndirect = this.#ctx.program.operations[end - 1]?.kind === 'gotox'
+        for (const s of succs) {
+          const { node: to } = this.#flow.edgeTo(s)
+          edge(node, to)
+          // As below.
+          if (isIndirect && (order[to] as number) > (order[node] as number)) this.#isMerge[to] = 1
+        }
+      }
       // A br_table needs blocks to leave, even for entries that nothing else leads to.
       for (const to of this.#flow.targetsOf(node)) this.#isMerge[to] = 1
     }
@@ -122,6 +135,8 @@ export class StructuredWalk {
       this.#loopLevel[node] = this.#open(false)
       this.#push(Task.CLOSE)
       this.#emitter.emitLoopHeader(this.#slotOf(node))
+    } else if (this.#isCutLoop(node)) {
+      this.#emitter.emitLoopHeader(this.#slotOf(node))
     }
     this.#within(node, this.#firstMerge[node] as number)
   }
@@ -135,8 +150,16 @@ export class StructuredWalk {
       this.#push(Task.TREE, next)
       this.#push(Task.CLOSE)
     }
-    if (this.#flow.blockOf(node) === -1) this.#dispatch(node)
-    else this.#block(this.#flow.blockOf(node), node)
+    const block = this.#flow.blockOf(node)
+    const away = this.#flow.leavesTo(node)
+    if (away !== -1) this.#emitter.emitHandOver(away)
+    else if (block === -1) this.#dispatch(node)
+    else this.#block(block, node)
+  }
+
+  /** Whether all that leads back to a loop's header is in other parts. */
+  #isCutLoop(node: number): boolean {
+    return this.#flow.isPart && this.#cfg.isLoopHeader[this.#flow.blockOf(node)] === 1
   }
 
   #slotOf(node: number): number {
@@ -154,12 +177,42 @@ export class StructuredWalk {
   #block(index: number, node: number): void {
     const { start, end } = this.#cfg.blocks[index] as Block
     const op = this.#ctx.program.operations[end - 1]
+    if (op?.kind === 'gotox') {
+      this.#emitter.emitBody(start, end)
+      return this.#indirect(node, op, end - 1)
+    }
     const leave = op?.kind === 'jump' || op?.kind === 'branch' || op?.kind === 'mayGoto' ? op : null
     this.#emitter.emitBody(start, leave === null ? end : end - 1)
     if (op?.kind === 'exit') return
     if (leave === null) return this.#go(node, this.#edgeTo(end))
     if (leave.kind === 'jump') return this.#go(node, this.#edgeTo(leave.target))
     this.#branch(node, leave, leave.target, end)
+  }
+
+  /** An indirect jump: straight to its targets, by way of pieces of code that set labels where dispatches need them. */
+  #indirect(node: number, op: Extract<Operation, { kind: 'gotox' }>, at: number): void {
+    const { code, control } = this.#ctx
+    const jump = this.#ctx.program.code.jumps?.get(at) ?? NOWHERE
+    const labelled = jump.targets.map((slot) => this.#edgeTo(slot)).filter(({ label }) => label !== -1)
+    for (const _ of labelled) {
+      code.block()
+      this.#open(true)
+    }
+    emitJumpNumber(this.#ctx, op, jump, at)
+    let next = 0
+    const depths = jump.slots.map((slot) => {
+      if (slot === -1) return control.depth
+      const edge = this.#edgeTo(slot)
+      return edge.label === -1 ? this.#labelDepth(node, edge.node) : labelled.length - 1 - next++
+    })
+    code.brTable([...depths, control.depth])
+    for (const edge of labelled.toReversed()) {
+      code.end()
+      this.#levels.pop()
+      control.depth--
+      this.#setLabel(edge)
+      code.br(this.#labelDepth(node, edge.node))
+    }
   }
 
   #edgeTo(slot: number): Edge {

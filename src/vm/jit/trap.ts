@@ -1,6 +1,7 @@
 import type { Operation } from '../../isa/index.ts'
 import { GUARD_SIZE } from '../engine.ts'
 import { outOfBudget, outOfFuel, Trap } from '../trap.ts'
+import { wildJump } from '../indirect.ts'
 import { framePointerTrap, writesFramePointer } from '../frame-pointer.ts'
 import type { FunctionContext } from './context.ts'
 import { accessOf } from './places.ts'
@@ -63,6 +64,7 @@ export function makeTrap(
   if (op === null || op.kind === 'call') {
     return new Trap('stack', 'calls are nested too deep: no stack is left for another frame')
   }
+  if (op.kind === 'gotox') return wildJump(op.dst, low, high)
   return new Trap('memory', describeAccess(op, low, high))
 }
 

@@ -1,5 +1,5 @@
 import { BpfError } from '../../../bytes/index.ts'
-import { MapFlag, MapType, mapTypeName, type Errno } from '../../../uapi/index.ts'
+import { INSN_ARRAY, MapFlag, MapType, mapTypeName, type Errno } from '../../../uapi/index.ts'
 import type { MapConfig } from './map.ts'
 
 const USER_ACCESS: number = MapFlag.RDONLY | MapFlag.WRONLY
@@ -184,6 +184,8 @@ const RULES: Readonly<Record<number, readonly Rule[]>> = {
   ],
   [MapType.REUSEPORT_SOCKARRAY]: [valueOf(4, 8), ...array(0)],
   [MapType.STRUCT_OPS]: [keyOf(4), rule('one entry', ({ entries }) => entries === 1), someValue],
+  // sizeof(struct bpf_insn_array_value)
+  [INSN_ARRAY]: [someEntries, keyOf(4), valueOf(16), flagsOf(0)],
   [MapType.CGROUP_STORAGE]: CGROUP,
   [MapType.PERCPU_CGROUP_STORAGE]: CGROUP,
   [MapType.SK_STORAGE]: LOCAL,

@@ -1,5 +1,5 @@
 import { BpfError, isBpfError } from '../../../bytes/index.ts'
-import { MapType, mapTypeName } from '../../../uapi/index.ts'
+import { INSN_ARRAY, MapType, mapTypeName } from '../../../uapi/index.ts'
 import { ArenaMap } from './arena.ts'
 import { ArrayMap } from './array.ts'
 import { checkAttributes } from './attributes.ts'
@@ -7,6 +7,7 @@ import { BloomFilterMap } from './bloom-filter.ts'
 import { CgroupArrayMap } from './cgroup-array.ts'
 import { CgroupStorageMap } from './cgroup-storage.ts'
 import { HashMap } from './hash.ts'
+import { InsnArrayMap } from './insn-array.ts'
 import { LocalStorageMap } from './local-storage.ts'
 import { LpmTrieMap } from './lpm-trie.ts'
 import { LruHashMap } from './lru-hash.ts'
@@ -61,6 +62,7 @@ const CONSTRUCTORS: ReadonlyMap<number, (host: MapHost, config: MapConfig) => Vm
   [MapType.SOCKMAP, (host, config) => new SockMap(host, config)],
   [MapType.SOCKHASH, (host, config) => new SockHash(host, config)],
   [MapType.STRUCT_OPS, (host, config) => new StructOpsMap(host, config)],
+  [INSN_ARRAY, (host, config) => new InsnArrayMap(host, config)],
   [MapType.REUSEPORT_SOCKARRAY, (host, config) => new ReuseportArray(host, config)],
 ])
 

@@ -32,12 +32,13 @@ export type Operations = readonly (Operation | null)[]
 /**
  * Decodes all slots. An instruction with fields that must not be set is an error only where the walk comes to it.
  * @param malformed gets the kernel's words for such an instruction, by slot
+ * @param gotox whether the kernel knows indirect jumps
  * @throws Reject for an unknown opcode
  */
-export function decodeAll(insns: InsnBuffer, malformed: Map<number, string>): Operations {
+export function decodeAll(insns: InsnBuffer, malformed: Map<number, string>, gotox: boolean): Operations {
   const ops = Array.from<Operation | null>({ length: insns.length }).fill(null)
   for (let i = 0; i < insns.length; i++) {
-    const op = decodeOne(insns, i, malformed)
+    const op = decodeOne(insns, i, malformed, gotox)
     ops[i] = op
     if (op.kind !== 'loadImm64') continue
     checkImmediate(insns, i)
@@ -46,11 +47,16 @@ export function decodeAll(insns: InsnBuffer, malformed: Map<number, string>): Op
   return ops
 }
 
-const CALL_REGISTER = 0x8d
+/** What kernels before 6.19 say to indirect jumps. */
+export const NO_INDIRECT_JUMPS = 'unknown opcode 0d'
 
-function decodeOne(insns: InsnBuffer, at: number, malformed: Map<number, string>): Operation {
+const CALL_REGISTER = 0x8d
+const GOTOX = 0x0d
+
+function decodeOne(insns: InsnBuffer, at: number, malformed: Map<number, string>, gotox: boolean): Operation {
   // Calls through registers have an opcode, but no kernel takes them.
   if (insns.code[at] === CALL_REGISTER) throw new Reject('EINVAL', `unknown opcode ${CALL_REGISTER.toString(16)}`)
+  if (insns.code[at] === GOTOX && !gotox) throw new Reject('EINVAL', NO_INDIRECT_JUMPS)
   try {
     return decode(insns, at)
   } catch (error) {
