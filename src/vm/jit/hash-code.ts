@@ -5,7 +5,7 @@ import { HASH_FACTOR, WORD_FACTOR, wordFactor } from '../runtime/maps/hash-table
 import { CodeSink, Op, ValueType, w, type Code, type FunctionType } from './wasm/index.ts'
 
 const { I32 } = ValueType
-const { add, and, eq, get, giveBack, i32, load, mul, ne, not, or, rotl, set, shl, shr, store, when, xor } = w
+const { add, and, eq, get, giveBack, i32, load, mul, not, or, rotl, set, shl, shr, store, when, xor } = w
 
 /** Result of a map function that leaves the work to the helper. */
 export const SLOW = 0x7fffffff

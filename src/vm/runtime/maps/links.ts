@@ -6,7 +6,11 @@ export function checkLinks(steps: number, most: number): void {
   if (steps > most) throw new BpfError('trap', DAMAGED)
 }
 
-/** What user space is told when something that a program may have overwritten led out of the memory. */
-export function damaged(cause: unknown, map: string): unknown {
-  return cause instanceof RangeError ? new BpfError('trap', DAMAGED, { where: { map }, cause }) : cause
+/** Result of what user space does. @throws BpfError `trap` when what a program has overwritten leads out of the memory */
+export function guarded<T>(map: string, work: () => T): T {
+  try {
+    return work()
+  } catch (cause) {
+    throw cause instanceof RangeError ? new BpfError('trap', DAMAGED, { where: { map }, cause }) : cause
+  }
 }

@@ -7,7 +7,7 @@ import { deleteBatch, hasBatch, lookupBatch, updateBatch, type BatchKind, type B
 import { DESCRIPTOR_SIZE, Descriptor } from './descriptor.ts'
 import { specialFields, type SpecialField } from './fields.ts'
 import type { MapConfig, MapHost } from './host.ts'
-import { damaged } from './links.ts'
+import { guarded } from './links.ts'
 import { mapError, orNoMemory } from './errors.ts'
 
 export type { MapConfig, MapHost } from './host.ts'
@@ -171,20 +171,11 @@ export abstract class VmMap implements BackendMap {
     const at = this.#key(key, 'lookup', this.lookupKeySize)
     const value = at + roundUp8(this.lookupKeySize)
     const isLocked = (flags & UpdateFlag.LOCK) !== 0 && this.memory.isShared
-    const error = this.#does(() => (isLocked ? this.#lookupLocked(at, value) : this.userLookup(at, value)))
+    const error = guarded(this.name, () => (isLocked ? this.#lookupLocked(at, value) : this.userLookup(at, value)))
     if (error === -Errno.ENOENT) return null
     if (error !== 0) this.#fail('lookup', error)
     this.clearFields(value)
     return this.memory.read(value, this.userValueSize)
-  }
-
-  /** Result of `work`. @throws BpfError `trap` when a program has overwritten where the map's elements are */
-  #does<T>(work: () => T): T {
-    try {
-      return work()
-    } catch (cause) {
-      throw damaged(cause, this.name)
-    }
   }
 
   /** userLookup() with BPF_F_LOCK, where programs run meanwhile. */
@@ -203,7 +194,7 @@ export abstract class VmMap implements BackendMap {
     const to = this.#value(at, value, 'update')
     // No map knows flags above bit 30.
     const known = flags < 0 || flags > UNKNOWN_FLAGS ? UNKNOWN_FLAGS : flags
-    const error = orNoMemory(() => this.#does(() => this.userUpdate(at, to, known)))
+    const error = orNoMemory(() => guarded(this.name, () => this.userUpdate(at, to, known)))
     if (error !== 0) this.#fail('update', error)
   }
 
@@ -211,7 +202,7 @@ export abstract class VmMap implements BackendMap {
     this.#open('delete')
     this.#writable('delete')
     const at = this.#key(key, 'delete')
-    const error = this.#does(() => this.userDelete(at))
+    const error = guarded(this.name, () => this.userDelete(at))
     if (error === -Errno.ENOENT) return false
     if (error !== 0) this.#fail('delete', error)
     return true
@@ -224,7 +215,7 @@ export abstract class VmMap implements BackendMap {
     // The value's scratch memory may be smaller than a key.
     const next = this.memory.allocate(this.keySize)
     try {
-      const error = this.#does(() => this.userNextKey(at, next))
+      const error = guarded(this.name, () => this.userNextKey(at, next))
       if (error === -Errno.ENOENT) return null
       if (error !== 0) this.#fail('next key', error)
       return this.memory.read(next, this.keySize)
@@ -240,7 +231,7 @@ export abstract class VmMap implements BackendMap {
     this.#checkLookup('lookup and delete', flags)
     const at = this.#key(key, 'lookup and delete')
     const value = at + roundUp8(this.keySize)
-    const error = this.#does(() => this.userLookupAndDelete(at, value))
+    const error = guarded(this.name, () => this.userLookupAndDelete(at, value))
     if (error === -Errno.ENOENT) return null
     if (error !== 0) this.#fail('lookup and delete', error)
     this.clearFields(value)
@@ -251,7 +242,7 @@ export abstract class VmMap implements BackendMap {
     const kind = options.remove === true ? 'take' : 'lookup'
     const target = this.#batch(kind, options.flags ?? 0)
     this.host.runDue()
-    const batch = this.#does(() => lookupBatch(target, cursor, count, kind === 'take'))
+    const batch = guarded(this.name, () => lookupBatch(target, cursor, count, kind === 'take'))
     return typeof batch === 'number' ? this.#fail(`${kind} batch`, batch) : batch
   }
 
@@ -263,13 +254,13 @@ export abstract class VmMap implements BackendMap {
       })
     }
     const target = this.#batch('update', flags)
-    const done = orNoMemory(() => this.#does(() => updateBatch(target, keys, values, flags)))
+    const done = orNoMemory(() => guarded(this.name, () => updateBatch(target, keys, values, flags)))
     return done < 0 ? this.#fail('update batch', done) : done
   }
 
   deleteBatch(keys: Uint8Array): number {
     const target = this.#batch('delete', 0)
-    const done = this.#does(() => deleteBatch(target, keys))
+    const done = guarded(this.name, () => deleteBatch(target, keys))
     return done < 0 ? this.#fail('delete batch', done) : done
   }
 

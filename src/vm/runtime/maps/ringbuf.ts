@@ -1,6 +1,6 @@
 import { Errno } from '../../../uapi/index.ts'
 import { Descriptor, RING_CONTROL_SIZE, RingControl } from './descriptor.ts'
-import { damaged } from './links.ts'
+import { checkLinks } from './links.ts'
 import { VmMap, type MapConfig, type MapHost } from './map.ts'
 
 /** A record starts with its length (with two flag bits) and a page offset that only the kernel uses. */
@@ -128,7 +128,7 @@ export class RingBufMap extends VmMap {
     const consumer = this.#consumer
     const producer = this.#producer
     if (consumer >= producer) return null
-    if (producer - consumer > this.#mask + 1) throw damaged(new RangeError('positions of a ring buffer'), this.name)
+    checkLinks(producer - consumer, this.#mask + 1)
     const header = this.#data + ((consumer % 4294967296) & this.#mask)
     const word = this.memory.u32(header)
     if ((word & BUSY) !== 0) return null
