@@ -67,6 +67,9 @@ export const BUDGET_ADDRESS: number = AREA.guard + 976
 export const MAP_SLOTS_ADDRESS = 8192
 export const MAP_SLOTS = 1024
 
+/** Pages of arenas: 4096 bytes. */
+export const PAGE_SHIFT = 12
+
 /** The budget that runs start with whose instructions are counted. */
 export function budgetOf(machine: Pick<Machine, 'memory'>): bigint {
   return new DataView(machine.memory.buffer).getBigInt64(BUDGET_ADDRESS, true)
@@ -146,6 +149,11 @@ export interface VmCode {
   readonly faultReadsZero: boolean
   /** Where its indirect jumps lead to; one that is not here leads nowhere. */
   readonly jumps?: IndirectJumps | null
+  /**
+   * In a program with an arena: address of a table with a byte for each page of the memory, 1 where nothing is written.
+   * Stores and atomic operations that touch such a page do nothing, nor do load-acquires, which leave their register.
+   */
+  readonly absentPages?: number | null
   /** What is proved of the program. */
   readonly facts?: Facts | null
   /** What it does beside running. */

@@ -309,6 +309,7 @@ class VirtualKernel implements Vm {
       lines: program.lines,
       faultReadsZero: readsKernelMemory(type),
       jumps: linked.jumps,
+      absentPages: linked.maps.some(({ type }) => type === MapType.ARENA) ? this.#runtime.absentPages.table : null,
       facts: this.#ownFunctions ? verified.facts : null,
       instrumentation: instruments?.instrumentation ?? null,
     }

@@ -269,7 +269,9 @@ class Analysis implements FunctionFacts {
   #bytes(op: Operation, at: number): void {
     if (op.kind === 'load' && !op.signed && op.size < 8 && op.src < REGISTERS && op.dst < REGISTERS) {
       // A load that may read 0 where there is no memory stays what it is.
-      const isGood = !this.#program.code.faultReadsZero || this.checks[at - this.#func.cfg.start] === Check.NONE
+      const { faultReadsZero, absentPages, facts } = this.#program.code
+      const isThere = op.size === 1 || typeof absentPages !== 'number' || facts?.goodAccess[at] === 1
+      const isGood = isThere && (!faultReadsZero || this.checks[at - this.#func.cfg.start] === Check.NONE)
       if (isGood && this.#values.get(op.src)?.kind !== 'frame') {
         const { id, offset } = this.#registers
         return this.#pieces.loaded(op, at, id[op.src] as number, offset[op.src] as number)

@@ -1,11 +1,12 @@
 import type { AccessSize, AtomicOp, Operation } from '../../isa/index.ts'
-import { FRAME_SIZE, GUARD_SIZE } from '../engine.ts'
+import { FRAME_SIZE, GUARD_SIZE, PAGE_SHIFT } from '../engine.ts'
 import {
   BASE_LOCAL,
   pushRegister,
   pushRegister32,
   setRegister,
   setRegister32,
+  widen,
   type FunctionContext,
 } from './context.ts'
 import { Check, type Group, type Wide } from './facts.ts'
@@ -15,6 +16,8 @@ import { loadSlot, storeSlot } from './slot-code.ts'
 import type { FrameSlot } from './slots.ts'
 import { setPlace, trapIf } from './trap.ts'
 import { Op, ValueType } from './wasm/index.ts'
+
+const PAGE_SIZE: number = 1 << PAGE_SHIFT
 
 const LOADS: Record<AccessSize, Op> = { 1: Op.i64_load8_u, 2: Op.i64_load16_u, 4: Op.i64_load32_u, 8: Op.i64_load }
 const SIGNED_LOADS: Record<AccessSize, Op> = {
@@ -148,6 +151,34 @@ export function pushAddress(ctx: FunctionContext, register: number, off: number,
   return 0
 }
 
+/** Whether an access may meet a page that is absent: not when its address is known, or proved to be in no arena. */
+function mayBeAbsent(ctx: FunctionContext, register: number, off: number, size: number, at: number): boolean {
+  const { absentPages, facts } = ctx.program.code
+  return typeof absentPages === 'number' && facts?.goodAccess[at] !== 1 && placeAt(ctx, register, off, size) === null
+}
+
+/** Pushes whether all pages are there of the access checked last. */
+function pushPresent(ctx: FunctionContext, register: number, off: number, size: number): void {
+  const { code } = ctx
+  const table = ctx.program.code.absentPages as number
+  const pushByte = (of: number): void => {
+    pushRegister32(ctx, register)
+    if (of !== 0) {
+      code.i32(of)
+      code.op(Op.i32_add)
+    }
+    code.i32(PAGE_SHIFT)
+    code.op(Op.i32_shr_u)
+    code.memory(Op.i32_load8_u, table)
+  }
+  pushByte(off)
+  if (size > 1) {
+    pushByte(off + size - 1)
+    code.op(Op.i32_or)
+  }
+  code.op(Op.i32_eqz)
+}
+
 type Load = Extract<Operation, { kind: 'load' | 'loadAcquire' }>
 
 export function emitLoad(ctx: FunctionContext, op: Load, at: number): void {
@@ -173,7 +204,7 @@ export function emitLoad(ctx: FunctionContext, op: Load, at: number): void {
     code.if(ValueType.I64)
     code.i64(0)
     code.else()
-    code.memory(opcode, pushAddress(ctx, src, off, size))
+    loadPresent(ctx, opcode, ValueType.I64, src, off, size, at)
     code.end()
     return setLoaded(ctx, op, signed)
   }
@@ -183,22 +214,66 @@ export function emitLoad(ctx: FunctionContext, op: Load, at: number): void {
     code.set(ctx.locals.temporaries + wide.temporary)
   }
   if (unused) return
-  const offset = pushCheckedAddress(ctx, src, off, size, inLocal)
-  if (op.kind === 'loadAcquire' && ctx.module.isShared) {
-    code.atomic(SHARED_LOADS[size], offset, size)
-    return setLoaded(ctx, op, signed)
-  }
-  if (signed || size === 8) {
-    code.memory(opcode, offset)
+  if (op.kind === 'loadAcquire' && mayBeAbsent(ctx, src, off, size, at)) {
+    pushPresent(ctx, src, off, size)
+    code.if(ValueType.I64)
+    code.memory(opcode, pushAddress(ctx, src, off, size))
+    code.else()
+    pushRegister(ctx, op.dst)
+    code.end()
     return setRegister(ctx, op.dst)
   }
-  code.memory(LOADS32[size], offset)
-  setRegister32(ctx, op.dst)
+  if (op.kind === 'loadAcquire' && ctx.module.isShared) {
+    code.atomic(SHARED_LOADS[size], pushCheckedAddress(ctx, src, off, size, inLocal), size)
+    return setLoaded(ctx, op, signed)
+  }
+  const isWide = signed || size === 8 || op.kind === 'loadAcquire'
+  const [narrowest, type] = isWide ? [opcode, ValueType.I64] : [LOADS32[size], ValueType.I32]
+  if (mayBeAbsent(ctx, src, off, size, at)) loadPresent(ctx, narrowest, type, src, off, size, at)
+  else code.memory(narrowest, pushCheckedAddress(ctx, src, off, size, inLocal))
+  if (isWide) setRegister(ctx, op.dst)
+  else setRegister32(ctx, op.dst)
+}
+
+/**
+ * Loads from checked memory. What is absent is zeros in memory, so that only loads that lie in two pages, which give 0
+ * when one of them is absent, need to ask.
+ */
+function loadPresent(
+  ctx: FunctionContext,
+  opcode: Op,
+  type: ValueType,
+  register: number,
+  off: number,
+  size: number,
+  at: number,
+): void {
+  const { code } = ctx
+  const load = (): void => code.memory(opcode, pushAddress(ctx, register, off, size))
+  if (size === 1 || !mayBeAbsent(ctx, register, off, size, at)) return load()
+  pushRegister32(ctx, register)
+  code.i32(off)
+  code.op(Op.i32_add)
+  code.i32(PAGE_SIZE - 1)
+  code.op(Op.i32_and)
+  code.i32(PAGE_SIZE - size)
+  code.op(Op.i32_gt_u)
+  code.if(type)
+  pushPresent(ctx, register, off, size)
+  code.if(type)
+  load()
+  code.else()
+  if (type === ValueType.I64) code.i64(0)
+  else code.i32(0)
+  code.end()
+  code.else()
+  load()
+  code.end()
 }
 
 /** Pops what was loaded as i64. */
-function setLoaded(ctx: FunctionContext, { size, dst }: Load, signed: boolean): void {
-  if (signed || size === 8) return setRegister(ctx, dst)
+function setLoaded(ctx: FunctionContext, { kind, size, dst }: Load, signed: boolean): void {
+  if (signed || size === 8 || kind === 'loadAcquire') return setRegister(ctx, dst)
   ctx.code.op(Op.i32_wrap_i64)
   setRegister32(ctx, dst)
 }
@@ -228,7 +303,16 @@ export function emitStore(ctx: FunctionContext, op: Store, at: number): void {
   }
   const slot = slotAt(ctx, op.dst, op.off, op.size)
   if (slot !== null) return storeSlot(code, slot.slot, slot.offset, op.size, push, push32)
-  const offset = pushChecked(ctx, op.dst, op.off, op.size, at)
+  const inLocal = checkInsn(ctx, op.dst, op.off, op.size, at)
+  if (mayBeAbsent(ctx, op.dst, op.off, op.size, at)) {
+    pushPresent(ctx, op.dst, op.off, op.size)
+    code.if()
+    const offset = pushAddress(ctx, op.dst, op.off, op.size)
+    push()
+    code.memory(STORES[op.size], offset)
+    return code.end()
+  }
+  const offset = pushCheckedAddress(ctx, op.dst, op.off, op.size, inLocal)
   if (op.kind === 'storeRelease' && ctx.module.isShared) {
     push()
     return code.atomic(SHARED_STORES[op.size], offset, op.size)
@@ -248,12 +332,35 @@ const ATOMICS: Record<Exclude<AtomicOp, 'xchg' | 'cmpxchg'>, Op> = {
   xor: Op.i64_xor,
 }
 
+type Atomic = Extract<Operation, { kind: 'atomic' }>
+
 /** Where the memory is unshared, plain loads and stores are atomic. */
-export function emitAtomic(ctx: FunctionContext, op: Extract<Operation, { kind: 'atomic' }>, at: number): void {
+export function emitAtomic(ctx: FunctionContext, op: Atomic, at: number): void {
+  const { dst, off, size } = op
+  if (ctx.module.isShared) return emitSharedAtomic(ctx, op, at)
+  if (mayBeAbsent(ctx, dst, off, size, at)) return emitArenaAtomic(ctx, op, at)
+  emitPlainAtomic(ctx, op, pushChecked(ctx, dst, off, size, at))
+}
+
+/** An atomic operation that does nothing where a page is absent, not even to the register that it fetches to. */
+function emitArenaAtomic(ctx: FunctionContext, op: Atomic, at: number): void {
+  const { code } = ctx
+  const { dst, off, size } = op
+  checkInsn(ctx, dst, off, size, at)
+  const fetched = op.op === 'cmpxchg' ? 0 : op.src
+  // Inside and outside, its value is in the i64 local.
+  widen(ctx, 1 << fetched)
+  if (op.fetch && ctx.narrow !== null) ctx.narrow &= ~(1 << fetched)
+  pushPresent(ctx, dst, off, size)
+  code.if()
+  emitPlainAtomic(ctx, op, pushAddress(ctx, dst, off, size))
+  code.end()
+}
+
+/** The address is on the stack, less `first`. */
+function emitPlainAtomic(ctx: FunctionContext, op: Atomic, first: number): void {
   const { code, locals } = ctx
   const { dst, src, off, size } = op
-  if (ctx.module.isShared) return emitSharedAtomic(ctx, op, at)
-  const first = pushChecked(ctx, dst, off, size, at)
   let offset = first
   if (op.fetch) {
     code.memory(LOADS[size], first)
@@ -298,7 +405,7 @@ const SHARED_LOADS: Record<AccessSize, number> = { 1: 0x14, 2: 0x15, 4: 0x16, 8:
 const SHARED_STORES: Record<AccessSize, number> = { 1: 0x1b, 2: 0x1c, 4: 0x1d, 8: 0x18 }
 
 /** Other threads use the memory: the instructions of the threads proposal, which insist on aligned addresses. */
-function emitSharedAtomic(ctx: FunctionContext, op: Extract<Operation, { kind: 'atomic' }>, at: number): void {
+function emitSharedAtomic(ctx: FunctionContext, op: Atomic, at: number): void {
   const { code } = ctx
   const { dst, src, off, size } = op
   const offset = pushChecked(ctx, dst, off, size, at)
