@@ -131,6 +131,19 @@ export interface MapLayout {
 /** In a prog array: a program that only Machine.tailCall() can run. */
 export const NO_TAIL_ENTRY = 0xffffffff
 
+/**
+ * Where the pages of an arena are that were not allocated, for which the kernel's programs fault. They hold zeros. Stores
+ * and atomic operations that touch one do nothing, load-acquires leave their register alone, and loads give 0.
+ */
+export interface ArenaLayout {
+  /** Address of the first page. */
+  readonly base: number
+  /** Address of a u32: so many bytes from `base` on may an access of up to 8 bytes begin that needs no look at the table. */
+  readonly present: number
+  /** Address of a table with a byte for each page of the memory, 1 for pages that are absent. */
+  readonly absentPages: number
+}
+
 /** A program ready for an engine: every late reference is an address in linear memory by now. */
 export interface VmCode {
   readonly name: string
@@ -149,11 +162,8 @@ export interface VmCode {
   readonly faultReadsZero: boolean
   /** Where its indirect jumps lead to; one that is not here leads nowhere. */
   readonly jumps?: IndirectJumps | null
-  /**
-   * In a program with an arena: address of a table with a byte for each page of the memory, 1 where nothing is written.
-   * Stores and atomic operations that touch such a page do nothing, nor do load-acquires, which leave their register.
-   */
-  readonly absentPages?: number | null
+  /** The arena that it uses. */
+  readonly arena?: ArenaLayout | null
   /** What is proved of the program. */
   readonly facts?: Facts | null
   /** What it does beside running. */

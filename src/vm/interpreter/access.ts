@@ -92,7 +92,7 @@ export function load(
   high[d] = op >= SIGNED ? (low[d] as number) >> 31 : 0
 }
 
-/** Whether an access of `size` bytes, which a register says the address of, does nothing; see VmCode.absentPages. */
+/** Whether an access of `size` bytes, which a register says the address of, does nothing; see ArenaLayout. */
 export function touchesAbsent(
   absent: number,
   register: number,
@@ -106,7 +106,7 @@ export function touchesAbsent(
   return isValid(at, size, view) && isAbsent(absent, at, size, view)
 }
 
-/** `*(dst + offset) = src`; nothing where a page is absent, see VmCode.absentPages. @throws Trap */
+/** `*(dst + offset) = src`; nothing where a page is absent, see ArenaLayout. @throws Trap */
 export function store(
   op: number,
   d: number,

@@ -148,7 +148,7 @@ export function predecode(code: VmCode, machine: Machine): Decoded {
         break
       }
       case 'loadAcquire':
-        put(at, code.absentPages ? LOAD_ACQUIRE : LOAD + Math.log2(o.size), o.dst, o.src, o.off)
+        put(at, code.arena ? LOAD_ACQUIRE : LOAD + Math.log2(o.size), o.dst, o.src, o.off)
         extra[at] = o.size
         break
       case 'store':

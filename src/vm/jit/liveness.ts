@@ -49,7 +49,7 @@ export function reads(op: Operation): number {
     case 'loadInd':
       return bit(op.src)
     case 'loadAcquire':
-      // In an arena it may leave its register alone; see VmCode.absentPages.
+      // In an arena it may leave its register alone; see ArenaLayout.
       return bit(op.src) | bit(op.dst)
     case 'store':
     case 'storeRelease':

@@ -1,5 +1,6 @@
 import type { AccessSize, AtomicOp, Operation } from '../../isa/index.ts'
-import { FRAME_SIZE, GUARD_SIZE, PAGE_SHIFT } from '../engine.ts'
+import { FRAME_SIZE, GUARD_SIZE } from '../engine.ts'
+import { arenaAccess, emitInArena, refreshPresent, type ArenaAccess } from './arena-code.ts'
 import {
   BASE_LOCAL,
   pushRegister,
@@ -16,8 +17,6 @@ import { loadSlot, storeSlot } from './slot-code.ts'
 import type { FrameSlot } from './slots.ts'
 import { setPlace, trapIf } from './trap.ts'
 import { Op, ValueType } from './wasm/index.ts'
-
-const PAGE_SIZE: number = 1 << PAGE_SHIFT
 
 const LOADS: Record<AccessSize, Op> = { 1: Op.i64_load8_u, 2: Op.i64_load16_u, 4: Op.i64_load32_u, 8: Op.i64_load }
 const SIGNED_LOADS: Record<AccessSize, Op> = {
@@ -151,34 +150,6 @@ export function pushAddress(ctx: FunctionContext, register: number, off: number,
   return 0
 }
 
-/** Whether an access may meet a page that is absent: not when its address is known, or proved to be in no arena. */
-function mayBeAbsent(ctx: FunctionContext, register: number, off: number, size: number, at: number): boolean {
-  const { absentPages, facts } = ctx.program.code
-  return typeof absentPages === 'number' && facts?.goodAccess[at] !== 1 && placeAt(ctx, register, off, size) === null
-}
-
-/** Pushes whether all pages are there of the access checked last. */
-function pushPresent(ctx: FunctionContext, register: number, off: number, size: number): void {
-  const { code } = ctx
-  const table = ctx.program.code.absentPages as number
-  const pushByte = (of: number): void => {
-    pushRegister32(ctx, register)
-    if (of !== 0) {
-      code.i32(of)
-      code.op(Op.i32_add)
-    }
-    code.i32(PAGE_SHIFT)
-    code.op(Op.i32_shr_u)
-    code.memory(Op.i32_load8_u, table)
-  }
-  pushByte(off)
-  if (size > 1) {
-    pushByte(off + size - 1)
-    code.op(Op.i32_or)
-  }
-  code.op(Op.i32_eqz)
-}
-
 type Load = Extract<Operation, { kind: 'load' | 'loadAcquire' }>
 
 export function emitLoad(ctx: FunctionContext, op: Load, at: number): void {
@@ -198,13 +169,15 @@ export function emitLoad(ctx: FunctionContext, op: Load, at: number): void {
     op.kind === 'load' &&
     facts.checks[at - ctx.start] !== Check.NONE &&
     placeAt(ctx, src, off, size) === null
+  const where = unused ? null : arenaAccess(ctx, src, off, size, at)
+  if (where !== null) return loadInArena(ctx, op, where, zeroes, at)
   if (zeroes) {
     if (unused) return
     pushOutOfBounds(ctx, src, off, size)
     code.if(ValueType.I64)
     code.i64(0)
     code.else()
-    loadPresent(ctx, opcode, ValueType.I64, src, off, size, at)
+    code.memory(opcode, pushAddress(ctx, src, off, size))
     code.end()
     return setLoaded(ctx, op, signed)
   }
@@ -214,61 +187,52 @@ export function emitLoad(ctx: FunctionContext, op: Load, at: number): void {
     code.set(ctx.locals.temporaries + wide.temporary)
   }
   if (unused) return
-  if (op.kind === 'loadAcquire' && mayBeAbsent(ctx, src, off, size, at)) {
-    pushPresent(ctx, src, off, size)
-    code.if(ValueType.I64)
-    code.memory(opcode, pushAddress(ctx, src, off, size))
-    code.else()
-    pushRegister(ctx, op.dst)
-    code.end()
-    return setRegister(ctx, op.dst)
-  }
+  const offset = pushCheckedAddress(ctx, src, off, size, inLocal)
   if (op.kind === 'loadAcquire' && ctx.module.isShared) {
-    code.atomic(SHARED_LOADS[size], pushCheckedAddress(ctx, src, off, size, inLocal), size)
+    code.atomic(SHARED_LOADS[size], offset, size)
     return setLoaded(ctx, op, signed)
   }
-  const isWide = signed || size === 8 || op.kind === 'loadAcquire'
-  const [narrowest, type] = isWide ? [opcode, ValueType.I64] : [LOADS32[size], ValueType.I32]
-  if (mayBeAbsent(ctx, src, off, size, at)) loadPresent(ctx, narrowest, type, src, off, size, at)
-  else code.memory(narrowest, pushCheckedAddress(ctx, src, off, size, inLocal))
-  if (isWide) setRegister(ctx, op.dst)
-  else setRegister32(ctx, op.dst)
+  if (isWideLoad(op)) {
+    code.memory(opcode, offset)
+    return setRegister(ctx, op.dst)
+  }
+  code.memory(LOADS32[size as 1 | 2 | 4], offset)
+  setRegister32(ctx, op.dst)
 }
 
-/**
- * Loads from checked memory. What is absent is zeros in memory, so that only loads that lie in two pages, which give 0
- * when one of them is absent, need to ask.
- */
-function loadPresent(
-  ctx: FunctionContext,
-  opcode: Op,
-  type: ValueType,
-  register: number,
-  off: number,
-  size: number,
-  at: number,
-): void {
+/** Whether its result goes to the i64 local. */
+function isWideLoad(op: Load): boolean {
+  // A load-acquire may leave its register alone.
+  return op.size === 8 || op.kind === 'loadAcquire' || op.signed
+}
+
+function loadInArena(ctx: FunctionContext, op: Load, where: ArenaAccess, zeroes: boolean, at: number): void {
   const { code } = ctx
-  const load = (): void => code.memory(opcode, pushAddress(ctx, register, off, size))
-  if (size === 1 || !mayBeAbsent(ctx, register, off, size, at)) return load()
-  pushRegister32(ctx, register)
-  code.i32(off)
-  code.op(Op.i32_add)
-  code.i32(PAGE_SIZE - 1)
-  code.op(Op.i32_and)
-  code.i32(PAGE_SIZE - size)
-  code.op(Op.i32_gt_u)
-  code.if(type)
-  pushPresent(ctx, register, off, size)
-  code.if(type)
-  load()
-  code.else()
-  if (type === ValueType.I64) code.i64(0)
-  else code.i32(0)
-  code.end()
-  code.else()
-  load()
-  code.end()
+  const { size, src, off } = op
+  const isWide = isWideLoad(op)
+  const signed = op.kind === 'load' && op.signed
+  const zero = (): void => (isWide ? code.i64(0) : code.i32(0))
+  emitInArena(ctx, where, {
+    type: isWide ? ValueType.I64 : ValueType.I32,
+    check(leave) {
+      if (!zeroes) return void checkInsn(ctx, src, off, size, at)
+      pushOutOfBounds(ctx, src, off, size)
+      code.if()
+      zero()
+      code.br(leave + 1)
+      code.end()
+    },
+    access() {
+      const opcode = isWide ? (signed ? SIGNED_LOADS : LOADS)[size] : LOADS32[size as 1 | 2 | 4]
+      code.memory(opcode, pushAddress(ctx, src, off, size))
+    },
+    absent() {
+      if (op.kind === 'loadAcquire') pushRegister(ctx, op.dst)
+      else zero()
+    },
+  })
+  if (isWide) setRegister(ctx, op.dst)
+  else setRegister32(ctx, op.dst)
 }
 
 /** Pops what was loaded as i64. */
@@ -303,16 +267,19 @@ export function emitStore(ctx: FunctionContext, op: Store, at: number): void {
   }
   const slot = slotAt(ctx, op.dst, op.off, op.size)
   if (slot !== null) return storeSlot(code, slot.slot, slot.offset, op.size, push, push32)
-  const inLocal = checkInsn(ctx, op.dst, op.off, op.size, at)
-  if (mayBeAbsent(ctx, op.dst, op.off, op.size, at)) {
-    pushPresent(ctx, op.dst, op.off, op.size)
-    code.if()
-    const offset = pushAddress(ctx, op.dst, op.off, op.size)
-    push()
-    code.memory(STORES[op.size], offset)
-    return code.end()
+  const where = arenaAccess(ctx, op.dst, op.off, op.size, at)
+  if (where !== null) {
+    return emitInArena(ctx, where, {
+      check: () => void checkInsn(ctx, op.dst, op.off, op.size, at),
+      access() {
+        const offset = pushAddress(ctx, op.dst, op.off, op.size)
+        push()
+        code.memory(STORES[op.size], offset)
+      },
+      absent() {},
+    })
   }
-  const offset = pushCheckedAddress(ctx, op.dst, op.off, op.size, inLocal)
+  const offset = pushChecked(ctx, op.dst, op.off, op.size, at)
   if (op.kind === 'storeRelease' && ctx.module.isShared) {
     push()
     return code.atomic(SHARED_STORES[op.size], offset, op.size)
@@ -338,23 +305,17 @@ type Atomic = Extract<Operation, { kind: 'atomic' }>
 export function emitAtomic(ctx: FunctionContext, op: Atomic, at: number): void {
   const { dst, off, size } = op
   if (ctx.module.isShared) return emitSharedAtomic(ctx, op, at)
-  if (mayBeAbsent(ctx, dst, off, size, at)) return emitArenaAtomic(ctx, op, at)
-  emitPlainAtomic(ctx, op, pushChecked(ctx, dst, off, size, at))
-}
-
-/** An atomic operation that does nothing where a page is absent, not even to the register that it fetches to. */
-function emitArenaAtomic(ctx: FunctionContext, op: Atomic, at: number): void {
-  const { code } = ctx
-  const { dst, off, size } = op
-  checkInsn(ctx, dst, off, size, at)
+  const where = arenaAccess(ctx, dst, off, size, at)
+  if (where === null) return emitPlainAtomic(ctx, op, pushChecked(ctx, dst, off, size, at))
+  // What it fetches to is left alone where there is nothing: in both cases its value is in the i64 local.
   const fetched = op.op === 'cmpxchg' ? 0 : op.src
-  // Inside and outside, its value is in the i64 local.
   widen(ctx, 1 << fetched)
   if (op.fetch && ctx.narrow !== null) ctx.narrow &= ~(1 << fetched)
-  pushPresent(ctx, dst, off, size)
-  code.if()
-  emitPlainAtomic(ctx, op, pushAddress(ctx, dst, off, size))
-  code.end()
+  emitInArena(ctx, where, {
+    check: () => void checkInsn(ctx, dst, off, size, at),
+    access: () => emitPlainAtomic(ctx, op, pushAddress(ctx, dst, off, size)),
+    absent() {},
+  })
 }
 
 /** The address is on the stack, less `first`. */
@@ -433,9 +394,10 @@ export function mayNeedCheck(op: Operation): boolean {
   return op.kind === 'call' && op.call === 'helper' && INLINE_MEMORY_HELPERS.has(op.imm)
 }
 
-/** Sets the span local from the memory's size, which calls may have changed. */
+/** Sets the locals that say how far memory goes, and pages of an arena, which calls may have changed. */
 export function refreshSpan(ctx: FunctionContext): void {
   const { code, locals } = ctx
+  refreshPresent(ctx)
   if (locals.span === -1) return
   code.memorySize()
   code.i32(GUARD_SIZE / 65536)
