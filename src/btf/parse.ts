@@ -165,7 +165,9 @@ function indexTypes(
 
 /**
  * Walks all records, and keeps maxima in place of checks. Vmlinux has some 900,000 words, and this loop is most of the
- * time of opening it: it has no branch on the kind, so that V8 compiles it once, where rare kinds would make it start over.
+ * time of opening it, of a process's first call above all, where it runs in the interpreter until V8 has compiled it. So
+ * it has no branch on the kind, as rare kinds would make V8 start over, and one number says all about a kind, as looking
+ * that up in tables made it take twice as long to compile.
  */
 function walkRecords(words: Uint32Array, offsets: Uint32Array, kinds: Uint8Array, prototypes: Uint32Array): Walk {
   const end = words.length
@@ -178,19 +180,21 @@ function walkRecords(words: Uint32Array, offsets: Uint32Array, kinds: Uint8Array
   while (at <= last) {
     const info = words[at + 1] as number
     const kind = (info >>> 24) & 0x1f
-    const next = at + (HEAD_WORDS[kind] as number) + (ENTRY_WORDS[kind] as number) * (info & 0xffff)
+    const shape = SHAPES[kind] as number
+    const next = at + (shape & 7) + ((shape >>> 3) & 3) * (info & 0xffff) + (shape & NO_KIND)
     if (next > end) break
     const name = words[at] as number
     maxName = name > maxName ? name : maxName
-    const type = ((words[at + 2] as number) & (TYPE_MASK[kind] as number)) >>> 0
+    const type = ((words[at + 2] as number) & ((shape << 20) >> 31)) >>> 0
     maxId = type > maxId ? type : maxId
     prototypes[functions] = type
-    functions += IS_FUNC[kind] as number
-    const firstName = NAME_MASK[kind] as number
-    const firstType = FIRST_TYPE_MASK[kind] as number
-    const secondType = SECOND_TYPE_MASK[kind] as number
-    const step = STEP[kind] as number
-    for (let i = at + (SKIP[kind] as number); i < next; i += step) {
+    functions += (shape >>> 12) & 1
+    // All ones where that word of an entry is a string offset or a type id.
+    const firstName = (shape << 18) >> 31
+    const firstType = (shape << 17) >> 31
+    const secondType = (shape << 16) >> 31
+    const step = (shape >>> 5) & 3
+    for (let i = at + ((shape >>> 7) & 7); i < next; i += step) {
       const first = words[i] as number
       const second = words[i + 1] as number
       const entryName = (first & firstName) >>> 0
@@ -223,27 +227,33 @@ function arePrototypes(kinds: Uint8Array, types: Uint32Array, count: number, sta
   return wrong === 0
 }
 
-/** By kind: words of a record without its entries; beyond any section for kinds that do not exist. */
-const HEAD_WORDS: Float64Array = Float64Array.from({ length: 32 }, (_, kind) =>
-  kind === 0 || kind >= KIND_COUNT ? 2 ** 40 : TYPE_WORDS + (FIXED_WORDS[kind] as number),
-)
-/** By kind: words before what the walk looks at. An array's two types count as one entry of three words. */
-const SKIP: Uint8Array = Uint8Array.from({ length: 32 }, (_, kind) =>
-  kind === BtfKind.ARRAY ? TYPE_WORDS : TYPE_WORDS + (FIXED_WORDS[kind] ?? 0),
-)
-const STEP: Uint8Array = Uint8Array.from({ length: 32 }, (_, kind) =>
-  kind === BtfKind.ARRAY ? 3 : Math.max(1, ENTRY_WORDS[kind] ?? 0),
-)
-/** Masks by kind: all ones where that word is a type id or string offset. */
-const TYPE_MASK: Int32Array = Int32Array.from({ length: 32 }, (_, kind) => -(REFERS[kind] ?? 0))
-const IS_FUNC: Uint8Array = Uint8Array.from({ length: 32 }, (_, kind) => (kind === BtfKind.FUNC ? 1 : 0))
-const NAME_MASK: Int32Array = maskOf([BtfKind.STRUCT, BtfKind.UNION, BtfKind.ENUM, BtfKind.ENUM64, BtfKind.FUNC_PROTO])
-const FIRST_TYPE_MASK: Int32Array = maskOf([BtfKind.ARRAY, BtfKind.DATASEC])
-const SECOND_TYPE_MASK: Int32Array = maskOf([BtfKind.ARRAY, BtfKind.STRUCT, BtfKind.UNION, BtfKind.FUNC_PROTO])
+/** In a shape: the kind does not exist. As a number of words, beyond the end of any section. */
+const NO_KIND = 2 ** 30
+const ENTRIES_WITH_NAME: ReadonlySet<number> = new Set([
+  BtfKind.STRUCT,
+  BtfKind.UNION,
+  BtfKind.ENUM,
+  BtfKind.ENUM64,
+  BtfKind.FUNC_PROTO,
+])
 
-function maskOf(kinds: readonly number[]): Int32Array {
-  return Int32Array.from({ length: 32 }, (_, kind) => (kinds.includes(kind) ? -1 : 0))
-}
+/**
+ * What the walk knows of each kind: words of a record without its entries (bits 0 to 2) and of an entry (3 and 4); words
+ * from one entry to the next (5 and 6) and before the first one (7 to 9) for the look at them, where an array's two types
+ * count as one entry of three words; then whether word 2 is a type id (11), the kind is FUNC (12), and the first word of
+ * an entry is a string offset (13) or a type id (14), the second one a type id (15).
+ */
+const SHAPES: Int32Array = Int32Array.from({ length: 32 }, (_, kind) => {
+  if (kind === 0 || kind >= KIND_COUNT) return NO_KIND
+  const head = TYPE_WORDS + (FIXED_WORDS[kind] as number)
+  const entry = ENTRY_WORDS[kind] as number
+  const isArray = kind === BtfKind.ARRAY
+  const first = isArray || kind === BtfKind.DATASEC
+  const second = isArray || kind === BtfKind.STRUCT || kind === BtfKind.UNION || kind === BtfKind.FUNC_PROTO
+  const look = isArray ? (3 << 5) | (TYPE_WORDS << 7) : (Math.max(1, entry) << 5) | (head << 7)
+  const flags = [REFERS[kind] === 1, kind === BtfKind.FUNC, ENTRIES_WITH_NAME.has(kind), first, second]
+  return flags.reduce((shape, flag, bit) => shape | (Number(flag) << (11 + bit)), head | (entry << 3) | look)
+})
 
 /** Slow path: says what is wrong with the record at which the walk ended. */
 function failRecord(words: Uint32Array, at: number, id: number, fail: (at: number, message: string) => never): never {
@@ -273,7 +283,7 @@ function failName(
     check(at, 'name')
     const info = words[at + 1] as number
     const kind = (info >>> 24) & 0x1f
-    if (NAME_MASK[kind] === 0) continue
+    if (!ENTRIES_WITH_NAME.has(kind)) continue
     for (let n = 0; n < (info & 0xffff); n++) {
       check(at + TYPE_WORDS + n * (ENTRY_WORDS[kind] as number), 'a member or entry name')
     }

@@ -7,7 +7,7 @@
 // final lines of refusals; `expected` and `printed` the annotations.
 import { existsSync, readFileSync } from 'node:fs'
 import { BtfKind } from '../../dist/btf/index.js'
-import { corpus, lastLogLine } from './lib/verifier-corpus.mjs'
+import { corpus, FROM_LIBBPF, lastLogLine, sameLastLine } from './lib/verifier-corpus.mjs'
 import { oracleDir, writeResult } from './results.mjs'
 
 const args = process.argv.slice(2)
@@ -15,8 +15,6 @@ const only = args.includes('--only') ? args[args.indexOf('--only') + 1] : null
 const verbose = args.includes('--verbose')
 const dir = oracleDir()
 
-/** libbpf puts these in the place of the kernel's line about the invalid call that stands for a failed relocation. */
-const FROM_LIBBPF = /^(failed to resolve CO-RE relocation|kfunc '.*' is referenced but wasn't resolved)/
 const MESSAGE = 'comment:test_expect_msg='
 /** Costs at the end of the log, as in the kernel's recorded logs. */
 const STATS = 4
@@ -87,8 +85,7 @@ for (const { file, spec, verdict, run } of corpus(dir, only)) {
     counts.total++
     const ours = lastLogLine(result.log)
     const kernel = lastLogLine(verdict.lastLogLine)
-    const isSame = FROM_LIBBPF.test(kernel) ? ours.startsWith('invalid func unknown#') : ours === kernel
-    if (isSame) counts.equal++
+    if (sameLastLine(result.log, verdict.lastLogLine)) counts.equal++
     else {
       differences.push({ program: name, kernel, elfbee: ours })
       if (verbose) console.log(JSON.stringify(differences.at(-1)))

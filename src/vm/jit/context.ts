@@ -14,6 +14,9 @@ export const BPF_FUNCTION: FunctionType = {
 /** The entry, when nothing in the program calls it: bottom of its frame, r1; result r0. */
 export const ENTRY_FUNCTION: FunctionType = { params: [ValueType.I32, ValueType.I64], results: [ValueType.I64] }
 
+/** A part of a function: bottom of the frame; result r0, unless another part goes on. */
+export const PART_FUNCTION: FunctionType = { params: [ValueType.I32], results: [ValueType.I64] }
+
 /** Type of a function of the program: what is passed in registers of the host is passed for nothing. */
 export function functionType(program: ProgramCode, index: number): FunctionType {
   return index === 0 && !program.isEntryCalled ? ENTRY_FUNCTION : BPF_FUNCTION
@@ -55,6 +58,13 @@ export interface ModuleIndices {
   findFunction(keySize: number): number
   /** The function with this name, made at the first call. */
   function(name: string, type: FunctionType, body: () => CodeSink): number
+  /** The global with this name, made at the first call. */
+  global(name: string, type: typeof ValueType.I32 | typeof ValueType.I64): number
+  /** Declares a PART_FUNCTION; returns its place in the module's table. */
+  declarePart(name: string): number
+  definePart(place: number, body: CodeSink): void
+  /** Calls the part whose place is on the stack. */
+  readonly callPart: Code
   /** Import that gives the time in ns as f64, -1 when there is none. */
   readonly clock: number
   /** Type and table of tail calls, null when they go through the machine. */

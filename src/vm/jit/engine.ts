@@ -19,6 +19,7 @@ import { callHelperAt } from '../callx.ts'
 import { Trap, trapError } from '../trap.ts'
 import { buildModule, helperImport, type JitExports, type JitImports } from './module.ts'
 import { analyse, type ProgramCode } from './program.ts'
+import type { SplitLimits } from './split.ts'
 import { makeTrap, placeSlot } from './trap.ts'
 
 /** Largest function body that V8, SpiderMonkey and JavaScriptCore compile, in bytes. */
@@ -35,24 +36,23 @@ export function hostCompiles(): boolean {
 }
 
 /** Translates programs to WebAssembly, one module each. */
-export const jit: Engine = {
-  name: 'jit',
-  compile: (code, machine) => compile(code, machine, true),
-}
+export const jit: Engine = jitWith({ optimize: true })
 
 /** The same without optimisations: in half of the time, to code that takes longer. */
-export const quickJit: Engine = {
-  name: 'jit',
-  compile: (code, machine) => compile(code, machine, false),
+export const quickJit: Engine = jitWith({ optimize: false })
+
+/** An engine that translates in another way; `limits` are those of the JIT when absent. */
+export function jitWith({ optimize, limits }: { optimize: boolean; limits?: SplitLimits }): Engine {
+  return { name: 'jit', compile: (code, machine) => compile(code, machine, optimize, limits) }
 }
 
-function compile(code: VmCode, machine: Machine, optimize: boolean): CompiledCode {
+function compile(code: VmCode, machine: Machine, optimize: boolean, limits?: SplitLimits): CompiledCode {
   if (typeof WebAssembly === 'undefined') {
     throw new BpfError('unsupported', 'the JIT needs WebAssembly, which this host does not have')
   }
   const program = analyse(code)
   checkHelpers(program, machine)
-  const bytes = buildModule(program, machine, optimize)
+  const bytes = buildModule(program, machine, optimize, limits)
   let module: WebAssembly.Module
   try {
     module = new WebAssembly.Module(bytes)

@@ -1,5 +1,5 @@
 import { slotsAt, type Block, type Operation } from '../../isa/index.ts'
-import { liveAtEnd, reads, writes } from './liveness.ts'
+import { ALL_REGISTERS, liveAtEnd, liveAtStart, reads, writes } from './liveness.ts'
 import { PieceTracker, type WideLoad } from './pieces.ts'
 import { placeOf, type Access, accessOf } from './places.ts'
 import type { FunctionCode, ProgramCode } from './program.ts'
@@ -31,6 +31,8 @@ export interface Wide extends WideLoad {
 export interface FunctionFacts {
   /** Sets what is known where a block starts. */
   enter(block: number, values: BlockValues): void
+  /** Bits of the registers that may be read after a block's start. */
+  liveAtStart(block: number): number
   /** By slot from the function's start. */
   readonly checks: Uint8Array
   /** By the slot of the first member. */
@@ -137,6 +139,10 @@ class Analysis implements FunctionFacts {
 
   enter(block: number, values: BlockValues): void {
     values.reset(this.#entries[block] ?? null)
+  }
+
+  liveAtStart(block: number): number {
+    return liveAtStart(this.#program, this.#func.cfg.blocks[block] as Block, this.#live[block] as number)
   }
 
   /** For each loop header, bits of the registers that the loop may change. */
@@ -383,6 +389,7 @@ export function analyseFunction(program: ProgramCode, func: FunctionCode, memory
 export function nothingKnown({ cfg }: FunctionCode): FunctionFacts {
   return {
     enter: (_, values) => values.reset(null),
+    liveAtStart: () => ALL_REGISTERS,
     checks: new Uint8Array(cfg.end - cfg.start),
     groups: new Map(),
     slots: NO_SLOTS,

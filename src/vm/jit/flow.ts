@@ -8,16 +8,18 @@ export interface Edge {
 }
 
 /**
- * Reducible control flow of a function: nodes are its basic blocks, and where a cycle has several entries, dispatch
- * nodes that all edges to those entries pass through.
+ * Reducible control flow of a function, or of a part of one: nodes are its basic blocks, and where a cycle has several
+ * entries, dispatch nodes that all edges to those entries pass through.
  */
 export interface Flow {
   readonly root: Edge
   readonly size: number
-  /** Basic block of a node, -1 for a dispatch. */
+  /** Basic block of a node, -1 for a dispatch and where control leaves. */
   blockOf(node: number): number
   /** Entries that a dispatch chooses from, by label. */
   targetsOf(node: number): readonly number[]
+  /** The block of another part that a node hands over to, -1 for all other nodes. */
+  leavesTo(node: number): number
   /** Where the edge to a basic block leads. */
   edgeTo(block: number): Edge
   readonly reversePostorder: Int32Array
@@ -25,6 +27,9 @@ export interface Flow {
   readonly order: Int32Array
   readonly idom: Int32Array
   readonly hasLoops: boolean
+  readonly hasDispatch: boolean
+  /** Whether loops may lead through other parts. */
+  readonly isPart: boolean
 }
 
 const NO_TARGETS: readonly number[] = []
@@ -39,11 +44,14 @@ function reducibleFlow(cfg: Cfg): Flow {
     size: cfg.blocks.length,
     blockOf: (node) => node,
     targetsOf: () => NO_TARGETS,
+    leavesTo: () => -1,
     edgeTo: (block) => ({ node: block, label: -1 }),
     reversePostorder: cfg.reversePostorder,
     order: cfg.order,
     idom: cfg.idom,
     hasLoops: cfg.isLoopHeader.includes(1),
+    hasDispatch: false,
+    isPart: false,
   }
 }
 
@@ -113,11 +121,14 @@ function renumber(cfg: Cfg, dispatch: Int32Array, label: Int32Array, targets: re
     size,
     blockOf: (node) => (node <= n ? node - 1 : -1),
     targetsOf: (node) => (node > n ? (succs[node] as number[]) : NO_TARGETS),
+    leavesTo: () => -1,
     edgeTo,
     // Without the start, whose only edge is the root.
     reversePostorder: walk.reversePostorder.subarray(1),
     order: walk.post,
     idom: dominators(graph, walk),
     hasLoops: true,
+    hasDispatch: true,
+    isPart: false,
   }
 }

@@ -15,7 +15,7 @@ import {
   type FunctionContext,
   type ModuleIndices,
 } from './context.ts'
-import { analyseFunction, nothingKnown } from './facts.ts'
+import { analyseFunction, nothingKnown, type FunctionFacts } from './facts.ts'
 import { buildFlow, type Flow } from './flow.ts'
 import { reads } from './liveness.ts'
 import { emitAtomic, emitLoad, emitStore, emitWideResult, refreshSpan } from './memory.ts'
@@ -28,7 +28,7 @@ import { CALL_REGISTERS } from './width.ts'
 import { CodeSink, Op, ValueType } from './wasm/index.ts'
 
 /** Budget of may_goto in one call of a function (BPF_MAX_LOOPS, include/linux/bpf.h). */
-const MAY_GOTO_BUDGET = 8 * 1024 * 1024
+export const MAY_GOTO_BUDGET: number = 8 * 1024 * 1024
 
 /** Translates one function to a wasm function of its functionType(). */
 export function translateFunction(
@@ -37,21 +37,59 @@ export function translateFunction(
   module: ModuleIndices,
   optimize: boolean,
 ): CodeSink {
-  const { cfg } = func
-  const flow = buildFlow(cfg)
-  const { params } = functionType(program, func.index)
-  const code = new CodeSink(params.length, 64 + (cfg.end - cfg.start) * 12)
-  // Registers are the same locals, passed or not.
-  for (const type of BPF_FUNCTION.params.slice(params.length)) code.addLocal(type)
-  for (let i = 0; i < CALLEE_LOCALS; i++) code.addLocal(ValueType.I64)
-
-  const facts = optimize ? analyseFunction(program, func, module.memorySize) : nothingKnown(func)
-  facts.slots.declare(code)
-  const temporaries = code.addLocals(ValueType.I64, facts.temporaries)
+  const flow = buildFlow(func.cfg)
+  const facts = factsOf(program, func, module, optimize)
   const isOnlyEntry = func.index === 0 && !program.isEntryCalled
   // A program that tail-calls itself goes back to its start.
   const startsAgain = isOnlyEntry && program.hasTailCalls && module.tails !== null
-  const ctx: FunctionContext = {
+  const { params } = functionType(program, func.index)
+  const size = func.cfg.end - func.cfg.start
+  const ctx = functionContext(program, func, module, { facts, params, flow, startsAgain, size })
+  const { code } = ctx
+  code.block()
+  if (startsAgain) code.loop()
+  emitPrologue(ctx, func)
+  emitBlocks(ctx, func, flow)
+  code.op(Op.unreachable)
+  if (startsAgain) code.end()
+  code.end()
+  emitTrapExit(ctx)
+  return code
+}
+
+/** What is known of a function. */
+export function factsOf(
+  program: ProgramCode,
+  func: FunctionCode,
+  module: ModuleIndices,
+  optimize: boolean,
+): FunctionFacts {
+  return optimize ? analyseFunction(program, func, module.memorySize) : nothingKnown(func)
+}
+
+/** A wasm function that a BPF function becomes, or a part of one. */
+interface Shape {
+  readonly facts: FunctionFacts
+  readonly params: readonly ValueType[]
+  readonly flow: Pick<Flow, 'hasLoops' | 'hasDispatch'>
+  readonly startsAgain: boolean
+  /** Instructions, about. */
+  readonly size: number
+}
+
+export function functionContext(
+  program: ProgramCode,
+  func: FunctionCode,
+  module: ModuleIndices,
+  { facts, params, flow, startsAgain, size }: Shape,
+): FunctionContext {
+  const code = new CodeSink(params.length, 64 + size * 12)
+  // Registers are the same locals, passed or not.
+  for (const type of BPF_FUNCTION.params.slice(params.length)) code.addLocal(type)
+  for (let i = 0; i < CALLEE_LOCALS; i++) code.addLocal(ValueType.I64)
+  facts.slots.declare(code)
+  const temporaries = code.addLocals(ValueType.I64, facts.temporaries)
+  return {
     program,
     module,
     code,
@@ -68,35 +106,27 @@ export function translateFunction(
       place: code.addLocal(ValueType.I32),
       fuel: flow.hasLoops ? code.addLocal(ValueType.I64) : -1,
       mayGoto: func.hasMayGoto ? code.addLocal(ValueType.I32) : -1,
-      label: cfg.reducible ? -1 : code.addLocal(ValueType.I32),
+      label: flow.hasDispatch ? code.addLocal(ValueType.I32) : -1,
     },
     control: { depth: startsAgain ? 1 : 0 },
     startsAgain,
     values: new BlockValues(),
     facts,
     narrow: null,
-    start: cfg.start,
+    start: func.cfg.start,
     sharesFuel: program.hasCallbacks,
     hasMachineCalls: func.hasMachineCalls,
     faultReadsZero: program.code.faultReadsZero,
-    isOnlyEntry,
+    isOnlyEntry: func.index === 0 && !program.isEntryCalled,
   }
-  code.block()
-  if (startsAgain) code.loop()
-  emitPrologue(ctx, func)
-  emitBlocks(ctx, func, flow)
-  code.op(Op.unreachable)
-  if (startsAgain) code.end()
-  code.end()
-  emitTrapExit(ctx)
-  return code
 }
 
 function hasCharges(program: ProgramCode): boolean {
   return (program.code.instrumentation?.charges ?? null) !== null
 }
 
-function emitPrologue(ctx: FunctionContext, func: FunctionCode): void {
+/** What a call does before the function's first block. */
+export function emitPrologue(ctx: FunctionContext, func: FunctionCode): void {
   const { code, locals, module } = ctx
   const counts = hasCharges(ctx.program)
   if (counts) emitEntryCharge(ctx, func.cfg.start)
@@ -123,7 +153,13 @@ function emitPrologue(ctx: FunctionContext, func: FunctionCode): void {
   refreshSpan(ctx)
 }
 
-function emitBlocks(ctx: FunctionContext, func: FunctionCode, flow: Flow): void {
+/** The blocks of a function, or of a part of it that leaves for blocks of other parts by `emitHandOver`. */
+export function emitBlocks(
+  ctx: FunctionContext,
+  func: FunctionCode,
+  flow: Flow,
+  emitHandOver: (block: number) => void = () => {},
+): void {
   const { code, facts, locals, values } = ctx
   const { insns } = ctx.program.code
   new StructuredWalk(ctx, func.cfg, flow, {
@@ -159,6 +195,7 @@ function emitBlocks(ctx: FunctionContext, func: FunctionCode, flow: Flow): void 
       code.op(Op.i64_eqz)
       trapIf(ctx)
     },
+    emitHandOver,
   }).run()
 }
 

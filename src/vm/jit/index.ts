@@ -1,1 +1,1 @@
-export { hostCompiles, jit, quickJit, translate } from './engine.ts'
+export { hostCompiles, jit, jitWith, quickJit, translate } from './engine.ts'

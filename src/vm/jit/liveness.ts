@@ -2,7 +2,7 @@ import { slotsAt, type Block, type Cfg, type Operation } from '../../isa/index.t
 import type { ProgramCode } from './program.ts'
 
 /** r0 to r9. */
-const ALL = 0x3ff
+export const ALL_REGISTERS = 0x3ff
 /** What calls may read: r1 to r5. */
 const ARGUMENTS = 0x3e
 
@@ -58,7 +58,7 @@ export function reads(op: Operation): number {
     case 'atomic':
       return bit(op.dst) | bit(op.src) | (op.op === 'cmpxchg' ? 1 : 0)
     case 'call':
-      return op.call === 'register' ? ALL : ARGUMENTS
+      return op.call === 'register' ? ALL_REGISTERS : ARGUMENTS
     case 'exit':
       return 1
     case 'loadImm64':
@@ -84,8 +84,8 @@ export function liveAtEnd(program: ProgramCode, cfg: Cfg): Uint16Array {
       readBits |= reads(op) & ~writtenBits
       writtenBits |= writes(op)
     }
-    read[b] = readBits & ALL
-    written[b] = writtenBits & ALL
+    read[b] = readBits & ALL_REGISTERS
+    written[b] = writtenBits & ALL_REGISTERS
   }
   const live = new Uint16Array(blocks.length)
   for (let again = true; again;) {
@@ -102,4 +102,14 @@ export function liveAtEnd(program: ProgramCode, cfg: Cfg): Uint16Array {
     }
   }
   return live
+}
+
+/** Bits of the registers that may still be read where a block starts; `after` are those after it. */
+export function liveAtStart(program: ProgramCode, { start, end }: Block, after: number): number {
+  let live = after
+  for (let at = end - 1; at >= start; at--) {
+    const op = program.operations[at]
+    if (op) live = (live & ~writes(op)) | reads(op)
+  }
+  return live & ALL_REGISTERS
 }

@@ -11,12 +11,22 @@ import {
   type MapLayout,
 } from '../engine.ts'
 import { LdImm64Pseudo } from '../../isa/index.ts'
-import { BPF_FUNCTION, TAIL_FUNCTION, callEntry, functionType, pushFromArea, type ModuleIndices } from './context.ts'
+import {
+  BPF_FUNCTION,
+  PART_FUNCTION,
+  TAIL_FUNCTION,
+  callEntry,
+  functionType,
+  pushFromArea,
+  type ModuleIndices,
+} from './context.ts'
 import { BATCH_FUNCTION, batchBody, START_FUNCTION, startBody } from './entries.ts'
 import { fuelCode, type FuelCode } from './fuel.ts'
 import { translateFunction } from './function.ts'
 import { FIND_FUNCTION, findBody } from './hash-code.ts'
+import { translateParts } from './parts.ts'
 import type { ProgramCode } from './program.ts'
+import { splitFunction, type SplitLimits } from './split.ts'
 import { NO_PLACE } from './trap.ts'
 import {
   CodeSink,
@@ -78,7 +88,12 @@ export function helperImport(id: number): string {
 const CLOCK_HELPERS = [HelperId.ktime_get_ns, HelperId.ktime_get_boot_ns, HelperId.ktime_get_tai_ns]
 
 /** Translates a program to a wasm binary. */
-export function buildModule(program: ProgramCode, machine: Machine, optimize: boolean): Uint8Array<ArrayBuffer> {
+export function buildModule(
+  program: ProgramCode,
+  machine: Machine,
+  optimize: boolean,
+  limits?: SplitLimits,
+): Uint8Array<ArrayBuffer> {
   const builder = new ModuleBuilder()
   builder.importMemory('env', 'memory', machine.isShared === true ? SHARED_LIMITS : { minimum: 1 })
   const trap = builder.importFunction('env', 'trap', signature([I32, I32, I32]))
@@ -119,6 +134,14 @@ export function buildModule(program: ProgramCode, machine: Machine, optimize: bo
     }
     return index
   }
+  const globals = new Map<string, number>()
+  const global: ModuleIndices['global'] = (name, type) => {
+    let index = globals.get(name)
+    if (index === undefined) globals.set(name, (index = builder.addGlobal(type)))
+    return index
+  }
+  const places = [...indices]
+  const table = builder.setTable(places)
   const fuelGlobal = builder.addGlobal(I64)
   const fuel = fuelCode({ fuelGlobal }, sharesBudget ? null : machine.fuel)
   const module: ModuleIndices = {
@@ -138,6 +161,10 @@ export function buildModule(program: ProgramCode, machine: Machine, optimize: bo
     replaces: (id) => machine.replaces?.(id) ?? false,
     findFunction: (keySize) => makeFunction(`find_${keySize}`, FIND_FUNCTION, () => findBody(keySize)),
     function: makeFunction,
+    global,
+    declarePart: (name) => places.push(builder.declareFunction(PART_FUNCTION, name)) - 1,
+    definePart: (place, body) => builder.defineFunction(places[place] as number, body),
+    callPart: (code) => code.callIndirect(builder.type(PART_FUNCTION), table),
     clock,
     tails: usesTails ? { type: builder.type(TAIL_FUNCTION), table: tailTable } : null,
     hasInnerMaps: maps.some(({ inner }) => inner !== null),
@@ -146,7 +173,6 @@ export function buildModule(program: ProgramCode, machine: Machine, optimize: bo
     hasRandom: machine.hasRandom === true,
     sharesBudget,
   }
-  const table = builder.setTable(indices)
   builder.exportFunction('tail', tail)
   builder.defineFunction(tail, tailBody(module, fuel))
   builder.exportFunction('run', run)
@@ -166,7 +192,12 @@ export function buildModule(program: ProgramCode, machine: Machine, optimize: bo
   builder.defineFunction(repeat, repeatBody(run, fuel, betweenRuns))
   builder.defineFunction(call, callBody(module, builder.type(BPF_FUNCTION), table))
   program.functions.forEach((f, i) => {
-    builder.defineFunction(indices[i] as number, translateFunction(program, f, module, optimize))
+    const split = splitFunction(f.cfg, limits)
+    const body =
+      split === null
+        ? translateFunction(program, f, module, optimize)
+        : translateParts(program, f, split, module, optimize)
+    builder.defineFunction(indices[i] as number, body)
   })
   return builder.encode()
 }

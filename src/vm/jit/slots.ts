@@ -237,21 +237,21 @@ export class SlotFinder {
 
 /** The parts of a frame that are kept in locals. */
 export class FrameSlots {
-  readonly #slots: readonly FrameSlot[]
+  readonly all: readonly FrameSlot[]
   readonly #slotOf: Int16Array
 
   constructor(slots: readonly FrameSlot[], slotOf: Int16Array) {
-    this.#slots = slots
+    this.all = slots
     this.#slotOf = slotOf
   }
 
   declare(code: CodeSink): void {
-    for (const slot of this.#slots) slot.local = code.addLocal(slot.size > 4 ? ValueType.I64 : ValueType.I32)
+    for (const slot of this.all) slot.local = code.addLocal(slot.size > 4 ? ValueType.I64 : ValueType.I32)
   }
 
   /** The slot of a byte of the frame, counted from its bottom; null when the byte is in memory. */
   at(offset: number): FrameSlot | null {
-    return this.#slots[this.#slotOf[offset] as number] ?? null
+    return this.all[this.#slotOf[offset] as number] ?? null
   }
 }
 

@@ -11,6 +11,8 @@ export interface BlockEmitter {
   emitBody(start: number, end: number): void
   /** Called inside each loop, where an iteration begins; `at` is a slot of its header. */
   emitLoopHeader(at: number): void
+  /** Leaves the function, for a block of another part. */
+  emitHandOver(block: number): void
 }
 
 const Task = { TREE: 0, EDGE: 1, CLOSE: 2, ELSE: 3 } as const
@@ -133,6 +135,8 @@ export class StructuredWalk {
       this.#loopLevel[node] = this.#open(false)
       this.#push(Task.CLOSE)
       this.#emitter.emitLoopHeader(this.#slotOf(node))
+    } else if (this.#isCutLoop(node)) {
+      this.#emitter.emitLoopHeader(this.#slotOf(node))
     }
     this.#within(node, this.#firstMerge[node] as number)
   }
@@ -146,8 +150,16 @@ export class StructuredWalk {
       this.#push(Task.TREE, next)
       this.#push(Task.CLOSE)
     }
-    if (this.#flow.blockOf(node) === -1) this.#dispatch(node)
-    else this.#block(this.#flow.blockOf(node), node)
+    const block = this.#flow.blockOf(node)
+    const away = this.#flow.leavesTo(node)
+    if (away !== -1) this.#emitter.emitHandOver(away)
+    else if (block === -1) this.#dispatch(node)
+    else this.#block(block, node)
+  }
+
+  /** Whether all that leads back to a loop's header is in other parts. */
+  #isCutLoop(node: number): boolean {
+    return this.#flow.isPart && this.#cfg.isLoopHeader[this.#flow.blockOf(node)] === 1
   }
 
   #slotOf(node: number): number {

@@ -45,6 +45,7 @@ export function stepAlu(walk: Walk, op: Alu): void {
 /** Swaps bytes, or on the way to little endian only cuts the value. */
 export function stepEndian(walk: Walk, op: Extract<Operation, { kind: 'endian' }>): void {
   const reg = readReg(walk, op.dst)
+  keepSecret(walk, op.dst, reg, 'pointer arithmetic prohibited')
   if (reg.kind !== 'scalar') return writeReg(walk, op.dst, unknownReg())
   const swaps = op.op !== 'le'
   const to = swaps || op.bits < 64 ? without(reg).clone() : reg.clone()

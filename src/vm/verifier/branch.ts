@@ -16,6 +16,7 @@ import { decide, FLIPPED, knownBits, NEGATED, refine } from './domain/compare.ts
 import { markPrecise } from './precision.ts'
 import { keepSecret } from './privilege.ts'
 import { readReg } from './registers.ts'
+import { runAheadOfBranch } from './speculation.ts'
 import { Reject } from './reject.ts'
 import { Flag, isPacketPointer, type Reg, scalarReg } from './state/register.ts'
 import { Slot } from './state/slot.ts'
@@ -44,6 +45,7 @@ export function stepBranch(walk: Walk, op: Branch): void {
   if (taken !== null) {
     if (dst.kind === 'scalar') markPrecise(walk, op.dst)
     if (op.src !== null && right.kind === 'scalar') markPrecise(walk, op.src)
+    runAheadOfBranch(walk, taken ? walk.insn + 1 : op.target, op.dst, op.src)
     walk.trace?.touched(walk.state, walk.insn)
     walk.insn = taken ? op.target : walk.insn + 1
     return

@@ -31,7 +31,7 @@ class Instance {
   readonly frames: (Marks | null)[]
   /** Instructions whose writes are known: later visits can only take some away. */
   readonly seen: Uint8Array
-  /** Instructions that the walk executed. */
+  /** Instructions that the walk executed, on paths that the program itself can take. */
   readonly met: Uint8Array
   changed = false
   dropped = false
@@ -101,7 +101,7 @@ export class StackLiveness {
   /** Before an instruction of the innermost frame. */
   begin(state: State, at: number): void {
     const instance = (this.#current ??= this.#find(state, state.frames.length - 1))
-    instance.met[at - instance.sub.start] = 1
+    if (!state.speculative) instance.met[at - instance.sub.start] = 1
     this.#begin(at)
   }
 

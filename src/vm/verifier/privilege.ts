@@ -1,15 +1,16 @@
 import type { Operation } from '../../isa/index.ts'
-import { isConst, smaxOf, sminOf, umaxOf, valueOf } from './domain/bounds.ts'
+import { Bounds, isConst, smaxOf, sminOf, umaxOf, valueOf } from './domain/bounds.ts'
 import { checkMapValue } from './memory/access.ts'
 import { deny, Reject } from './reject.ts'
+import { runAheadOfOffset } from './speculation.ts'
+import { Strict } from './state/equal.ts'
 import type { Reg } from './state/register.ts'
 import { tnumText } from './text.ts'
 import type { Walk } from './walk.ts'
 
 /**
  * What programs may not do that are loaded without CAP_PERFMON: show addresses, and move pointers in ways that the
- * processor could get wrong when it runs ahead. Paths that only such a processor takes are not walked: since 6.16 nothing
- * is refused for what they do.
+ * processor could get wrong when it runs ahead (the paths that only such a processor takes: speculation.ts).
  */
 type Alu = Extract<Operation, { kind: 'alu' }>
 
@@ -52,6 +53,11 @@ export interface AluLimit {
   readonly limit: number
 }
 
+interface PointerLimit extends AluLimit {
+  /** The pointer moves towards the start of its object. */
+  readonly left: boolean
+}
+
 const NON_POINTER = 1
 const NEGATIVE = 2
 const IMMEDIATE = 4
@@ -60,7 +66,8 @@ const POINTER_IS_SRC = 16
 const WHY = 'pointer arithmetic with it prohibited for !root'
 
 function isLimited(walk: Walk, op: Alu): boolean {
-  return !walk.facts.perfmon && op.src !== null && (op.op === 'add' || op.op === 'sub')
+  if (walk.facts.perfmon || op.src === null || (op.op !== 'add' && op.op !== 'sub')) return false
+  return !walk.barriers.before.has(walk.insn)
 }
 
 /** Addition and subtraction of numbers: the same instruction must not move a pointer elsewhere. */
@@ -76,10 +83,18 @@ function keepLimit(walk: Walk, op: Alu, limit: AluLimit): void {
   }
 }
 
-/** Before a pointer is moved by a register; what afterPointer() needs. */
-export function beforePointer(walk: Walk, op: Alu, ptr: Reg, by: Reg, inPlace: boolean): AluLimit & { left: boolean } {
-  const none = { state: 0, limit: 0, left: false }
-  if (!isLimited(walk, op)) return none
+/** Before a pointer is moved by a register; what afterPointer() needs, null where nothing is limited. */
+export function beforePointer(walk: Walk, op: Alu, ptr: Reg, by: Reg, inPlace: boolean): PointerLimit | null {
+  if (!isLimited(walk, op)) return null
+  const known = isConst(by.value)
+  // On paths that only a processor takes the limits are those that the program's own paths have set.
+  const limit = walk.state.speculative ? null : firstLimit(op, ptr, by, inPlace)
+  if (limit !== null && !known) walk.strict |= Strict.NUMBERS
+  if (!known) runAheadOfOffset(walk, op.dst, inPlace ? withUnknown32(ptr) : ptr, WHY)
+  return limit
+}
+
+function firstLimit(op: Alu, ptr: Reg, by: Reg, inPlace: boolean): PointerLimit {
   const { value } = by
   const negative = sminOf(value) < 0
   const numberReg = inPlace ? op.src : op.dst
@@ -94,11 +109,18 @@ export function beforePointer(walk: Walk, op: Alu, ptr: Reg, by: Reg, inPlace: b
   return { state, limit, left }
 }
 
+/** The kernel has forgotten the lower half of the offset by then. */
+function withUnknown32(ptr: Reg): Reg {
+  const offset = Bounds.copy(ptr.value)
+  offset.forget32()
+  return ptr.withValue(offset)
+}
+
 /** After it was moved: it is inside of its object, and all paths through this instruction are limited alike. */
-export function afterPointer(walk: Walk, op: Alu, moved: Reg, before: AluLimit & { left: boolean }): void {
+export function afterPointer(walk: Walk, op: Alu, moved: Reg, before: PointerLimit | null): void {
   if (walk.facts.perfmon) return
   checkInside(walk, op.dst, moved)
-  if (!isLimited(walk, op)) return
+  if (before === null) return
   const limit = Math.abs(before.limit - pointerLimit(op, moved, before.left, op.dst))
   keepLimit(walk, op, { state: before.state, limit })
 }
@@ -115,10 +137,10 @@ function pointerLimit(op: Alu, ptr: Reg, left: boolean, regno: number): number {
 
 function checkInside(walk: Walk, regno: number, reg: Reg): void {
   if (reg.kind === 'fp') {
-    if (!isConst(reg.value)) {
-      deny(`R${regno} variable stack access prohibited for !root, var_off=${tnumText(reg.value)} off=${reg.off}`)
-    }
     const off = reg.off + valueOf(reg.value)
+    if (!isConst(reg.value)) {
+      deny(`R${regno} variable stack access prohibited for !root, var_off=${tnumText(reg.value)} off=${off}`)
+    }
     if (off >= 0 || off < -512) {
       deny(`R${regno} stack pointer arithmetic goes out of range, prohibited for !root; off=${off}`)
     }

@@ -6,6 +6,7 @@ import { invalid } from './reject.ts'
 import { acquire } from './calls/resources.ts'
 import type { Subprogram } from './program/layout.ts'
 import { pathEnded } from './checkpoints.ts'
+import { stepGuarded } from './guarded-step.ts'
 import { logMainFunction } from './log/main-function.ts'
 import { viewState } from './log/view.ts'
 import { step } from './step.ts'
@@ -70,7 +71,7 @@ function checkHandler(walk: Walk, frame: Frame, sub: Subprogram): void {
 
 /** The main loop: one instruction after the other, path after path. */
 function run(walk: Walk): void {
-  const { flow } = walk.facts
+  const { flow, perfmon } = walk.facts
   const { liveness, onInstruction, trace } = walk
   let previous = -1
   for (;;) {
@@ -81,16 +82,18 @@ function run(walk: Walk): void {
     state.insn = insn
     let ended = false
     if (flow.prune[insn] === 1 && alreadyVisited(walk)) {
-      trace?.safe(insn, previous)
+      trace?.safe(state, insn, previous)
       ended = true
     } else {
       if (flow.jump[insn] === 1) walk.record()
       trace?.instruction(state, insn, previous)
       if (onInstruction !== null) onInstruction(viewState(state, insn, previous, walk.facts))
       previous = insn
-      liveness.begin(state, insn)
-      ended = step(walk) === 'exit'
-      liveness.commit()
+      if (perfmon) {
+        liveness.begin(state, insn)
+        ended = step(walk) === 'exit'
+        liveness.commit()
+      } else ended = stepGuarded(walk) === 'exit'
     }
     if (!ended) continue
     trace?.touchAll()

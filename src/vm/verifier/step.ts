@@ -6,10 +6,10 @@ import { stepAddrSpaceCast, stepAlu, stepEndian } from './alu.ts'
 import { stepBranch } from './branch.ts'
 import { stepCall } from './calls/call.ts'
 import { returnToCaller, stepExit } from './calls/exit.ts'
-import { Bounds, constant } from './domain/bounds.ts'
+import { Bounds, constant, valueOf } from './domain/bounds.ts'
 import { checkUnmodified } from './context/access.ts'
 import { access } from './memory/access.ts'
-import { keepSecret } from './privilege.ts'
+import { isSecret, keepSecret } from './privilege.ts'
 import { clobberArguments, readReg, writeReg } from './registers.ts'
 import { deny, invalid, unsupported } from './reject.ts'
 import {
@@ -72,7 +72,7 @@ export function step(walk: Walk): 'next' | 'exit' {
       return 'next'
     case 'mayGoto': {
       walk.jumpsProcessed++
-      const other = walk.push(walk.insn + 1, walk.insn)
+      const other = walk.push(walk.insn + 1, walk.insn, 'ENOMEM')
       other.mayGotoDepth++
       widenFrom(walk, other)
       walk.insn = op.target
@@ -193,8 +193,8 @@ function checkKind(walk: Walk, reg: Reg, load: boolean): void {
   if (isRewritten(reg) || isRewrittenName(before)) invalid('same insn cannot be used with different pointers')
 }
 
-function noteAccess({ accesses, insn }: Walk, reg: Reg): void {
-  if (accesses !== null) accesses[insn] = (accesses[insn] as number) | accessKind(reg)
+function noteAccess({ accesses, insn, state }: Walk, reg: Reg): void {
+  if (accesses !== null && !state.speculative) accesses[insn] = (accesses[insn] as number) | accessKind(reg)
 }
 
 function isRewritten(reg: Reg): boolean {
@@ -261,6 +261,9 @@ function stepAtomic(walk: Walk, op: Extract<Operation, { kind: 'atomic' }>): voi
   const base = { regno: op.dst, off: op.off, size: op.size, signed: false, imm: 0, atomic: true }
   const target = op.op === 'cmpxchg' ? 0 : op.src
   const old = access(walk, { ...base, write: false, source: -2 })
+  if (dst.kind === 'fp' && isSecret(walk, old)) {
+    deny(`leaking pointer from stack off ${op.off + dst.off + valueOf(dst.value)}`)
+  }
   access(walk, { ...base, write: true, source: -2 })
   noteAccess(walk, dst)
   if (op.fetch) writeReg(walk, target, old)

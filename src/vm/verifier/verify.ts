@@ -4,10 +4,10 @@ import type { MapSpec, PreparedProgram } from '../../loader/index.ts'
 import { HELPERS, HelperId, ProgType } from '../../uapi/index.ts'
 import type { WalkFacts } from './accesses.ts'
 import { helperOf, isAsyncCallbackCall, isIterNextCall, isSyncCallbackCall, isThrowCall } from './calls/kinds.ts'
-import { CHANGES_PACKET } from './calls/helper.ts'
 import { hasRetval } from './calls/variants.ts'
 import { type MapFacts, mapFacts } from './facts/maps.ts'
 import { checkMapForProgram } from './program/map-rules.ts'
+import { effectsOf } from './program/effects.ts'
 import { exceptionCallback } from './program/exceptions.ts'
 import { checkAbnormalReturns } from './program/abnormal-return.ts'
 import { checkDescriptors, checkDirectValue } from './program/immediates.ts'
@@ -257,7 +257,7 @@ function collectFacts(
     if (target.kind === 'map' || target.kind === 'mapValue') checkMapForProgram(target.map, spec.type, sleepable)
   }
   const flow = analyzeFlow(ops, handler === 0 ? [0] : [0, handler], calls)
-  const changers = packetChangers(ops, subprograms)
+  const effects = effectsOf({ ops, kfuncs, subprograms })
   const gpl = GPL.has(options.license)
   const replaced = options.target === undefined ? null : targetOf(options.target)
   const target = resolveTarget({
@@ -269,7 +269,8 @@ function collectFacts(
     },
     gpl,
     sleepable,
-    changesPacket: changers.has(0),
+    changesPacket: effects.packetChangers.has(0),
+    mightSleep: effects.sleepers.has(0),
     errorInjection: options.errorInjection ?? true,
     target: replaced,
   })
@@ -307,7 +308,7 @@ function collectFacts(
     strictAlignment: (flags & (STRICT_ALIGNMENT | ANY_ALIGNMENT)) === STRICT_ALIGNMENT,
     testStateFreq: (flags & TEST_STATE_FREQ) !== 0,
     testRegInvariants: (flags & TEST_REG_INVARIANTS) !== 0,
-    packetChangers: changers,
+    effects,
     cpus: options.cpus ?? 8192,
     missingHelpers: new Set(options.missingHelpers ?? []),
   }
@@ -369,26 +370,4 @@ function functionsOf(
       stackDepth: 0,
     }
   })
-}
-
-/** Functions from which a helper that moves the packet can be reached. */
-function packetChangers(ops: ProgramFacts['ops'], subs: readonly Subprogram[]): ReadonlySet<number> {
-  const changers = new Set<number>()
-  for (let grown = true; grown;) {
-    grown = false
-    for (const sub of subs) {
-      if (changers.has(sub.index)) continue
-      for (let i = sub.start; i < sub.end; i++) {
-        const op = ops[i]
-        if (op?.kind !== 'call') continue
-        const direct = op.call === 'helper' && CHANGES_PACKET.has(op.imm)
-        const callee = op.call === 'local' ? subs.find((s) => s.start === op.target) : undefined
-        if (!direct && (callee === undefined || !changers.has(callee.index))) continue
-        changers.add(sub.index)
-        grown = true
-        break
-      }
-    }
-  }
-  return changers
 }

@@ -56,7 +56,7 @@ export function alreadyVisited(walk: Walk): boolean {
 
 function equal(walk: Walk, old: State, how: Likeness): boolean {
   walk.ids.clear(walk.lastId)
-  return statesEqual(old, walk.state, walk.ids, walk.facts.live, how)
+  return statesEqual(old, walk.state, walk.ids, walk.facts.live, how, walk.strict)
 }
 
 function covered(walk: Walk, candidate: Explored, looping: boolean): true {
@@ -110,7 +110,10 @@ function compareWithAncestor(walk: Walk, old: State): 'loop end' | 'callback end
   return 'miss'
 }
 
-/** Quick test before the exact comparison: the registers of the innermost frame are the same. */
+/**
+ * Quick test before the exact comparison: the registers of the innermost frame are the same, identities included. A
+ * loop that makes new ones each time around is none to the kernel.
+ */
 function mightLoop(walk: Walk, old: State, now: State): boolean {
   if (old.frames.length !== now.frames.length) return false
   const a = old.frame
@@ -119,7 +122,8 @@ function mightLoop(walk: Walk, old: State, now: State): boolean {
   for (let i = 0; i < 11; i++) {
     const x = a.regs[i] as Reg
     const y = b.regs[i] as Reg
-    if (x !== y && !regSafe(x, y, walk.ids, 'exact')) return false
+    if (x === y) continue
+    if (x.id !== y.id || x.refId !== y.refId || !regSafe(x, y, walk.ids, 'exact')) return false
   }
   return true
 }

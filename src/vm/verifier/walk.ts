@@ -5,11 +5,13 @@ import type { Trace } from './log/trace.ts'
 import type { StateView } from './log/view.ts'
 import type { StackLiveness } from './liveness.ts'
 import { Loops } from './loops.ts'
+import type { Effects } from './program/effects.ts'
 import type { Flow } from './program/flow.ts'
 import type { Operations, Subprogram } from './program/layout.ts'
 import type { AttachTarget } from './program/target.ts'
 import type { AluLimit } from './privilege.ts'
-import { Reject } from './reject.ts'
+import { Reject, type RejectErrno } from './reject.ts'
+import { Strict } from './state/equal.ts'
 import { IdMap } from './state/ids.ts'
 import type { Reg } from './state/register.ts'
 import type { HistoryEntry, LinkedReg, State } from './state/state.ts'
@@ -61,8 +63,7 @@ export interface ProgramFacts {
   readonly testStateFreq: boolean
   /** Refuse instead of forgetting when bounds contradict (BPF_F_TEST_REG_INVARIANTS). */
   readonly testRegInvariants: boolean
-  /** Functions that may move the packet. */
-  readonly packetChangers: ReadonlySet<number>
+  readonly effects: Effects
   /** Processors that the machine may have. */
   readonly cpus: number
   /** Helpers that the kernel's configuration does not offer. */
@@ -105,6 +106,13 @@ export class Walk {
   accesses: Uint8Array | null = null
   /** How instructions limit the offsets of pointers, without CAP_PERFMON. */
   readonly aluLimits: Map<number, AluLimit> = new Map()
+  /**
+   * Where a processor is kept from running ahead, without CAP_PERFMON: instructions that it may not run ahead to, and
+   * stores whose result it could miss.
+   */
+  readonly barriers: Readonly<Record<'before' | 'after', Set<number>>> = { before: new Set(), after: new Set() }
+  /** What more than usual must be the same in states, as bits of {@link Strict}. */
+  strict: number
   /** The map that each tail call used so far, without CAP_PERFMON. */
   readonly tailCallMaps: Map<number, MapFacts> = new Map()
   /** Global functions that were called, to be walked on their own. */
@@ -135,6 +143,7 @@ export class Walk {
     onInstruction: ((state: StateView) => void) | undefined,
   ) {
     this.facts = facts
+    this.strict = facts.perfmon ? 0 : Strict.STACK
     this.state = state
     this.liveness = liveness
     this.trace = trace
@@ -183,12 +192,15 @@ export class Walk {
     return this.#id
   }
 
-  /** Copies the current state to be continued at `insn` later. */
-  push(insn: number, prev: number, copy: State = this.state.copy()): State {
+  /**
+   * Copies the current state to be continued at `insn` later.
+   * @param errno what the kernel gives where too many wait
+   */
+  push(insn: number, prev: number, errno: RejectErrno = 'EFAULT', copy: State = this.state.copy()): State {
     copy.branches = 1
     this.#pending.push({ state: copy, insn, prev, logEnd: this.trace?.log.end ?? 0 })
     if (this.#pending.length > MAX_PENDING) {
-      throw new Reject('E2BIG', `The sequence of ${this.#pending.length} jumps is too complex.`)
+      throw new Reject(errno, `The sequence of ${this.#pending.length} jumps is too complex.`)
     }
     if (copy.parent !== null) copy.parent.branches++
     return copy

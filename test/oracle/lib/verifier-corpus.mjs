@@ -9,7 +9,11 @@ import { verify } from '../../../dist/vm/verifier/index.js'
 const MISSING = [58, 36]
 
 /** Log lines that are about the machine, not about the program's safety. */
-const ENVIRONMENT = /^(ldimm64 failed to find|calling kernel function .* is not allowed$)|Operation not permitted/
+const ENVIRONMENT =
+  /^(ldimm64 failed to find|calling kernel function .* is not allowed$)|Operation not permitted|required to use/
+
+/** libbpf puts these in the place of the kernel's line about the invalid call that stands for a failed relocation. */
+export const FROM_LIBBPF = /^(failed to resolve CO-RE relocation|kfunc '.*' is referenced but wasn't resolved)/
 
 /** The configuration of this kernel, for programs that read it. */
 function kconfig() {
@@ -25,10 +29,10 @@ function kconfig() {
 /** CPUs that the machine can have: the last number of a list such as "0-1". */
 const CPUS = 1 + Number(/(\d+)\s*$/.exec(readFileSync('/sys/devices/system/cpu/possible', 'utf8'))[1])
 
-/** Verdicts of the kernel (load-dump.jsonl) on programs that it decided, by object. */
-export function decidedPrograms(dir) {
+/** Verdicts of the kernel on programs that it decided, by object. */
+export function decidedPrograms(dir, recorded = 'load-dump.jsonl') {
   const byObject = new Map()
-  for (const line of readFileSync(`${dir}/load-dump.jsonl`, 'utf8').trim().split('\n')) {
+  for (const line of readFileSync(`${dir}/${recorded}`, 'utf8').trim().split('\n')) {
     const v = JSON.parse(line)
     if (v.prog === undefined) continue
     const decided = v.ok || (v.stage === 'load' && v.lastLogLine !== '' && !ENVIRONMENT.test(v.lastLogLine))
@@ -42,13 +46,13 @@ export function decidedPrograms(dir) {
 /**
  * Goes through all decided programs of the objects whose name contains `only`. `run(options)` verifies the program with
  * further options and adds the time it took in `ms`; it gives a result with errno UNSUPPORTED when the program cannot be
- * prepared, CRASH when it throws.
+ * prepared, CRASH when it throws. `recorded`: the file with the kernel's verdicts (default load-dump.jsonl).
  * @returns {Generator<{ file: string, spec: any, verdict: any, run: (options?: object) => any }>}
  */
-export function* corpus(dir, only = null) {
+export function* corpus(dir, only = null, recorded = 'load-dump.jsonl') {
   const kernelBtf = Btf.parse(readFileSync('/sys/kernel/btf/vmlinux'), { name: 'vmlinux' })
   const config = kconfig()
-  const byObject = decidedPrograms(dir)
+  const byObject = decidedPrograms(dir, recorded)
   for (const file of readdirSync(`${dir}/objs`).sort()) {
     const list = byObject.get(file)
     if (list === undefined || (only !== null && !file.includes(only))) continue
@@ -119,4 +123,10 @@ export function lastLogLine(log) {
     return lines[i].replace(/processed \d+ insns .*$/, '')
   }
   return ''
+}
+
+/** Whether the verifier's log ends as the kernel's does. */
+export function sameLastLine(ours, kernel) {
+  const [mine, theirs] = [lastLogLine(ours), lastLogLine(kernel)]
+  return FROM_LIBBPF.test(theirs) ? mine.startsWith('invalid func unknown#') : mine === theirs
 }

@@ -3,7 +3,7 @@ import { isBpfError } from '../../../src/bytes/index.ts'
 import type { Operation } from '../../../src/isa/index.ts'
 import type { LineRecord } from '../../../src/loader/index.ts'
 import { interpreterEngine } from '../../../src/vm/interpreter/index.ts'
-import { jit, quickJit } from '../../../src/vm/jit/index.ts'
+import { jit, jitWith, quickJit } from '../../../src/vm/jit/index.ts'
 import { alu, assemble, branch, exit, load, MEMORY_END, mov, store, TestMachine } from './support.ts'
 
 /** A program that runs over the end of the memory, and the instruction that does. */
@@ -71,7 +71,8 @@ test.each(SHAPES)('%s: the trap has its instruction and C line', (_, ops, ctx, i
     textOffset: 0,
     text: `\tline ${at};`,
   }))
-  const where = [interpreterEngine, quickJit, jit].map((engine) => {
+  const inParts = jitWith({ optimize: true, limits: { whole: 2, part: 2, loop: 2 } })
+  const where = [interpreterEngine, quickJit, jit, inParts].map((engine) => {
     try {
       engine.compile(assemble(ops, { lines }), new TestMachine()).run(ctx)
     } catch (error) {
@@ -81,5 +82,5 @@ test.each(SHAPES)('%s: the trap has its instruction and C line', (_, ops, ctx, i
     return null
   })
   const expected = ['trap', 'test', insn, `a.c:${10 + insn}: line ${insn};`]
-  expect(where).toEqual([expected, expected, expected])
+  expect(where).toEqual([expected, expected, expected, expected])
 })

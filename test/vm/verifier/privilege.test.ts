@@ -19,7 +19,7 @@ const SECRETS: Record<string, readonly [string, string]> = {
     'R1 pointer comparison prohibited',
   ],
   'the distance of two addresses': ['r0 = r10\nr0 -= r10\nexit', 'R0 pointer -= pointer prohibited'],
-  'stack that nobody has written': ['r0 = *(u64 *)(r10 -8)\nexit', 'invalid read from stack off -8+0 size 8'],
+  'stack that nobody has written': ['r0 = *(u64 *)(r10 -8)\nexit', 'invalid read from stack R10 off=-8 size=8'],
   'an address in parts': [
     '*(u64 *)(r10 -8) = r10\n*(u8 *)(r10 -8) = 1\nr0 = 0\nexit',
     'attempt to corrupt spilled pointer on stack',

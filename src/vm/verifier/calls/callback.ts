@@ -36,7 +36,7 @@ function fill(frame: Frame, args: readonly Reg[]): void {
 function pushSync(walk: Walk, index: number, args: readonly Reg[], range: Range): void {
   const sub = callee(walk, index)
   const site = walk.insn
-  const pushed = walk.push(sub.start, site)
+  const pushed = walk.push(sub.start, site, 'ENOMEM')
   pushed.unrollDepth++
   pushed.frame.callbackDepth++
   const kept = walk.state
@@ -64,7 +64,7 @@ function pushAsync(walk: Walk, index: number, args: readonly Reg[], range: Range
   fill(frame, args)
   state.frames.push(frame)
   walk.trace?.touchAll()
-  walk.push(sub.start, walk.insn, state)
+  walk.push(sub.start, walk.insn, 'EFAULT', state)
 }
 
 /** A map with one of its keys and values, as callbacks get them. */

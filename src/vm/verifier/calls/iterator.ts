@@ -97,7 +97,7 @@ export function forkNext(walk: Walk, place: IterPlace): void {
   if (iter?.state === 'active') {
     const { parent } = state
     const old = parent === null ? null : previousEntry(walk, parent, walk.insn)
-    const more = walk.push(walk.insn + 1, walk.insn)
+    const more = walk.push(walk.insn + 1, walk.insn, 'ENOMEM')
     setState(more, place, 'active', 1)
     if (old !== null) widen(old, more, walk.lastId)
     more.set(0, becomeNotNull(more.reg(0)))

@@ -22,7 +22,7 @@ import { acquire, checkNoResources, clobberCallerSaved, forgetPacketPointers, fo
 export function stepKfuncCall(walk: Walk): 'next' | 'exit' {
   const op = walk.op(walk.insn)
   if (!walk.facts.kfuncs.has(walk.insn) && op.kind === 'call' && op.call === 'kfunc' && op.imm === 0) {
-    walk.unresolvedCalls.add(walk.insn)
+    if (!walk.state.speculative) walk.unresolvedCalls.add(walk.insn)
     return 'next'
   }
   const call = resolve(walk)
@@ -92,7 +92,7 @@ const MAX_ERRNO = 4095
 
 /** A resilient lock may not be got: the way on with a negative errno, without the lock. */
 function forkFailure(walk: Walk): void {
-  const other = walk.push(walk.insn + 1, walk.insn)
+  const other = walk.push(walk.insn + 1, walk.insn, 'ENOMEM')
   for (let i = 1; i <= 5; i++) other.set(i, NOT_INIT)
   const error = new Bounds()
   error.sminH = error.smaxH = -1

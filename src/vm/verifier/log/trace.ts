@@ -98,7 +98,7 @@ export class Trace {
   instruction(state: State, insn: number, previous: number): void {
     const { log } = this
     if (log.all && this.broken) {
-      log.write(`\nfrom ${previous} to ${insn}:${frameText(state, state.frames.length - 1, this.names)}\n`)
+      log.write(`\n${from(state, insn, previous)}:${frameText(state, state.frames.length - 1, this.names)}\n`)
       this.broken = false
     }
     if (!log.paths) return
@@ -130,8 +130,13 @@ export class Trace {
   }
 
   /** The path ends at a state that is known to be safe. */
-  safe(insn: number, previous: number): void {
+  safe(state: State, insn: number, previous: number): void {
     if (!this.log.paths) return
-    this.log.write(this.broken ? `\nfrom ${previous} to ${insn}: safe\n` : `${insn}: safe\n`)
+    this.log.write(this.broken ? `\n${from(state, insn, previous)}: safe\n` : `${insn}: safe\n`)
   }
+}
+
+/** Where a path goes on. */
+function from(state: State, insn: number, previous: number): string {
+  return `from ${previous} to ${insn}${state.speculative ? ' (speculative execution)' : ''}`
 }

@@ -3,6 +3,7 @@ import { bitLength } from '../domain/int64.ts'
 import { markPrecise } from '../precision.ts'
 import { isSecret } from '../privilege.ts'
 import { deny, Reject } from '../reject.ts'
+import { noteStackStore } from '../speculation.ts'
 import { constReg, type Reg, scalarReg, unknownReg } from '../state/register.ts'
 import { Byte, EMPTY_SLOT, fill, Slot } from '../state/slot.ts'
 import type { Frame } from '../state/state.ts'
@@ -27,13 +28,15 @@ export function checkStackBounds(
   what: 'read from' | 'write to',
 ): void {
   const { value } = reg
+  const frame = frameOf(walk, reg)
   const fixed = isConst(value)
   if (!fixed && (smaxOf(value) >= MAX_OFFSET || sminOf(value) <= -MAX_OFFSET)) {
     deny(`invalid unbounded variable-offset ${what} stack R${regno}`)
   }
   const min = (fixed ? valueOf(value) : sminOf(value)) + off
   const max = (fixed ? valueOf(value) : smaxOf(value)) + off + size
-  const below = min < -MAX_STACK || min > -1
+  const readable = what === 'write to' || walk.facts.perfmon ? MAX_STACK : 8 * frame.stack.length
+  const below = min < -readable || min > -1
   if (below || max > 0 || size < 0) {
     const place = fixed ? `off=${off}` : `var_off=${tnumText(value)} off=${off}`
     const kind = fixed ? 'invalid' : 'invalid variable-offset'
@@ -42,7 +45,6 @@ export function checkStackBounds(
       `${kind} ${what} stack R${regno} ${place} size=${size}`,
     )
   }
-  const frame = frameOf(walk, reg)
   frame.grow(-min)
   const sub = walk.facts.subprograms[frame.subprog]
   if (sub !== undefined) sub.stackDepth = Math.max(sub.stackDepth, -min)
@@ -128,9 +130,10 @@ function writeFixed(walk: Walk, pointer: Reg, off: number, size: number, source:
   if (size !== 8 && old.spilled && old.reg !== null && isSecret(walk, old.reg)) {
     deny('attempt to corrupt spilled pointer on stack')
   }
+  const value = source >= 0 ? walk.reg(source) : null
+  noteStackStore(walk, old, at, size, value !== null && isSpillable(value))
   destroyDynptr(walk, frame, index)
   walk.writesSlot(frame.index, index, size === 8)
-  const value = source >= 0 ? walk.reg(source) : null
   const whole = (off & 7) === 0
   if (value !== null && whole && value.kind === 'scalar') {
     const fits = width(value.value) <= 8 * size

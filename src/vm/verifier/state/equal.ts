@@ -10,16 +10,27 @@ import type { Frame, State } from './state.ts'
  */
 export type Likeness = 'pruning' | 'range' | 'exact'
 
+/** What more must be the same for those without CAP_PERFMON, as bits. */
+export const Strict = {
+  /** Bytes of the stack that were never written are not plain bytes. */
+  STACK: 1,
+  /** Numbers may decide how far pointers move: they must not even lie within. */
+  NUMBERS: 2,
+} as const
+
 const MISC_REG: Reg = unknownReg()
 
 /** Whether being safe with `old` means being safe with `now`. */
-export function regSafe(old: Reg, now: Reg, ids: IdMap, how: Likeness): boolean {
+export function regSafe(old: Reg, now: Reg, ids: IdMap, how: Likeness, strict: number = 0): boolean {
   if (how === 'exact') return exactly(old, now, ids)
   if (old.kind === '?') return how === 'pruning' || now.kind === '?' || true
   if (old.kind !== now.kind || old.flags !== now.flags) return false
   // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
   switch (old.kind) {
     case 'scalar':
+      if ((strict & Strict.NUMBERS) !== 0) {
+        return sameScalar(old.value, now.value) && sameLink(old, now) && ids.sameScalar(old.id, now.id)
+      }
       if (!old.precise && how === 'pruning') return true
       if (old.id !== 0 && !sameLink(old, now)) return false
       return ids.sameScalar(old.id, now.id) && within(old.value, now.value)
@@ -83,39 +94,41 @@ function exactly(old: Reg, now: Reg, ids: IdMap): boolean {
 }
 
 /** The scalar that a load of the whole slot gives, null when it is something else. */
-function scalarOf(slot: Slot): Reg | null {
+function scalarOf(slot: Slot, strict: number): Reg | null {
   if (slot.scalar64) return slot.reg
+  if ((strict & Strict.STACK) !== 0) return slot.bytes === fill(Byte.MISC) ? MISC_REG : null
   // Bytes that were never written read as any number, like those that were written with one.
   return (slot.bytes & ~fill(Byte.MISC)) === 0 ? MISC_REG : null
 }
 
-function stackSafe(old: Frame, now: Frame, ids: IdMap, how: Likeness): boolean {
+function stackSafe(old: Frame, now: Frame, ids: IdMap, how: Likeness, strict: number): boolean {
+  const unneeded = (strict & Strict.STACK) === 0 ? fill(Byte.MISC) : 0
   for (let i = 0; i < old.stack.length; i++) {
     const a = old.stack[i] as Slot
     const b = now.stack[i] ?? EMPTY_SLOT
     if (how !== 'pruning' && (i >= now.stack.length || a.bytes !== b.bytes)) return false
     if (a === b && a.reg === null) continue
-    if (i >= now.stack.length && (a.bytes & ~fill(Byte.MISC)) !== 0) return false
-    if (!slotSafe(a, b, ids, how)) return false
+    if (i >= now.stack.length && (a.bytes & ~unneeded) !== 0) return false
+    if (!slotSafe(a, b, ids, how, strict)) return false
   }
   return true
 }
 
-function slotSafe(a: Slot, b: Slot, ids: IdMap, how: Likeness): boolean {
+function slotSafe(a: Slot, b: Slot, ids: IdMap, how: Likeness, strict: number): boolean {
   // A whole slot may be compared as a scalar only when every byte of the old one matters.
-  const old = scalarOf(a)
-  const now = scalarOf(b)
-  if (old === MISC_REG) return true
-  if (old !== null && now !== null) return regSafe(old, now, ids, how)
+  const old = scalarOf(a, strict)
+  const now = scalarOf(b, strict)
+  if (old === MISC_REG && strict === 0) return true
+  if (old !== null && now !== null) return regSafe(old, now, ids, how, strict)
   for (let i = 0; i < 8; i++) {
     const x = a.byte(i)
     const y = b.byte(i)
-    if (x === Byte.INVALID || x === Byte.MISC) continue
+    if (x === Byte.INVALID || (x === Byte.MISC && (strict === 0 || y === Byte.ZERO))) continue
     if (x !== y) return false
     if (i !== 7) continue
     switch (x) {
       case Byte.SPILL:
-        if (!regSafe(a.reg as Reg, b.reg as Reg, ids, how)) return false
+        if (!regSafe(a.reg as Reg, b.reg as Reg, ids, how, strict)) return false
         break
       case Byte.DYNPTR: {
         const [p, q] = [a.reg as Reg, b.reg as Reg]
@@ -161,8 +174,17 @@ export function frameInsn(state: State, frame: number): number {
 /**
  * Whether the walk may stop at `now` because `old`, a checkpoint at the same slot, was (or will be) proven safe.
  * @param live registers that may be read after each slot
+ * @param strict bits of {@link Strict}
  */
-export function statesEqual(old: State, now: State, ids: IdMap, live: Uint16Array, how: Likeness): boolean {
+export function statesEqual(
+  old: State,
+  now: State,
+  ids: IdMap,
+  live: Uint16Array,
+  how: Likeness,
+  strict: number,
+): boolean {
+  if (old.speculative && !now.speculative) return false
   if (old.frames.length !== now.frames.length || old.sleepable !== now.sleepable) return false
   if (!resourcesSafe(old, now, ids)) return false
   for (let f = 0; f < old.frames.length; f++) {
@@ -173,9 +195,9 @@ export function statesEqual(old: State, now: State, ids: IdMap, live: Uint16Arra
     const used = live[frameInsn(old, f)] as number
     for (let i = 0; i < 11; i++) {
       if ((used & (1 << i)) === 0) continue
-      if (!regSafe(a.regs[i] as Reg, b.regs[i] as Reg, ids, how)) return false
+      if (!regSafe(a.regs[i] as Reg, b.regs[i] as Reg, ids, how, strict)) return false
     }
-    if (!stackSafe(a, b, ids, how)) return false
+    if (!stackSafe(a, b, ids, how, strict)) return false
   }
   return true
 }

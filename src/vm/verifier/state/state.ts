@@ -99,6 +99,8 @@ export class State {
   rcu = 0
   preempt = 0
   sleepable = false
+  /** Only a processor that runs ahead comes here. */
+  speculative = false
   /** Checkpoint that this state continues. */
   parent: State | null = null
   /** Paths from here that are not finished. */
@@ -140,6 +142,7 @@ export class State {
     to.rcu = this.rcu
     to.preempt = this.preempt
     to.sleepable = this.sleepable
+    to.speculative = this.speculative
     to.parent = this.parent
     to.branches = this.branches
     to.history = this.history.slice()
