@@ -31,7 +31,7 @@ function arenaProgram(harness: Harness, text: string): BackendProgram {
 
 /** What programs find in an arena's pages, and where there are none. */
 export function arenaContract(harness: Harness): void {
-  const results = (text: string): bigint[] => {
+  const results = (text: string): (bigint | null)[] => {
     const { ctx } = arenaProgram(harness, text).run({ ctx: new Uint8Array(64).fill(0xee) })
     return [0, 1, 2, 3].map((i) => readU64(ctx!.subarray(i * 8)))
   }

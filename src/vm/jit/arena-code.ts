@@ -30,11 +30,11 @@ export function arenaAccess(
 export interface ArenaCode {
   readonly type?: ValueType
   /** Leaves for a trap, or for `leave` levels up, when the address is no memory; pushes nothing otherwise. */
-  check(leave: number): void
+  readonly check: (leave: number) => void
   /** Where all pages are there. */
-  access(): void
+  readonly access: () => void
   /** Where one is absent. */
-  absent(): void
+  readonly absent: () => void
 }
 
 /**

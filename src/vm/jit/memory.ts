@@ -215,7 +215,10 @@ function loadInArena(ctx: FunctionContext, op: Load, where: ArenaAccess, zeroes:
   emitInArena(ctx, where, {
     type: isWide ? ValueType.I64 : ValueType.I32,
     check(leave) {
-      if (!zeroes) return void checkInsn(ctx, src, off, size, at)
+      if (!zeroes) {
+        checkInsn(ctx, src, off, size, at)
+        return
+      }
       pushOutOfBounds(ctx, src, off, size)
       code.if()
       zero()
