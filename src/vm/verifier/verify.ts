@@ -16,7 +16,7 @@ import { checkJumps, decodeAll, functionStarts, type Subprogram } from './progra
 import { liveRegisters } from './program/live.ts'
 import { checkStackDepth, stackDepths } from './program/stack-depth.ts'
 import { resolveTarget, type TargetFunction } from './program/target.ts'
-import { invalid, Reject, type RejectErrno } from './reject.ts'
+import { invalid, Reject, type RejectErrno, unsupported } from './reject.ts'
 import { State } from './state/state.ts'
 import { Log, LogLevel } from './log/log.ts'
 import { logProgram, statsText } from './log/program.ts'
@@ -35,7 +35,7 @@ export interface VerifyOptions {
   readonly btf: Btf | null
   /** BTF of the kernel whose verdict is wanted; without it, kernel types and functions are refused as unsupported. */
   readonly kernelBtf: Btf | null
-  /** Whose rules hold: those of 6.18 (default), or the same with indirect jumps, which came with 6.19. */
+  /** Whose rules hold: of 6.18 (default), which refuses indirect jumps; of those of 6.19 the verifier cannot tell. */
   readonly linux?: '6.18' | '6.19'
   /** Licence text; decides on GPL-only helpers. */
   readonly license: string
@@ -205,6 +205,7 @@ function collectFacts(
   if (insns.length === 0) throw new Reject('EINVAL', 'invalid instruction count')
   const malformed = new Map<number, string>()
   const ops = decodeAll(insns, malformed, options.linux === '6.19')
+  if (ops.some((op) => op?.kind === 'gotox')) unsupported('indirect jumps (gotox)')
   const handler = exceptionCallback(options.btf, program.functions)
   const subprograms = functionsOf(program, ops, options.btf, handler)
   if (log?.all === true) for (const sub of subprograms) log.write(`func#${sub.index} @${sub.start}\n`)
