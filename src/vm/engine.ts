@@ -128,6 +128,14 @@ export interface MapLayout {
   readonly control: number
 }
 
+/**
+ * Steps along links of a map after which there must be a circle, which a program that was not verified can make by
+ * overwriting them: in a bucket (so many elements of one hash nobody can have waited for), and among all elements (of
+ * which 4 GiB do not hold more).
+ */
+export const MAX_CHAIN: number = 1 << 22
+export const MAX_ELEMENTS: number = 1 << 27
+
 /** In a prog array: a program that only Machine.tailCall() can run. */
 export const NO_TAIL_ENTRY = 0xffffffff
 

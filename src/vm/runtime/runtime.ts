@@ -261,7 +261,8 @@ export class Runtime implements MapHost {
   endGracePeriod(): void {
     let entry = this.memory.u32(DEFERRED_ADDRESS)
     if (entry !== 0) this.memory.setU32(DEFERRED_ADDRESS, 0)
-    while (entry !== 0) {
+    // The list ends early where a program has overwritten it.
+    for (let steps = 0; entry !== 0 && steps < this.memory.size >> 4 && this.isMemory(entry, 8); steps++) {
       const next = this.memory.u32(entry + Deferred.NEXT)
       this.#maps.get(this.memory.u32(entry + Deferred.MAP))?.reclaim(entry)
       entry = next
