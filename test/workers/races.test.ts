@@ -65,18 +65,16 @@ test.each([
 test('BPF_F_LOCK reads and writes whole values', async () => {
   const { maps } = loaded
   const { raw } = maps['wide']!
-  let done = false
-  const running = race('locked_update', 10, 20_000).finally(() => {
-    done = true
-  })
+  const running = race('locked_update', 10, 20_000)
+  const isOver = running.then(() => true)
+  const isNotYet = (): Promise<boolean> => new Promise((resolve) => setTimeout(() => resolve(false)))
   let torn = 0
-  while (!done) {
+  do {
     for (let i = 0; i < 1000; i++) {
       const words = new Uint32Array(raw.lookup(u32(0), 4)!.slice().buffer, 4)
       if (words.some((word) => word !== words[0])) torn++
     }
-    await new Promise((resolve) => setTimeout(resolve))
-  }
+  } while (!(await Promise.race([isOver, isNotYet()])))
   expect(sum(await running)).toEqual({ 2: THREADS * 200_000 })
   expect(torn).toBe(0)
 })
