@@ -20,7 +20,7 @@ export function programOfSize(size, seed = 1) {
   ]
   for (let at = 8; at <= 48; at += 8) lines.push(`*(u64 *)(r10 - ${at}) = r8`)
   let labels = 0
-  while (lines.length < size - 4) {
+  while (lines.length < size - 16) {
     const end = `l${labels++}`
     const field = 4 * r.below(15)
     const slot = 8 * (1 + r.below(6))
@@ -48,6 +48,8 @@ export function programOfSize(size, seed = 1) {
     }
     lines.push(`${end}:`)
   }
-  lines.push('r0 = r8', 'r0 &= 7', 'exit')
+  lines.push('r0 = r8', 'r0 += r9')
+  for (let at = 8; at <= 48; at += 8) lines.push(`r1 = *(u64 *)(r10 - ${at})`, 'r0 ^= r1')
+  lines.push('exit')
   return lines.join('\n')
 }

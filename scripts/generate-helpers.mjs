@@ -247,6 +247,43 @@ const CORRECTIONS = {
   tcp_raw_gen_syncookie_ipv6: { 1: ['MEM_RDONLY'], 2: ['MEM_RDONLY'] },
 }
 
+/**
+ * Helpers that Linux 6.18.44 offers to more program types than the source of 6.12: as it offers another one, or to these
+ * types as well. (`elfbee feature probe --helpers` asks a kernel.)
+ */
+const OFFERED_AS = {
+  ...Object.fromEntries(
+    [
+      'get_current_uid_gid',
+      'get_cgroup_classid',
+      'current_task_under_cgroup',
+      'task_storage_get',
+      'task_storage_delete',
+    ].map((name) => [name, 'jiffies64']),
+  ),
+  ...Object.fromEntries(
+    [
+      'get_current_comm',
+      'perf_event_read',
+      'perf_event_read_value',
+      'send_signal',
+      'send_signal_thread',
+      'get_task_stack',
+      'copy_from_user',
+      'copy_from_user_task',
+      'get_branch_snapshot',
+      'find_vma',
+    ].map((name) => [name, 'probe_read_user']),
+  ),
+}
+const OFFERED_TO = { get_netns_cookie: ['SOCKET_FILTER', 'SCHED_CLS', 'SCHED_ACT', 'CGROUP_SKB'] }
+for (const [name, other] of Object.entries(OFFERED_AS)) {
+  for (const type of helperTypes.get(other)) helperTypes.get(name).add(type)
+}
+for (const [name, types] of Object.entries(OFFERED_TO)) {
+  for (const type of types) helperTypes.get(name).add(progTypes.indexOf(type))
+}
+
 const quote = (text) => `'${text}'`
 const list = (words) => `[${words.map(quote).join(', ')}]`
 const sets = []

@@ -74,9 +74,9 @@ do where the kernel leaves it open: [vm-maps.md](vm-maps.md).
 
 ${list(maps.map((id) => mapTypeName(id)))}${lackingMaps.length === 0 ? '' : `\n\nNot there: ${list(lackingMaps.map(({ value }) => mapTypeName(value)))}`}
 
-Instruction arrays (\`insn_array\`) and indirect jumps (\`gotox\`) came with Linux 6.19: a vm does as 6.18, and refuses
-them in its words, unless it is made with \`linux: '6.19'\`. Jump tables of compilers run in either without the verifier
-(\`verify: false\`).
+Instruction arrays (\`insn_array\`) came with Linux 6.19: a vm does as 6.18, and refuses them with its errno, unless it is
+made with \`linux: '6.19'\`. Programs with indirect jumps (\`gotox\`) and the jump tables of compilers run without the
+verifier (\`verify: false\`), which refuses them as 6.18 does, or cannot tell.
 
 ## Helpers: ${helpers.length} of ${helpers.length + lackingHelpers.length}
 

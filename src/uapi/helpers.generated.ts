@@ -8,9 +8,6 @@ const TYPES: readonly (readonly number[])[] = [
   [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 21, 22, 23, 24, 25, 26, 27, 29, 30, 31, 32],
   [3, 4, 12, 14],
   [3, 4, 12],
-  [2, 5, 7, 9, 15, 16, 17, 18, 23, 24, 25, 26, 29, 31],
-  [2, 5, 7, 9, 15, 17, 18, 23, 24, 25, 26, 29, 31],
-  [3, 4, 9, 10, 11, 12, 15, 16, 18, 19, 23, 25],
   [3, 4],
   [3, 4, 6, 12],
   [3, 4, 10, 11, 12, 19],
@@ -45,7 +42,7 @@ const TYPES: readonly (readonly number[])[] = [
   [3, 4, 8, 13, 16, 18, 25, 26, 27, 29, 31],
   [26, 29, 31],
   [27],
-  [9, 13, 16, 18, 25],
+  [1, 3, 4, 8, 9, 13, 16, 18, 25],
   [3, 4, 30],
   [8],
   [1, 3, 4, 6, 8, 10, 11, 12, 13, 14, 16, 18, 19, 22, 26, 29, 30, 31],
@@ -235,7 +232,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'u64 bpf_get_current_uid_gid(void)',
     args: [],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[5] as readonly number[],
+    progTypes: TYPES[2] as readonly number[],
   },
   {
     id: 16,
@@ -247,7 +244,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_get_current_comm(void *buf, u32 size_of_buf)',
     args: [{ type: 'PTR_TO_MEM', flags: ['MEM_UNINIT', 'MEM_WRITE'] }, { type: 'CONST_SIZE', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[6] as readonly number[],
+    progTypes: TYPES[2] as readonly number[],
   },
   {
     id: 17,
@@ -259,7 +256,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'u32 bpf_get_cgroup_classid(struct sk_buff *skb)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[7] as readonly number[],
+    progTypes: TYPES[2] as readonly number[],
   },
   {
     id: 18,
@@ -271,7 +268,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_skb_vlan_push(struct sk_buff *skb, __be16 vlan_proto, u16 vlan_tci)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[8] as readonly number[],
+    progTypes: TYPES[5] as readonly number[],
   },
   {
     id: 19,
@@ -283,7 +280,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_skb_vlan_pop(struct sk_buff *skb)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[8] as readonly number[],
+    progTypes: TYPES[5] as readonly number[],
   },
   {
     id: 20,
@@ -319,7 +316,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'u64 bpf_perf_event_read(struct bpf_map *map, u64 flags)',
     args: [{ type: 'CONST_MAP_PTR', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[1] as readonly number[],
+    progTypes: TYPES[2] as readonly number[],
   },
   {
     id: 23,
@@ -331,7 +328,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_redirect(u32 ifindex, u64 flags)',
     args: [{ type: 'ANYTHING', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[9] as readonly number[],
+    progTypes: TYPES[6] as readonly number[],
   },
   {
     id: 24,
@@ -343,7 +340,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'u32 bpf_get_route_realm(struct sk_buff *skb)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[10] as readonly number[],
+    progTypes: TYPES[7] as readonly number[],
   },
   {
     id: 25,
@@ -355,7 +352,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_perf_event_output(void *ctx, struct bpf_map *map, u64 flags, void *data, u64 size)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'CONST_MAP_PTR', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'PTR_TO_MEM', flags: ['MEM_RDONLY'] }, { type: 'CONST_SIZE_OR_ZERO', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[11] as readonly number[],
+    progTypes: TYPES[8] as readonly number[],
   },
   {
     id: 26,
@@ -367,7 +364,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_skb_load_bytes(const void *skb, u32 offset, void *to, u32 len)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'PTR_TO_MEM', flags: ['MEM_UNINIT', 'MEM_WRITE'] }, { type: 'CONST_SIZE', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[12] as readonly number[],
+    progTypes: TYPES[9] as readonly number[],
   },
   {
     id: 27,
@@ -391,7 +388,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 's64 bpf_csum_diff(__be32 *from, u32 from_size, __be32 *to, u32 to_size, __wsum seed)',
     args: [{ type: 'PTR_TO_MEM', flags: ['MAYBE_NULL', 'MEM_RDONLY'] }, { type: 'CONST_SIZE_OR_ZERO', flags: [] }, { type: 'PTR_TO_MEM', flags: ['MAYBE_NULL', 'MEM_RDONLY'] }, { type: 'CONST_SIZE_OR_ZERO', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[13] as readonly number[],
+    progTypes: TYPES[10] as readonly number[],
   },
   {
     id: 29,
@@ -427,7 +424,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_skb_change_proto(struct sk_buff *skb, __be16 proto, u64 flags)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[8] as readonly number[],
+    progTypes: TYPES[5] as readonly number[],
   },
   {
     id: 32,
@@ -439,7 +436,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_skb_change_type(struct sk_buff *skb, u32 type)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[8] as readonly number[],
+    progTypes: TYPES[5] as readonly number[],
   },
   {
     id: 33,
@@ -451,7 +448,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_skb_under_cgroup(struct sk_buff *skb, struct bpf_map *map, u32 index)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'CONST_MAP_PTR', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[10] as readonly number[],
+    progTypes: TYPES[7] as readonly number[],
   },
   {
     id: 34,
@@ -463,7 +460,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'u32 bpf_get_hash_recalc(struct sk_buff *skb)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[10] as readonly number[],
+    progTypes: TYPES[7] as readonly number[],
   },
   {
     id: 35,
@@ -499,7 +496,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_current_task_under_cgroup(struct bpf_map *map, u32 index)',
     args: [{ type: 'CONST_MAP_PTR', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[6] as readonly number[],
+    progTypes: TYPES[2] as readonly number[],
   },
   {
     id: 38,
@@ -523,7 +520,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_skb_pull_data(struct sk_buff *skb, u32 len)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[14] as readonly number[],
+    progTypes: TYPES[11] as readonly number[],
   },
   {
     id: 40,
@@ -583,7 +580,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_xdp_adjust_head(struct xdp_buff *xdp_md, int delta)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[15] as readonly number[],
+    progTypes: TYPES[12] as readonly number[],
   },
   {
     id: 45,
@@ -607,7 +604,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'u64 bpf_get_socket_cookie(struct sock *sk)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[16] as readonly number[],
+    progTypes: TYPES[13] as readonly number[],
   },
   {
     id: 47,
@@ -619,7 +616,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'u32 bpf_get_socket_uid(struct sk_buff *skb)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[17] as readonly number[],
+    progTypes: TYPES[14] as readonly number[],
   },
   {
     id: 48,
@@ -631,7 +628,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_set_hash(struct sk_buff *skb, u32 hash)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[8] as readonly number[],
+    progTypes: TYPES[5] as readonly number[],
   },
   {
     id: 49,
@@ -643,7 +640,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_setsockopt(void *bpf_socket, int level, int optname, void *optval, int optlen)',
     args: [{ type: 'PTR_TO_BTF_ID_SOCK_COMMON', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'PTR_TO_MEM', flags: ['MEM_RDONLY'] }, { type: 'CONST_SIZE', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[18] as readonly number[],
+    progTypes: TYPES[15] as readonly number[],
   },
   {
     id: 50,
@@ -655,7 +652,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_skb_adjust_room(struct sk_buff *skb, s32 len_diff, u32 mode, u64 flags)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[19] as readonly number[],
+    progTypes: TYPES[16] as readonly number[],
   },
   {
     id: 51,
@@ -667,7 +664,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_redirect_map(struct bpf_map *map, u64 key, u64 flags)',
     args: [{ type: 'CONST_MAP_PTR', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[15] as readonly number[],
+    progTypes: TYPES[12] as readonly number[],
   },
   {
     id: 52,
@@ -679,7 +676,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_sk_redirect_map(struct sk_buff *skb, struct bpf_map *map, u32 key, u64 flags)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'CONST_MAP_PTR', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[20] as readonly number[],
+    progTypes: TYPES[17] as readonly number[],
   },
   {
     id: 53,
@@ -691,7 +688,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_sock_map_update(struct bpf_sock_ops *skops, struct bpf_map *map, void *key, u64 flags)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'CONST_MAP_PTR', flags: [] }, { type: 'PTR_TO_MAP_KEY', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[21] as readonly number[],
+    progTypes: TYPES[18] as readonly number[],
   },
   {
     id: 54,
@@ -703,7 +700,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_xdp_adjust_meta(struct xdp_buff *xdp_md, int delta)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[15] as readonly number[],
+    progTypes: TYPES[12] as readonly number[],
   },
   {
     id: 55,
@@ -715,7 +712,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_perf_event_read_value(struct bpf_map *map, u64 flags, struct bpf_perf_event_value *buf, u32 buf_size)',
     args: [{ type: 'CONST_MAP_PTR', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'PTR_TO_MEM', flags: ['MEM_UNINIT', 'MEM_WRITE'] }, { type: 'CONST_SIZE', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[1] as readonly number[],
+    progTypes: TYPES[2] as readonly number[],
   },
   {
     id: 56,
@@ -727,7 +724,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_perf_prog_read_value(struct bpf_perf_event_data *ctx, struct bpf_perf_event_value *buf, u32 buf_size)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'PTR_TO_MEM', flags: ['MEM_UNINIT', 'MEM_WRITE'] }, { type: 'CONST_SIZE', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[22] as readonly number[],
+    progTypes: TYPES[19] as readonly number[],
   },
   {
     id: 57,
@@ -739,7 +736,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_getsockopt(void *bpf_socket, int level, int optname, void *optval, int optlen)',
     args: [{ type: 'PTR_TO_BTF_ID_SOCK_COMMON', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'PTR_TO_MEM', flags: ['MEM_UNINIT', 'MEM_WRITE'] }, { type: 'CONST_SIZE', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[18] as readonly number[],
+    progTypes: TYPES[15] as readonly number[],
   },
   {
     id: 58,
@@ -751,7 +748,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_override_return(struct pt_regs *regs, u64 rc)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[23] as readonly number[],
+    progTypes: TYPES[20] as readonly number[],
   },
   {
     id: 59,
@@ -763,7 +760,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_sock_ops_cb_flags_set(struct bpf_sock_ops *bpf_sock, int argval)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[21] as readonly number[],
+    progTypes: TYPES[18] as readonly number[],
   },
   {
     id: 60,
@@ -775,7 +772,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_msg_redirect_map(struct sk_msg_buff *msg, struct bpf_map *map, u32 key, u64 flags)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'CONST_MAP_PTR', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[24] as readonly number[],
+    progTypes: TYPES[21] as readonly number[],
   },
   {
     id: 61,
@@ -787,7 +784,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_msg_apply_bytes(struct sk_msg_buff *msg, u32 bytes)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[24] as readonly number[],
+    progTypes: TYPES[21] as readonly number[],
   },
   {
     id: 62,
@@ -799,7 +796,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_msg_cork_bytes(struct sk_msg_buff *msg, u32 bytes)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[24] as readonly number[],
+    progTypes: TYPES[21] as readonly number[],
   },
   {
     id: 63,
@@ -811,7 +808,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_msg_pull_data(struct sk_msg_buff *msg, u32 start, u32 end, u64 flags)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[24] as readonly number[],
+    progTypes: TYPES[21] as readonly number[],
   },
   {
     id: 64,
@@ -823,7 +820,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_bind(struct bpf_sock_addr *ctx, struct sockaddr *addr, int addr_len)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'PTR_TO_MEM', flags: ['MEM_RDONLY'] }, { type: 'CONST_SIZE', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[25] as readonly number[],
+    progTypes: TYPES[22] as readonly number[],
   },
   {
     id: 65,
@@ -835,7 +832,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_xdp_adjust_tail(struct xdp_buff *xdp_md, int delta)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[15] as readonly number[],
+    progTypes: TYPES[12] as readonly number[],
   },
   {
     id: 66,
@@ -847,7 +844,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_skb_get_xfrm_state(struct sk_buff *skb, u32 index, struct bpf_xfrm_state *xfrm_state, u32 size, u64 flags)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'PTR_TO_MEM', flags: ['MEM_UNINIT', 'MEM_WRITE'] }, { type: 'CONST_SIZE', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[8] as readonly number[],
+    progTypes: TYPES[5] as readonly number[],
   },
   {
     id: 67,
@@ -871,7 +868,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_skb_load_bytes_relative(const void *skb, u32 offset, void *to, u32 len, u32 start_header)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'PTR_TO_MEM', flags: ['MEM_UNINIT', 'MEM_WRITE'] }, { type: 'CONST_SIZE', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[26] as readonly number[],
+    progTypes: TYPES[23] as readonly number[],
   },
   {
     id: 69,
@@ -883,7 +880,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_fib_lookup(void *ctx, struct bpf_fib_lookup *params, int plen, u32 flags)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'PTR_TO_MEM', flags: ['MEM_WRITE'] }, { type: 'CONST_SIZE', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[27] as readonly number[],
+    progTypes: TYPES[24] as readonly number[],
   },
   {
     id: 70,
@@ -895,7 +892,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_sock_hash_update(struct bpf_sock_ops *skops, struct bpf_map *map, void *key, u64 flags)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'CONST_MAP_PTR', flags: [] }, { type: 'PTR_TO_MAP_KEY', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[21] as readonly number[],
+    progTypes: TYPES[18] as readonly number[],
   },
   {
     id: 71,
@@ -907,7 +904,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_msg_redirect_hash(struct sk_msg_buff *msg, struct bpf_map *map, void *key, u64 flags)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'CONST_MAP_PTR', flags: [] }, { type: 'PTR_TO_MAP_KEY', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[24] as readonly number[],
+    progTypes: TYPES[21] as readonly number[],
   },
   {
     id: 72,
@@ -919,7 +916,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_sk_redirect_hash(struct sk_buff *skb, struct bpf_map *map, void *key, u64 flags)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'CONST_MAP_PTR', flags: [] }, { type: 'PTR_TO_MAP_KEY', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[20] as readonly number[],
+    progTypes: TYPES[17] as readonly number[],
   },
   {
     id: 73,
@@ -931,7 +928,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_lwt_push_encap(struct sk_buff *skb, u32 type, void *hdr, u32 len)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'PTR_TO_MEM', flags: ['MEM_RDONLY'] }, { type: 'CONST_SIZE', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[28] as readonly number[],
+    progTypes: TYPES[25] as readonly number[],
   },
   {
     id: 74,
@@ -943,7 +940,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_lwt_seg6_store_bytes(struct sk_buff *skb, u32 offset, const void *from, u32 len)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'PTR_TO_MEM', flags: ['MEM_RDONLY'] }, { type: 'CONST_SIZE', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[29] as readonly number[],
+    progTypes: TYPES[26] as readonly number[],
   },
   {
     id: 75,
@@ -955,7 +952,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_lwt_seg6_adjust_srh(struct sk_buff *skb, u32 offset, s32 delta)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[29] as readonly number[],
+    progTypes: TYPES[26] as readonly number[],
   },
   {
     id: 76,
@@ -967,7 +964,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_lwt_seg6_action(struct sk_buff *skb, u32 action, void *param, u32 param_len)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'PTR_TO_MEM', flags: ['MEM_RDONLY'] }, { type: 'CONST_SIZE', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[29] as readonly number[],
+    progTypes: TYPES[26] as readonly number[],
   },
   {
     id: 77,
@@ -979,7 +976,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_rc_repeat(void *ctx)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[30] as readonly number[],
+    progTypes: TYPES[27] as readonly number[],
   },
   {
     id: 78,
@@ -991,7 +988,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_rc_keydown(void *ctx, u32 protocol, u64 scancode, u32 toggle)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[30] as readonly number[],
+    progTypes: TYPES[27] as readonly number[],
   },
   {
     id: 79,
@@ -1003,7 +1000,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'u64 bpf_skb_cgroup_id(struct sk_buff *skb)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[31] as readonly number[],
+    progTypes: TYPES[28] as readonly number[],
   },
   {
     id: 80,
@@ -1027,7 +1024,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'void *bpf_get_local_storage(void *map, u64 flags)',
     args: [{ type: 'CONST_MAP_PTR', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'PTR_TO_MAP_VALUE', flags: [] },
-    progTypes: TYPES[32] as readonly number[],
+    progTypes: TYPES[29] as readonly number[],
   },
   {
     id: 82,
@@ -1039,7 +1036,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_sk_select_reuseport(struct sk_reuseport_md *reuse, struct bpf_map *map, void *key, u64 flags)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'CONST_MAP_PTR', flags: [] }, { type: 'PTR_TO_MAP_KEY', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[33] as readonly number[],
+    progTypes: TYPES[30] as readonly number[],
   },
   {
     id: 83,
@@ -1051,7 +1048,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'u64 bpf_skb_ancestor_cgroup_id(struct sk_buff *skb, int ancestor_level)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[31] as readonly number[],
+    progTypes: TYPES[28] as readonly number[],
   },
   {
     id: 84,
@@ -1063,7 +1060,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'struct bpf_sock *bpf_sk_lookup_tcp(void *ctx, struct bpf_sock_tuple *tuple, u32 tuple_size, u64 netns, u64 flags)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'PTR_TO_MEM', flags: ['MEM_RDONLY'] }, { type: 'CONST_SIZE_OR_ZERO', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'PTR_TO_SOCKET', flags: ['MAYBE_NULL'] },
-    progTypes: TYPES[34] as readonly number[],
+    progTypes: TYPES[31] as readonly number[],
   },
   {
     id: 85,
@@ -1075,7 +1072,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'struct bpf_sock *bpf_sk_lookup_udp(void *ctx, struct bpf_sock_tuple *tuple, u32 tuple_size, u64 netns, u64 flags)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'PTR_TO_MEM', flags: ['MEM_RDONLY'] }, { type: 'CONST_SIZE_OR_ZERO', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'PTR_TO_SOCKET', flags: ['MAYBE_NULL'] },
-    progTypes: TYPES[34] as readonly number[],
+    progTypes: TYPES[31] as readonly number[],
   },
   {
     id: 86,
@@ -1087,7 +1084,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_sk_release(void *sock)',
     args: [{ type: 'PTR_TO_BTF_ID_SOCK_COMMON', flags: ['OBJ_RELEASE'] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[35] as readonly number[],
+    progTypes: TYPES[32] as readonly number[],
   },
   {
     id: 87,
@@ -1135,7 +1132,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_msg_push_data(struct sk_msg_buff *msg, u32 start, u32 len, u64 flags)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[24] as readonly number[],
+    progTypes: TYPES[21] as readonly number[],
   },
   {
     id: 91,
@@ -1147,7 +1144,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_msg_pop_data(struct sk_msg_buff *msg, u32 start, u32 len, u64 flags)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[24] as readonly number[],
+    progTypes: TYPES[21] as readonly number[],
   },
   {
     id: 92,
@@ -1159,7 +1156,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_rc_pointer_rel(void *ctx, s32 rel_x, s32 rel_y)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[30] as readonly number[],
+    progTypes: TYPES[27] as readonly number[],
   },
   {
     id: 93,
@@ -1195,7 +1192,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'struct bpf_sock *bpf_sk_fullsock(struct bpf_sock *sk)',
     args: [{ type: 'PTR_TO_SOCK_COMMON', flags: [] }],
     ret: { type: 'PTR_TO_SOCKET', flags: ['MAYBE_NULL'] },
-    progTypes: TYPES[31] as readonly number[],
+    progTypes: TYPES[28] as readonly number[],
   },
   {
     id: 96,
@@ -1207,7 +1204,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'struct bpf_tcp_sock *bpf_tcp_sock(struct bpf_sock *sk)',
     args: [{ type: 'PTR_TO_SOCK_COMMON', flags: [] }],
     ret: { type: 'PTR_TO_TCP_SOCK', flags: ['MAYBE_NULL'] },
-    progTypes: TYPES[36] as readonly number[],
+    progTypes: TYPES[33] as readonly number[],
   },
   {
     id: 97,
@@ -1219,7 +1216,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_skb_ecn_set_ce(struct sk_buff *skb)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[31] as readonly number[],
+    progTypes: TYPES[28] as readonly number[],
   },
   {
     id: 98,
@@ -1231,7 +1228,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'struct bpf_sock *bpf_get_listener_sock(struct bpf_sock *sk)',
     args: [{ type: 'PTR_TO_SOCK_COMMON', flags: [] }],
     ret: { type: 'PTR_TO_SOCKET', flags: ['MAYBE_NULL'] },
-    progTypes: TYPES[31] as readonly number[],
+    progTypes: TYPES[28] as readonly number[],
   },
   {
     id: 99,
@@ -1243,7 +1240,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'struct bpf_sock *bpf_skc_lookup_tcp(void *ctx, struct bpf_sock_tuple *tuple, u32 tuple_size, u64 netns, u64 flags)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'PTR_TO_MEM', flags: ['MEM_RDONLY'] }, { type: 'CONST_SIZE_OR_ZERO', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'PTR_TO_SOCK_COMMON', flags: ['MAYBE_NULL'] },
-    progTypes: TYPES[34] as readonly number[],
+    progTypes: TYPES[31] as readonly number[],
   },
   {
     id: 100,
@@ -1255,7 +1252,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_tcp_check_syncookie(void *sk, void *iph, u32 iph_len, struct tcphdr *th, u32 th_len)',
     args: [{ type: 'PTR_TO_BTF_ID_SOCK_COMMON', flags: [] }, { type: 'PTR_TO_MEM', flags: ['MEM_RDONLY'] }, { type: 'CONST_SIZE', flags: [] }, { type: 'PTR_TO_MEM', flags: ['MEM_RDONLY'] }, { type: 'CONST_SIZE', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[27] as readonly number[],
+    progTypes: TYPES[24] as readonly number[],
   },
   {
     id: 101,
@@ -1267,7 +1264,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_sysctl_get_name(struct bpf_sysctl *ctx, char *buf, size_t buf_len, u64 flags)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'PTR_TO_MEM', flags: ['MEM_WRITE'] }, { type: 'CONST_SIZE', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[37] as readonly number[],
+    progTypes: TYPES[34] as readonly number[],
   },
   {
     id: 102,
@@ -1279,7 +1276,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_sysctl_get_current_value(struct bpf_sysctl *ctx, char *buf, size_t buf_len)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'PTR_TO_MEM', flags: ['MEM_UNINIT', 'MEM_WRITE'] }, { type: 'CONST_SIZE', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[37] as readonly number[],
+    progTypes: TYPES[34] as readonly number[],
   },
   {
     id: 103,
@@ -1291,7 +1288,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_sysctl_get_new_value(struct bpf_sysctl *ctx, char *buf, size_t buf_len)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'PTR_TO_MEM', flags: ['MEM_UNINIT', 'MEM_WRITE'] }, { type: 'CONST_SIZE', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[37] as readonly number[],
+    progTypes: TYPES[34] as readonly number[],
   },
   {
     id: 104,
@@ -1303,7 +1300,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_sysctl_set_new_value(struct bpf_sysctl *ctx, const char *buf, size_t buf_len)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'PTR_TO_MEM', flags: ['MEM_RDONLY'] }, { type: 'CONST_SIZE', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[37] as readonly number[],
+    progTypes: TYPES[34] as readonly number[],
   },
   {
     id: 105,
@@ -1339,7 +1336,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'void *bpf_sk_storage_get(struct bpf_map *map, void *sk, void *value, u64 flags)',
     args: [{ type: 'CONST_MAP_PTR', flags: [] }, { type: 'PTR_TO_BTF_ID_SOCK_COMMON', flags: [] }, { type: 'PTR_TO_MAP_VALUE', flags: ['MAYBE_NULL'] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'PTR_TO_MAP_VALUE', flags: ['MAYBE_NULL'] },
-    progTypes: TYPES[38] as readonly number[],
+    progTypes: TYPES[35] as readonly number[],
   },
   {
     id: 108,
@@ -1351,7 +1348,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_sk_storage_delete(struct bpf_map *map, void *sk)',
     args: [{ type: 'CONST_MAP_PTR', flags: [] }, { type: 'PTR_TO_BTF_ID_SOCK_COMMON', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[39] as readonly number[],
+    progTypes: TYPES[36] as readonly number[],
   },
   {
     id: 109,
@@ -1363,7 +1360,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_send_signal(u32 sig)',
     args: [{ type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[1] as readonly number[],
+    progTypes: TYPES[2] as readonly number[],
   },
   {
     id: 110,
@@ -1375,7 +1372,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 's64 bpf_tcp_gen_syncookie(void *sk, void *iph, u32 iph_len, struct tcphdr *th, u32 th_len)',
     args: [{ type: 'PTR_TO_BTF_ID_SOCK_COMMON', flags: [] }, { type: 'PTR_TO_MEM', flags: ['MEM_RDONLY'] }, { type: 'CONST_SIZE', flags: [] }, { type: 'PTR_TO_MEM', flags: ['MEM_RDONLY'] }, { type: 'CONST_SIZE', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[27] as readonly number[],
+    progTypes: TYPES[24] as readonly number[],
   },
   {
     id: 111,
@@ -1387,7 +1384,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_skb_output(void *ctx, struct bpf_map *map, u64 flags, void *data, u64 size)',
     args: [{ type: 'PTR_TO_BTF_ID', flags: [], btf: 'sk_buff' }, { type: 'CONST_MAP_PTR', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'PTR_TO_MEM', flags: ['MEM_RDONLY'] }, { type: 'CONST_SIZE_OR_ZERO', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[40] as readonly number[],
+    progTypes: TYPES[37] as readonly number[],
   },
   {
     id: 112,
@@ -1447,7 +1444,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_tcp_send_ack(void *tp, u32 rcv_nxt)',
     args: [{ type: 'PTR_TO_BTF_ID', flags: [], btf: 'tcp_sock' }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[41] as readonly number[],
+    progTypes: TYPES[38] as readonly number[],
   },
   {
     id: 117,
@@ -1459,7 +1456,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_send_signal_thread(u32 sig)',
     args: [{ type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[1] as readonly number[],
+    progTypes: TYPES[2] as readonly number[],
   },
   {
     id: 118,
@@ -1483,7 +1480,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_read_branch_records(struct bpf_perf_event_data *ctx, void *buf, u32 size, u64 flags)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'PTR_TO_MEM', flags: ['MAYBE_NULL', 'MEM_WRITE'] }, { type: 'CONST_SIZE_OR_ZERO', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[22] as readonly number[],
+    progTypes: TYPES[19] as readonly number[],
   },
   {
     id: 120,
@@ -1507,7 +1504,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_xdp_output(void *ctx, struct bpf_map *map, u64 flags, void *data, u64 size)',
     args: [{ type: 'PTR_TO_BTF_ID', flags: [], btf: 'xdp_buff' }, { type: 'CONST_MAP_PTR', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'PTR_TO_MEM', flags: ['MEM_RDONLY'] }, { type: 'CONST_SIZE_OR_ZERO', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[40] as readonly number[],
+    progTypes: TYPES[37] as readonly number[],
   },
   {
     id: 122,
@@ -1519,7 +1516,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'u64 bpf_get_netns_cookie(void *ctx)',
     args: [{ type: 'PTR_TO_CTX', flags: ['MAYBE_NULL'] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[42] as readonly number[],
+    progTypes: TYPES[39] as readonly number[],
   },
   {
     id: 123,
@@ -1543,7 +1540,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_sk_assign(struct bpf_sk_lookup *ctx, struct bpf_sock *sk, u64 flags)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'PTR_TO_BTF_ID_SOCK_COMMON', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[43] as readonly number[],
+    progTypes: TYPES[40] as readonly number[],
   },
   {
     id: 125,
@@ -1567,7 +1564,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_seq_printf(struct seq_file *m, const char *fmt, u32 fmt_size, const void *data, u32 data_len)',
     args: [{ type: 'PTR_TO_BTF_ID', flags: [], btf: 'seq_file' }, { type: 'PTR_TO_MEM', flags: ['MEM_RDONLY'] }, { type: 'CONST_SIZE', flags: [] }, { type: 'PTR_TO_MEM', flags: ['MAYBE_NULL', 'MEM_RDONLY'] }, { type: 'CONST_SIZE_OR_ZERO', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[40] as readonly number[],
+    progTypes: TYPES[37] as readonly number[],
   },
   {
     id: 127,
@@ -1579,7 +1576,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_seq_write(struct seq_file *m, const void *data, u32 len)',
     args: [{ type: 'PTR_TO_BTF_ID', flags: [], btf: 'seq_file' }, { type: 'PTR_TO_MEM', flags: ['MEM_RDONLY'] }, { type: 'CONST_SIZE_OR_ZERO', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[40] as readonly number[],
+    progTypes: TYPES[37] as readonly number[],
   },
   {
     id: 128,
@@ -1591,7 +1588,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'u64 bpf_sk_cgroup_id(void *sk)',
     args: [{ type: 'PTR_TO_BTF_ID_SOCK_COMMON', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[44] as readonly number[],
+    progTypes: TYPES[41] as readonly number[],
   },
   {
     id: 129,
@@ -1603,7 +1600,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'u64 bpf_sk_ancestor_cgroup_id(void *sk, int ancestor_level)',
     args: [{ type: 'PTR_TO_BTF_ID_SOCK_COMMON', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[44] as readonly number[],
+    progTypes: TYPES[41] as readonly number[],
   },
   {
     id: 130,
@@ -1687,7 +1684,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'struct tcp6_sock *bpf_skc_to_tcp6_sock(void *sk)',
     args: [{ type: 'PTR_TO_BTF_ID_SOCK_COMMON', flags: [] }],
     ret: { type: 'PTR_TO_BTF_ID', flags: ['MAYBE_NULL'], btf: 'tcp6_sock' },
-    progTypes: TYPES[45] as readonly number[],
+    progTypes: TYPES[42] as readonly number[],
   },
   {
     id: 137,
@@ -1699,7 +1696,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'struct tcp_sock *bpf_skc_to_tcp_sock(void *sk)',
     args: [{ type: 'PTR_TO_BTF_ID_SOCK_COMMON', flags: [] }],
     ret: { type: 'PTR_TO_BTF_ID', flags: ['MAYBE_NULL'], btf: 'tcp_sock' },
-    progTypes: TYPES[45] as readonly number[],
+    progTypes: TYPES[42] as readonly number[],
   },
   {
     id: 138,
@@ -1711,7 +1708,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'struct tcp_timewait_sock *bpf_skc_to_tcp_timewait_sock(void *sk)',
     args: [{ type: 'PTR_TO_BTF_ID_SOCK_COMMON', flags: [] }],
     ret: { type: 'PTR_TO_BTF_ID', flags: ['MAYBE_NULL'], btf: 'tcp_timewait_sock' },
-    progTypes: TYPES[45] as readonly number[],
+    progTypes: TYPES[42] as readonly number[],
   },
   {
     id: 139,
@@ -1723,7 +1720,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'struct tcp_request_sock *bpf_skc_to_tcp_request_sock(void *sk)',
     args: [{ type: 'PTR_TO_BTF_ID_SOCK_COMMON', flags: [] }],
     ret: { type: 'PTR_TO_BTF_ID', flags: ['MAYBE_NULL'], btf: 'tcp_request_sock' },
-    progTypes: TYPES[45] as readonly number[],
+    progTypes: TYPES[42] as readonly number[],
   },
   {
     id: 140,
@@ -1735,7 +1732,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'struct udp6_sock *bpf_skc_to_udp6_sock(void *sk)',
     args: [{ type: 'PTR_TO_BTF_ID_SOCK_COMMON', flags: [] }],
     ret: { type: 'PTR_TO_BTF_ID', flags: ['MAYBE_NULL'], btf: 'udp6_sock' },
-    progTypes: TYPES[45] as readonly number[],
+    progTypes: TYPES[42] as readonly number[],
   },
   {
     id: 141,
@@ -1747,7 +1744,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_get_task_stack(struct task_struct *task, void *buf, u32 size, u64 flags)',
     args: [{ type: 'PTR_TO_BTF_ID', flags: [], btf: 'task_struct' }, { type: 'PTR_TO_MEM', flags: ['MEM_UNINIT', 'MEM_WRITE'] }, { type: 'CONST_SIZE_OR_ZERO', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[1] as readonly number[],
+    progTypes: TYPES[2] as readonly number[],
   },
   {
     id: 142,
@@ -1759,7 +1756,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_load_hdr_opt(struct bpf_sock_ops *skops, void *searchby_res, u32 len, u64 flags)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'PTR_TO_MEM', flags: ['MEM_WRITE'] }, { type: 'CONST_SIZE', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[21] as readonly number[],
+    progTypes: TYPES[18] as readonly number[],
   },
   {
     id: 143,
@@ -1771,7 +1768,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_store_hdr_opt(struct bpf_sock_ops *skops, const void *from, u32 len, u64 flags)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'PTR_TO_MEM', flags: ['MEM_RDONLY'] }, { type: 'CONST_SIZE', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[21] as readonly number[],
+    progTypes: TYPES[18] as readonly number[],
   },
   {
     id: 144,
@@ -1783,7 +1780,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_reserve_hdr_opt(struct bpf_sock_ops *skops, u32 len, u64 flags)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[21] as readonly number[],
+    progTypes: TYPES[18] as readonly number[],
   },
   {
     id: 145,
@@ -1795,7 +1792,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'void *bpf_inode_storage_get(struct bpf_map *map, void *inode, void *value, u64 flags)',
     args: [{ type: 'CONST_MAP_PTR', flags: [] }, { type: 'PTR_TO_BTF_ID', flags: ['MAYBE_NULL'], btf: 'inode' }, { type: 'PTR_TO_MAP_VALUE', flags: ['MAYBE_NULL'] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'PTR_TO_MAP_VALUE', flags: ['MAYBE_NULL'] },
-    progTypes: TYPES[46] as readonly number[],
+    progTypes: TYPES[43] as readonly number[],
   },
   {
     id: 146,
@@ -1807,7 +1804,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'int bpf_inode_storage_delete(struct bpf_map *map, void *inode)',
     args: [{ type: 'CONST_MAP_PTR', flags: [] }, { type: 'PTR_TO_BTF_ID', flags: ['MAYBE_NULL'], btf: 'inode' }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[46] as readonly number[],
+    progTypes: TYPES[43] as readonly number[],
   },
   {
     id: 147,
@@ -1819,7 +1816,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_d_path(struct path *path, char *buf, u32 sz)',
     args: [{ type: 'PTR_TO_BTF_ID', flags: [], btf: 'path' }, { type: 'PTR_TO_MEM', flags: ['MEM_WRITE'] }, { type: 'CONST_SIZE_OR_ZERO', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[40] as readonly number[],
+    progTypes: TYPES[37] as readonly number[],
   },
   {
     id: 148,
@@ -1831,7 +1828,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_copy_from_user(void *dst, u32 size, const void *user_ptr)',
     args: [{ type: 'PTR_TO_MEM', flags: ['MEM_UNINIT', 'MEM_WRITE'] }, { type: 'CONST_SIZE_OR_ZERO', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[1] as readonly number[],
+    progTypes: TYPES[2] as readonly number[],
   },
   {
     id: 149,
@@ -1855,7 +1852,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_seq_printf_btf(struct seq_file *m, struct btf_ptr *ptr, u32 ptr_size, u64 flags)',
     args: [{ type: 'PTR_TO_BTF_ID', flags: [], btf: 'seq_file' }, { type: 'PTR_TO_MEM', flags: ['MEM_RDONLY'] }, { type: 'CONST_SIZE_OR_ZERO', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[40] as readonly number[],
+    progTypes: TYPES[37] as readonly number[],
   },
   {
     id: 151,
@@ -1867,7 +1864,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'u64 bpf_skb_cgroup_classid(struct sk_buff *skb)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[8] as readonly number[],
+    progTypes: TYPES[5] as readonly number[],
   },
   {
     id: 152,
@@ -1879,7 +1876,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_redirect_neigh(u32 ifindex, struct bpf_redir_neigh *params, int plen, u64 flags)',
     args: [{ type: 'ANYTHING', flags: [] }, { type: 'PTR_TO_MEM', flags: ['MAYBE_NULL', 'MEM_RDONLY'] }, { type: 'CONST_SIZE_OR_ZERO', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[8] as readonly number[],
+    progTypes: TYPES[5] as readonly number[],
   },
   {
     id: 153,
@@ -1915,7 +1912,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_redirect_peer(u32 ifindex, u64 flags)',
     args: [{ type: 'ANYTHING', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[8] as readonly number[],
+    progTypes: TYPES[5] as readonly number[],
   },
   {
     id: 156,
@@ -1927,7 +1924,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'void *bpf_task_storage_get(struct bpf_map *map, struct task_struct *task, void *value, u64 flags)',
     args: [{ type: 'CONST_MAP_PTR', flags: [] }, { type: 'PTR_TO_BTF_ID', flags: ['MAYBE_NULL'], btf: 'task_struct' }, { type: 'PTR_TO_MAP_VALUE', flags: ['MAYBE_NULL'] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'PTR_TO_MAP_VALUE', flags: ['MAYBE_NULL'] },
-    progTypes: TYPES[1] as readonly number[],
+    progTypes: TYPES[2] as readonly number[],
   },
   {
     id: 157,
@@ -1939,7 +1936,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_task_storage_delete(struct bpf_map *map, struct task_struct *task)',
     args: [{ type: 'CONST_MAP_PTR', flags: [] }, { type: 'PTR_TO_BTF_ID', flags: ['MAYBE_NULL'], btf: 'task_struct' }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[1] as readonly number[],
+    progTypes: TYPES[2] as readonly number[],
   },
   {
     id: 158,
@@ -1963,7 +1960,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_bprm_opts_set(struct linux_binprm *bprm, u64 flags)',
     args: [{ type: 'PTR_TO_BTF_ID', flags: [], btf: 'linux_binprm' }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[46] as readonly number[],
+    progTypes: TYPES[43] as readonly number[],
   },
   {
     id: 160,
@@ -1975,7 +1972,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'u64 bpf_ktime_get_coarse_ns(void)',
     args: [],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[47] as readonly number[],
+    progTypes: TYPES[44] as readonly number[],
   },
   {
     id: 161,
@@ -1987,7 +1984,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_ima_inode_hash(struct inode *inode, void *dst, u32 size)',
     args: [{ type: 'PTR_TO_BTF_ID', flags: [], btf: 'inode' }, { type: 'PTR_TO_MEM', flags: ['MEM_UNINIT', 'MEM_WRITE'] }, { type: 'CONST_SIZE', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[46] as readonly number[],
+    progTypes: TYPES[43] as readonly number[],
   },
   {
     id: 162,
@@ -1999,7 +1996,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'struct socket *bpf_sock_from_file(struct file *file)',
     args: [{ type: 'PTR_TO_BTF_ID', flags: [], btf: 'file' }],
     ret: { type: 'PTR_TO_BTF_ID', flags: ['MAYBE_NULL'], btf: 'socket' },
-    progTypes: TYPES[40] as readonly number[],
+    progTypes: TYPES[37] as readonly number[],
   },
   {
     id: 163,
@@ -2011,7 +2008,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_check_mtu(void *ctx, u32 ifindex, u32 *mtu_len, s32 len_diff, u64 flags)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'PTR_TO_MEM', flags: ['MEM_ALIGNED', 'MEM_FIXED_SIZE', 'MEM_WRITE'], size: 4 }, { type: 'ANYTHING', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[27] as readonly number[],
+    progTypes: TYPES[24] as readonly number[],
   },
   {
     id: 164,
@@ -2047,7 +2044,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_sys_bpf(u32 cmd, void *attr, u32 attr_size)',
     args: [{ type: 'ANYTHING', flags: [] }, { type: 'PTR_TO_MEM', flags: ['MEM_RDONLY'] }, { type: 'CONST_SIZE', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[48] as readonly number[],
+    progTypes: TYPES[45] as readonly number[],
   },
   {
     id: 167,
@@ -2059,7 +2056,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_btf_find_by_name_kind(char *name, int name_sz, u32 kind, int flags)',
     args: [{ type: 'PTR_TO_MEM', flags: ['MEM_RDONLY'] }, { type: 'CONST_SIZE', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[48] as readonly number[],
+    progTypes: TYPES[45] as readonly number[],
   },
   {
     id: 168,
@@ -2071,7 +2068,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_sys_close(u32 fd)',
     args: [{ type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[48] as readonly number[],
+    progTypes: TYPES[45] as readonly number[],
   },
   {
     id: 169,
@@ -2167,7 +2164,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_get_branch_snapshot(void *entries, u32 size, u64 flags)',
     args: [{ type: 'PTR_TO_MEM', flags: ['MEM_UNINIT', 'MEM_WRITE'] }, { type: 'CONST_SIZE_OR_ZERO', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[1] as readonly number[],
+    progTypes: TYPES[2] as readonly number[],
   },
   {
     id: 177,
@@ -2191,7 +2188,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'struct unix_sock *bpf_skc_to_unix_sock(void *sk)',
     args: [{ type: 'PTR_TO_BTF_ID_SOCK_COMMON', flags: [] }],
     ret: { type: 'PTR_TO_BTF_ID', flags: ['MAYBE_NULL'], btf: 'unix_sock' },
-    progTypes: TYPES[45] as readonly number[],
+    progTypes: TYPES[42] as readonly number[],
   },
   {
     id: 179,
@@ -2203,7 +2200,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_kallsyms_lookup_name(const char *name, int name_sz, int flags, u64 *res)',
     args: [{ type: 'PTR_TO_MEM', flags: ['MEM_RDONLY'] }, { type: 'CONST_SIZE_OR_ZERO', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'PTR_TO_MEM', flags: ['MEM_ALIGNED', 'MEM_FIXED_SIZE', 'MEM_UNINIT', 'MEM_WRITE'], size: 8 }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[48] as readonly number[],
+    progTypes: TYPES[45] as readonly number[],
   },
   {
     id: 180,
@@ -2215,7 +2212,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_find_vma(struct task_struct *task, u64 addr, void *callback_fn, void *callback_ctx, u64 flags)',
     args: [{ type: 'PTR_TO_BTF_ID', flags: [], btf: 'task_struct' }, { type: 'ANYTHING', flags: [] }, { type: 'PTR_TO_FUNC', flags: [] }, { type: 'PTR_TO_STACK', flags: ['MAYBE_NULL'] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[1] as readonly number[],
+    progTypes: TYPES[2] as readonly number[],
   },
   {
     id: 181,
@@ -2251,7 +2248,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_get_func_arg(void *ctx, u32 n, u64 *value)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'PTR_TO_MEM', flags: ['MEM_ALIGNED', 'MEM_FIXED_SIZE', 'MEM_UNINIT', 'MEM_WRITE'], size: 8 }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[40] as readonly number[],
+    progTypes: TYPES[37] as readonly number[],
   },
   {
     id: 184,
@@ -2263,7 +2260,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_get_func_ret(void *ctx, u64 *value)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'PTR_TO_MEM', flags: ['MEM_ALIGNED', 'MEM_FIXED_SIZE', 'MEM_UNINIT', 'MEM_WRITE'], size: 8 }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[40] as readonly number[],
+    progTypes: TYPES[37] as readonly number[],
   },
   {
     id: 185,
@@ -2275,7 +2272,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_get_func_arg_cnt(void *ctx)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[40] as readonly number[],
+    progTypes: TYPES[37] as readonly number[],
   },
   {
     id: 186,
@@ -2287,7 +2284,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'int bpf_get_retval(void)',
     args: [],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[32] as readonly number[],
+    progTypes: TYPES[29] as readonly number[],
   },
   {
     id: 187,
@@ -2299,7 +2296,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'int bpf_set_retval(int retval)',
     args: [{ type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[32] as readonly number[],
+    progTypes: TYPES[29] as readonly number[],
   },
   {
     id: 188,
@@ -2311,7 +2308,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'u64 bpf_xdp_get_buff_len(struct xdp_buff *xdp_md)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[49] as readonly number[],
+    progTypes: TYPES[46] as readonly number[],
   },
   {
     id: 189,
@@ -2323,7 +2320,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_xdp_load_bytes(struct xdp_buff *xdp_md, u32 offset, void *buf, u32 len)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'PTR_TO_MEM', flags: ['MEM_UNINIT', 'MEM_WRITE'] }, { type: 'CONST_SIZE', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[15] as readonly number[],
+    progTypes: TYPES[12] as readonly number[],
   },
   {
     id: 190,
@@ -2335,7 +2332,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_xdp_store_bytes(struct xdp_buff *xdp_md, u32 offset, void *buf, u32 len)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'PTR_TO_MEM', flags: ['MEM_RDONLY'] }, { type: 'CONST_SIZE', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[15] as readonly number[],
+    progTypes: TYPES[12] as readonly number[],
   },
   {
     id: 191,
@@ -2347,7 +2344,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_copy_from_user_task(void *dst, u32 size, const void *user_ptr, struct task_struct *tsk, u64 flags)',
     args: [{ type: 'PTR_TO_MEM', flags: ['MEM_UNINIT', 'MEM_WRITE'] }, { type: 'CONST_SIZE_OR_ZERO', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'PTR_TO_BTF_ID', flags: [], btf: 'task_struct' }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[1] as readonly number[],
+    progTypes: TYPES[2] as readonly number[],
   },
   {
     id: 192,
@@ -2359,7 +2356,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_skb_set_tstamp(struct sk_buff *skb, u64 tstamp, u32 tstamp_type)',
     args: [{ type: 'PTR_TO_CTX', flags: [] }, { type: 'ANYTHING', flags: [] }, { type: 'ANYTHING', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[8] as readonly number[],
+    progTypes: TYPES[5] as readonly number[],
   },
   {
     id: 193,
@@ -2371,7 +2368,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_ima_file_hash(struct file *file, void *dst, u32 size)',
     args: [{ type: 'PTR_TO_BTF_ID', flags: [], btf: 'file' }, { type: 'PTR_TO_MEM', flags: ['MEM_UNINIT', 'MEM_WRITE'] }, { type: 'CONST_SIZE', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[46] as readonly number[],
+    progTypes: TYPES[43] as readonly number[],
   },
   {
     id: 194,
@@ -2407,7 +2404,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'struct mptcp_sock *bpf_skc_to_mptcp_sock(void *sk)',
     args: [{ type: 'PTR_TO_SOCK_COMMON', flags: [] }],
     ret: { type: 'PTR_TO_BTF_ID', flags: ['MAYBE_NULL'], btf: 'mptcp_sock' },
-    progTypes: TYPES[45] as readonly number[],
+    progTypes: TYPES[42] as readonly number[],
   },
   {
     id: 197,
@@ -2503,7 +2500,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 's64 bpf_tcp_raw_gen_syncookie_ipv4(struct iphdr *iph, struct tcphdr *th, u32 th_len)',
     args: [{ type: 'PTR_TO_MEM', flags: ['MEM_FIXED_SIZE', 'MEM_RDONLY'], size: 20 }, { type: 'PTR_TO_MEM', flags: ['MEM_RDONLY'] }, { type: 'CONST_SIZE_OR_ZERO', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[27] as readonly number[],
+    progTypes: TYPES[24] as readonly number[],
   },
   {
     id: 205,
@@ -2515,7 +2512,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 's64 bpf_tcp_raw_gen_syncookie_ipv6(struct ipv6hdr *iph, struct tcphdr *th, u32 th_len)',
     args: [{ type: 'PTR_TO_MEM', flags: ['MEM_FIXED_SIZE', 'MEM_RDONLY'], size: 40 }, { type: 'PTR_TO_MEM', flags: ['MEM_RDONLY'] }, { type: 'CONST_SIZE_OR_ZERO', flags: [] }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[27] as readonly number[],
+    progTypes: TYPES[24] as readonly number[],
   },
   {
     id: 206,
@@ -2527,7 +2524,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_tcp_raw_check_syncookie_ipv4(struct iphdr *iph, struct tcphdr *th)',
     args: [{ type: 'PTR_TO_MEM', flags: ['MEM_FIXED_SIZE', 'MEM_RDONLY'], size: 20 }, { type: 'PTR_TO_MEM', flags: ['MEM_FIXED_SIZE', 'MEM_RDONLY'], size: 20 }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[27] as readonly number[],
+    progTypes: TYPES[24] as readonly number[],
   },
   {
     id: 207,
@@ -2539,7 +2536,7 @@ export const HELPERS: readonly HelperRow[] = [
     prototype: 'long bpf_tcp_raw_check_syncookie_ipv6(struct ipv6hdr *iph, struct tcphdr *th)',
     args: [{ type: 'PTR_TO_MEM', flags: ['MEM_FIXED_SIZE', 'MEM_RDONLY'], size: 40 }, { type: 'PTR_TO_MEM', flags: ['MEM_FIXED_SIZE', 'MEM_RDONLY'], size: 20 }],
     ret: { type: 'INTEGER', flags: [] },
-    progTypes: TYPES[27] as readonly number[],
+    progTypes: TYPES[24] as readonly number[],
   },
   {
     id: 208,

@@ -67,6 +67,9 @@ export const BUDGET_ADDRESS: number = AREA.guard + 976
 export const MAP_SLOTS_ADDRESS = 8192
 export const MAP_SLOTS = 1024
 
+/** Pages of arenas: 4096 bytes. */
+export const PAGE_SHIFT = 12
+
 /** The budget that runs start with whose instructions are counted. */
 export function budgetOf(machine: Pick<Machine, 'memory'>): bigint {
   return new DataView(machine.memory.buffer).getBigInt64(BUDGET_ADDRESS, true)
@@ -125,8 +128,29 @@ export interface MapLayout {
   readonly control: number
 }
 
+/**
+ * Steps along links of a map after which there must be a circle, which a program that was not verified can make by
+ * overwriting them: in a bucket (so many elements of one hash nobody can have waited for), and among all elements (of
+ * which 4 GiB do not hold more).
+ */
+export const MAX_CHAIN: number = 1 << 22
+export const MAX_ELEMENTS: number = 1 << 27
+
 /** In a prog array: a program that only Machine.tailCall() can run. */
 export const NO_TAIL_ENTRY = 0xffffffff
+
+/**
+ * Where the pages of an arena are that were not allocated, for which the kernel's programs fault. They hold zeros. Stores
+ * and atomic operations that touch one do nothing, load-acquires leave their register alone, and loads give 0.
+ */
+export interface ArenaLayout {
+  /** Address of the first page. */
+  readonly base: number
+  /** Address of a u32: so many bytes from `base` on may an access of up to 8 bytes begin that needs no look at the table. */
+  readonly present: number
+  /** Address of a table with a byte for each page of the memory, 1 for pages that are absent. */
+  readonly absentPages: number
+}
 
 /** A program ready for an engine: every late reference is an address in linear memory by now. */
 export interface VmCode {
@@ -146,6 +170,8 @@ export interface VmCode {
   readonly faultReadsZero: boolean
   /** Where its indirect jumps lead to; one that is not here leads nowhere. */
   readonly jumps?: IndirectJumps | null
+  /** The arena that it uses. */
+  readonly arena?: ArenaLayout | null
   /** What is proved of the program. */
   readonly facts?: Facts | null
   /** What it does beside running. */

@@ -15,6 +15,9 @@ export class Trap extends Error {
   }
 }
 
+/** What a program that was not verified can do to a map, whose own data lie in the same memory. */
+export const DAMAGED = 'links between elements of a map lead nowhere: a program has overwritten them'
+
 /** Loop iterations and calls went on for too long. */
 export function outOfFuel(fuel: number): Trap {
   return new Trap('fuel', `no end after ${fuel} loop iterations and calls`)
@@ -44,6 +47,8 @@ export function trapError(code: VmCode, insn: number | null, cause: unknown): un
     if (cause instanceof RangeError && /call stack/i.test(cause.message)) {
       return new BpfError('trap', 'calls are nested too deep', { where: { program: code.name } })
     }
+    // A view of the memory was asked for an address that is none.
+    if (cause instanceof RangeError) return new BpfError('trap', DAMAGED, { where: { program: code.name }, cause })
     return cause
   }
   const where: { -readonly [K in keyof BpfErrorWhere]: BpfErrorWhere[K] } = { program: code.name }

@@ -68,8 +68,7 @@ function mapSpecs(request: ProgramRequest): Record<string, MapSpec> {
 /** What to do about instructions that Linux 6.18 does not know. */
 function tooNew({ message }: VerifyResult): string | null {
   if (message !== NO_INDIRECT_JUMPS) return null
-  const ways = "make the vm with linux: '6.19', or load it with verify: false to run it unverified"
-  return `indirect jumps (gotox) came with Linux 6.19: ${ways}`
+  return 'indirect jumps (gotox) came with Linux 6.19; load it with verify: false to run it unverified'
 }
 
 function refusal(program: PreparedProgram, result: VerifyResult, log: string, hasBtf: boolean): BpfError {

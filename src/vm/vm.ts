@@ -27,6 +27,7 @@ import type { SocketOptions, VirtualSocket } from './runtime/kernel/socket.ts'
 import type { VirtualTask } from './runtime/kernel/task.ts'
 import { verifyRequest, type Verified } from './verification.ts'
 import { VmMachine } from './runtime/machine.ts'
+import { ArenaMap } from './runtime/maps/arena.ts'
 import { createVmMap } from './runtime/maps/create.ts'
 import { VmMap } from './runtime/maps/map.ts'
 import { exceptionHandler } from './exception.ts'
@@ -59,8 +60,8 @@ export interface VmOptions {
    */
   readonly verify?: boolean
   /**
-   * Which Linux the vm does as. `6.19`: as 6.18, which is the default, with the instruction arrays and indirect jumps that
-   * came after it.
+   * Which Linux the vm does as. `6.19`: as 6.18, which is the default, with the instruction arrays that came after it. The
+   * verifier does not know the rules of indirect jumps: programs with them run with `verify: false`, in either.
    */
   readonly linux?: '6.18' | '6.19'
   /**
@@ -309,6 +310,7 @@ class VirtualKernel implements Vm {
       lines: program.lines,
       faultReadsZero: readsKernelMemory(type),
       jumps: linked.jumps,
+      arena: linked.maps.find((map) => map instanceof ArenaMap)?.layout ?? null,
       facts: this.#ownFunctions ? verified.facts : null,
       instrumentation: instruments?.instrumentation ?? null,
     }

@@ -103,8 +103,11 @@ export function outcome(program, input) {
   }
 }
 
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
+
+/** Also in browsers, where there is no Buffer. */
 export function hex(bytes) {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex')
+  return Array.from(bytes, (byte) => HEX[byte]).join('')
 }
 
 /** A value as text; of a per-CPU value the parts of CPUs that a program ran on, whichever these were. */

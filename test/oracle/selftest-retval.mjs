@@ -26,7 +26,6 @@ const FILLED = {
 
 /** Causes that the outcome itself does not tell. */
 const CAUSES = {
-  'verifier_arena/basic_alloc2': 'arena: pages that were not allocated keep what is written, the vm has no page faults',
   'verifier_arena/basic_alloc3': 'struct bpf_map: maps of the vm have a layout of their own',
   'verifier_arena_large/big_alloc1':
     'arena: 4 GiB are more than the whole of a 32-bit memory (this kernel returns another value too)',

@@ -9,6 +9,7 @@ import { writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { assemble } from '../../dist/isa/index.js'
 import { openKernelBackend } from '../../dist/kernel/index.js'
+import { bareProgram, mapSpec } from '../../dist/loader/index.js'
 import { root } from './results.mjs'
 
 /** `r1 = 0x0 ll` is the address of an array of one value of 16 bytes. */
@@ -180,25 +181,7 @@ const PROGRAMS = {
   ],
 }
 
-const MAP = {
-  name: 'values',
-  type: 2,
-  keySize: 4,
-  valueSize: 16,
-  maxEntries: 1,
-  flags: 0,
-  numaNode: null,
-  mapExtra: 0n,
-  pinning: 'none',
-  autocreate: true,
-  keyTypeId: 0,
-  valueTypeId: 0,
-  inner: null,
-  slots: new Map(),
-  contents: null,
-  dataSection: null,
-  frozen: false,
-}
+const MAP = mapSpec({ name: 'values', type: 2, keySize: 4, valueSize: 16, maxEntries: 1 })
 
 const self = fileURLToPath(import.meta.url)
 if (!process.argv.includes('--here')) {
@@ -219,23 +202,8 @@ if (!process.argv.includes('--here')) {
 function ask(kernel, map, name, text) {
   const insns = assemble(text)
   const at = insns.code.indexOf(0x18)
-  const program = {
-    spec: {
-      name: 'f',
-      section: 'socket',
-      functionIndex: 0,
-      type: 1,
-      attachType: null,
-      flags: 0,
-      attachTarget: null,
-      autoload: true,
-    },
-    insns,
-    functions: [{ name: 'f', start: 0, btfId: 0 }],
-    lateReferences: at < 0 ? [] : [{ kind: 'map', insn: at, map: MAP.name }],
-    lines: [],
-    core: [],
-  }
+  const lateReferences = at < 0 ? [] : [{ kind: 'map', insn: at, map: MAP.name }]
+  const program = bareProgram(insns, { name: 'f', type: 1 }, { lateReferences })
   const maps = new Map([[MAP.name, map]])
   const request = { program, license: 'GPL', version: 0, btf: null, maps, bindMaps: [], logLevel: 2 }
   try {

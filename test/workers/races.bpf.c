@@ -20,6 +20,12 @@ struct guarded {
 	__u64 second;
 };
 
+/** So long that a copy takes its time. */
+struct wide {
+	struct bpf_spin_lock lock;
+	__u32 words[101];
+};
+
 struct prefix {
 	__u32 bits;
 	__u8 address[4];
@@ -89,6 +95,7 @@ struct {
 
 MAP(counters, BPF_MAP_TYPE_ARRAY, 4, __u32, __u64);
 MAP(guards, BPF_MAP_TYPE_ARRAY, 1, __u32, struct guarded);
+MAP(wide, BPF_MAP_TYPE_ARRAY, 1, __u32, struct wide);
 MAP(guarded_hash, BPF_MAP_TYPE_HASH, 4, __u32, struct guarded);
 MAP(lru, BPF_MAP_TYPE_LRU_HASH, 50, __u32, __u64);
 MAP(lru_percpu, BPF_MAP_TYPE_LRU_PERCPU_HASH, 50, __u32, __u64);
@@ -194,15 +201,16 @@ int locked_hash(struct xdp_md *ctx)
 	return XDP_PASS;
 }
 
-// Both halves of a value with BPF_F_LOCK: readers that take the lock see one writer's.
+// All of a value with BPF_F_LOCK: readers that take the lock see one writer's.
 SEC("xdp")
 int locked_update(struct xdp_md *ctx)
 {
-	struct guarded next = {};
-	__u32 zero = 0;
+	__u32 zero = 0, random = bpf_get_prandom_u32();
+	struct wide next = {};
 
-	next.first = next.second = bpf_get_prandom_u32();
-	return bpf_map_update_elem(&guards, &zero, &next, BPF_F_LOCK) ? XDP_ABORTED : XDP_PASS;
+	for (int i = 0; i < 101; i++)
+		next.words[i] = random;
+	return bpf_map_update_elem(&wide, &zero, &next, BPF_F_LOCK) ? XDP_ABORTED : XDP_PASS;
 }
 
 // Atomic operations but add and compare-exchange, which workers.bpf.c has.

@@ -3,8 +3,9 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { attachWorker } from '../../dist/vm/worker.js'
 
 const vm = await attachWorker(workerData.shared)
+const WAYS = { batch: inBatch, runner: byRunner, context: onContext }
 parentPort.on('message', ({ program, packets, repeat, way }) => {
-  const run = way === 'runner' ? byRunner : inBatch
+  const run = WAYS[way]
   try {
     const verdicts = run(vm.programs[program], packets, repeat)
     parentPort.postMessage({ cpu: vm.cpu, verdicts })
@@ -13,6 +14,13 @@ parentPort.on('message', ({ program, packets, repeat, way }) => {
   }
 })
 parentPort.postMessage({ ready: true })
+
+/** Programs that take no packet. */
+function onContext(program, contexts, repeat) {
+  let retval = 0
+  for (const ctx of contexts) retval = program.run({ ctx, repeat }).retval
+  return [[retval, contexts.length * repeat]]
+}
 
 function inBatch(program, packets, repeat) {
   return [...program.runBatch(packets, { repeat }).counts]

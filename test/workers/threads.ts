@@ -9,7 +9,7 @@ export interface Job {
   readonly program: string
   readonly packets: readonly Uint8Array[]
   readonly repeat: number
-  readonly way: 'batch' | 'runner'
+  readonly way: 'batch' | 'runner' | 'context'
 }
 export interface Answer {
   readonly cpu: number

@@ -1,10 +1,12 @@
-import { GUARD_SIZE } from '../engine.ts'
+import { GUARD_SIZE, PAGE_SHIFT } from '../engine.ts'
 import { Trap } from '../trap.ts'
 
 /** Bytes that loads 50 to 56 and stores 60 to 63 of predecode.ts access. */
 const LOAD_SIZES: readonly number[] = [1, 2, 4, 8, 1, 2, 4]
 const STORE_SIZES: readonly number[] = [1, 2, 4, 8]
 const LOAD = 50
+const PAGE_SIZE: number = 1 << PAGE_SHIFT
+const PAGE_MASK: number = PAGE_SIZE - 1
 const STORE = 60
 const SIGNED = 54
 const ATOMIC32 = 110
@@ -23,6 +25,12 @@ function isValid(at: number, size: number, view: DataView): boolean {
   return at >= GUARD_SIZE && at <= view.byteLength - size
 }
 
+/** Whether bytes touch a page that is absent by the table at address `absent`, 0 for none. */
+function isAbsent(absent: number, at: number, size: number, view: DataView): boolean {
+  if (absent === 0) return false
+  return (view.getUint8(absent + (at >>> PAGE_SHIFT)) | view.getUint8(absent + ((at + size - 1) >>> PAGE_SHIFT))) !== 0
+}
+
 function badAccess(verb: 'read' | 'write', size: number, register: number, offset: number, regs: Registers): Trap {
   const base = (BigInt(regs.high[register] as number) << 32n) | BigInt((regs.low[register] as number) >>> 0)
   const at = BigInt.asUintN(64, base + BigInt(offset)).toString(16)
@@ -35,7 +43,7 @@ interface Registers {
   readonly high: Int32Array
 }
 
-/** `dst = *(src + offset)`; a fault reads zero when `forgiving`, otherwise it is a Trap. */
+/** `dst = *(src + offset)`; a fault reads zero when `forgiving`, otherwise it is a Trap. So does what is partly absent. */
 export function load(
   op: number,
   d: number,
@@ -45,11 +53,17 @@ export function load(
   high: Int32Array,
   view: DataView,
   forgiving: boolean,
+  absent: number,
 ): void {
   const size = LOAD_SIZES[op - LOAD] as number
   const at = address(low[s] as number, high[s] as number, offset)
   if (!isValid(at, size, view)) {
     if (!forgiving) throw badAccess('read', size, s, offset, { low, high })
+    low[d] = high[d] = 0
+    return
+  }
+  // All of an absent page reads as zeros.
+  if (absent !== 0 && (at & PAGE_MASK) > PAGE_SIZE - size && isAbsent(absent, at, size, view)) {
     low[d] = high[d] = 0
     return
   }
@@ -78,7 +92,21 @@ export function load(
   high[d] = op >= SIGNED ? (low[d] as number) >> 31 : 0
 }
 
-/** `*(dst + offset) = src`. @throws Trap */
+/** Whether an access of `size` bytes, which a register says the address of, does nothing; see ArenaLayout. */
+export function touchesAbsent(
+  absent: number,
+  register: number,
+  offset: number,
+  size: number,
+  low: Int32Array,
+  high: Int32Array,
+  view: DataView,
+): boolean {
+  const at = address(low[register] as number, high[register] as number, offset)
+  return isValid(at, size, view) && isAbsent(absent, at, size, view)
+}
+
+/** `*(dst + offset) = src`; nothing where a page is absent, see ArenaLayout. @throws Trap */
 export function store(
   op: number,
   d: number,
@@ -87,10 +115,12 @@ export function store(
   low: Int32Array,
   high: Int32Array,
   view: DataView,
+  absent: number,
 ): void {
   const size = STORE_SIZES[op - STORE] as number
   const at = address(low[d] as number, high[d] as number, offset)
   if (!isValid(at, size, view)) throw badAccess('write', size, d, offset, { low, high })
+  if (isAbsent(absent, at, size, view)) return
   switch (op) {
     case 60:
       view.setInt8(at, low[s] as number)
@@ -118,10 +148,12 @@ export function atomic32(
   low: Int32Array,
   high: Int32Array,
   view: DataView,
+  absent: number,
 ): void {
   const what = op - ATOMIC32
   const at = address(low[d] as number, high[d] as number, offset)
   if (!isValid(at, 4, view)) throw badAccess('write', 4, d, offset, { low, high })
+  if (isAbsent(absent, at, 4, view)) return
   const old = view.getInt32(at, true)
   const operand = low[s] as number
   if (what === CMPXCHG) {
@@ -147,10 +179,12 @@ export function atomic64(
   low: Int32Array,
   high: Int32Array,
   view: DataView,
+  absent: number,
 ): void {
   const what = op - ATOMIC64
   const at = address(low[d] as number, high[d] as number, offset)
   if (!isValid(at, 8, view)) throw badAccess('write', 8, d, offset, { low, high })
+  if (isAbsent(absent, at, 8, view)) return
   const oldLow = view.getInt32(at, true)
   const oldHigh = view.getInt32(at + 4, true)
   const operand = low[s] as number

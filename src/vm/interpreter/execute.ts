@@ -4,7 +4,7 @@ import { callHelperAt } from '../callx.ts'
 import { outOfFuel, Trap } from '../trap.ts'
 import { framePointerTrap } from '../frame-pointer.ts'
 import { jumpTarget, wildJump, type IndirectJump } from '../indirect.ts'
-import { atomic32, atomic64, load, store } from './access.ts'
+import { atomic32, atomic64, load, store, touchesAbsent } from './access.ts'
 import { alu32, alu64 } from './alu.ts'
 import { taken } from './branch.ts'
 import type { Hooks } from './hooks.ts'
@@ -37,6 +37,7 @@ export function execute(
   machine: Machine,
   state: State,
   forgiving: boolean,
+  absent: number,
   hooks: Hooks | null,
 ): void {
   const { op, dst, src, arg, extra, jumps, low, high } = program
@@ -66,9 +67,9 @@ export function execute(
           continue
         }
       } else if (o >= 50 && o < 60) {
-        load(o, d, s, a, low, high, view, forgiving)
+        load(o, d, s, a, low, high, view, forgiving, absent)
       } else if (o >= 60 && o < 70) {
-        store(o, d, s, a, low, high, view)
+        store(o, d, s, a, low, high, view, absent)
       } else {
         switch (o) {
           case 46: // ld_imm64
@@ -148,7 +149,7 @@ export function execute(
           case 113:
           case 114:
           case 115:
-            atomic32(o, d, s, a, extra[pc] !== 0, low, high, view)
+            atomic32(o, d, s, a, extra[pc] !== 0, low, high, view, absent)
             break
           case 116:
           case 117:
@@ -156,7 +157,7 @@ export function execute(
           case 119:
           case 120:
           case 121:
-            atomic64(o, d, s, a, extra[pc] !== 0, low, high, view)
+            atomic64(o, d, s, a, extra[pc] !== 0, low, high, view, absent)
             break
           case 125:
             throw framePointerTrap()
@@ -167,6 +168,14 @@ export function execute(
             if (target <= pc && (state.fuel -= step) < 0) throw outOfFuel(machine.fuel)
             pc = target
             continue
+          }
+          case 127: {
+            // load-acquire in a program with an arena
+            const size = extra[pc] as number
+            if (!touchesAbsent(absent, s, a, size, low, high, view)) {
+              load(50 + Math.log2(size), d, s, a, low, high, view, false, absent)
+            }
+            break
           }
           default:
             throw new Trap('instruction', `control reached slot ${pc}, which is no instruction`)

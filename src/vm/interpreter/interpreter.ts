@@ -99,7 +99,7 @@ class Interpreted implements CompiledCode {
       }
       low[10] = top
       this.#hooks?.enter(start, state)
-      execute(this.#program, machine, state, this.#code.faultReadsZero, this.#hooks)
+      execute(this.#program, machine, state, this.#code.faultReadsZero, this.#code.arena?.absentPages ?? 0, this.#hooks)
       const after = currentView(state, machine)
       after.setInt32(REGS_ADDRESS, low[0] as number, true)
       after.setInt32(REGS_ADDRESS + 4, high[0] as number, true)

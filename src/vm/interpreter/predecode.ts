@@ -57,6 +57,8 @@ const CALL_REGISTER = 124
 /** Any instruction that writes r10. */
 const WRITES_R10 = 125
 const GOTOX = 126
+/** Where pages may be absent; an ordinary load elsewhere. */
+const LOAD_ACQUIRE = 127
 
 /** Registers r0 to r10; constants follow in the register file, so that an immediate is read like a register. */
 export const REGISTERS = 11
@@ -69,7 +71,7 @@ export interface Decoded {
   readonly src: Uint32Array
   /** Memory offset, jump target, or place in `jumps`. */
   readonly arg: Int32Array
-  /** Helper id, kernel function, size of a packet load, or whether an atomic operation fetches. */
+  /** Helper id, kernel function, size of a packet load or load-acquire, or whether an atomic operation fetches. */
   readonly extra: Int32Array
   /** Indirect jumps. */
   readonly jumps: readonly IndirectJump[]
@@ -146,7 +148,8 @@ export function predecode(code: VmCode, machine: Machine): Decoded {
         break
       }
       case 'loadAcquire':
-        put(at, LOAD + Math.log2(o.size), o.dst, o.src, o.off)
+        put(at, code.arena ? LOAD_ACQUIRE : LOAD + Math.log2(o.size), o.dst, o.src, o.off)
+        extra[at] = o.size
         break
       case 'store':
         put(at, STORE + Math.log2(o.size), o.dst, operand(o), o.off)

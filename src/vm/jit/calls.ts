@@ -1,6 +1,6 @@
 import { Errno, HelperId, Limit } from '../../uapi/index.ts'
 import type { HelperCall, Operation } from '../../isa/index.ts'
-import { FRAME_SIZE, NO_TAIL_ENTRY, TAIL_CALLS_ADDRESS, TAIL_PROGRAM_ADDRESS } from '../engine.ts'
+import { FRAME_SIZE, MAX_ELEMENTS, NO_TAIL_ENTRY, TAIL_CALLS_ADDRESS, TAIL_PROGRAM_ADDRESS } from '../engine.ts'
 import {
   BASE_LOCAL,
   pushFromArea,
@@ -303,7 +303,7 @@ function emitForEach(ctx: FunctionContext, at: number): boolean {
     w.set(locals.index, w.get(locals.next))(code)
     w.set(locals.next, nextOf(w.get(locals.index)))(code)
     visit(w.add(w.get(locals.index), w.i32(Element.KEY)), 0)
-    w.ne(w.get(locals.next), w.i32(0))(code)
+    w.and(w.ne(w.get(locals.next), w.i32(0)), w.below(w.get(locals.count), w.i32(MAX_ELEMENTS)))(code)
   }
   code.get(registerLocal(0))
   code.op(Op.i64_eqz)

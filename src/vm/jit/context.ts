@@ -116,6 +116,8 @@ export interface FunctionContext {
 export interface Locals {
   /** i64: bytes of memory above the guard, for bounds checks. */
   readonly span: number
+  /** i64, in programs with an arena: what ArenaLayout.present says. */
+  readonly present: number
   /** i64: end of a checked access, less GUARD_SIZE; what an indirect jump is given. */
   readonly address: number
   readonly scratch: number

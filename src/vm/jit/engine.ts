@@ -16,7 +16,7 @@ import {
   type XdpBatch,
 } from '../engine.ts'
 import { callHelperAt } from '../callx.ts'
-import { Trap, trapError } from '../trap.ts'
+import { DAMAGED, Trap, trapError } from '../trap.ts'
 import { buildModule, helperImport, type JitExports, type JitImports } from './module.ts'
 import { analyse, type ProgramCode } from './program.ts'
 import type { SplitLimits } from './split.ts'
@@ -222,7 +222,10 @@ class JitCode implements CompiledCode {
     this.#words[STACK_TOP_ADDRESS / 4] = top
     const { code } = (tail === 0 ? undefined : targetsOf(this.#machine).get(tail)) ?? this.#program
     // Nothing that the translator writes traps by itself, but a program may have overwritten a map's descriptor.
-    if (cause instanceof WebAssembly.RuntimeError) return trapError(code, null, new Trap('memory', cause.message))
+    if (cause instanceof WebAssembly.RuntimeError) {
+      const message = cause.message === 'unreachable' ? DAMAGED : cause.message
+      return trapError(code, null, new Trap('memory', message))
+    }
     return trapError(code, site, cause)
   }
 }

@@ -264,6 +264,8 @@ class Analysis implements FunctionFacts {
       this.checks[slot] = Check.NONE
       return
     }
+    // In an arena each access looks by itself whether its page is there.
+    if (this.#program.code.arena) return registers.accessed(access)
     const id = registers.id[access.register] as number
     if (this.#group.length > 0 && id !== this.#groupId) this.#closeGroup()
     this.#groupId = id
@@ -275,7 +277,9 @@ class Analysis implements FunctionFacts {
   #bytes(op: Operation, at: number): void {
     if (op.kind === 'load' && !op.signed && op.size < 8 && op.src < REGISTERS && op.dst < REGISTERS) {
       // A load that may read 0 where there is no memory stays what it is.
-      const isGood = !this.#program.code.faultReadsZero || this.checks[at - this.#func.cfg.start] === Check.NONE
+      const { faultReadsZero, arena, facts } = this.#program.code
+      const isThere = !arena || facts?.goodAccess[at] === 1
+      const isGood = isThere && (!faultReadsZero || this.checks[at - this.#func.cfg.start] === Check.NONE)
       if (isGood && this.#values.get(op.src)?.kind !== 'frame') {
         const { id, offset } = this.#registers
         return this.#pieces.loaded(op, at, id[op.src] as number, offset[op.src] as number)

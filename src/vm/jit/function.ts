@@ -95,6 +95,7 @@ export function functionContext(
     code,
     locals: {
       span: func.hasCheckedAccess ? code.addLocal(ValueType.I64) : -1,
+      present: func.hasCheckedAccess && program.code.arena ? code.addLocal(ValueType.I64) : -1,
       address: func.hasCheckedAccess || func.hasIndirectJumps ? code.addLocal(ValueType.I64) : -1,
       scratch: code.addLocal(ValueType.I64),
       temporaries,

@@ -1,11 +1,11 @@
 import { Errno, UpdateFlag } from '../../uapi/index.ts'
-import { CPU_ADDRESS, DEFERRED_ADDRESS, type MapLayout } from '../engine.ts'
+import { CPU_ADDRESS, DEFERRED_ADDRESS, MAX_CHAIN, MAX_ELEMENTS, type MapLayout } from '../engine.ts'
 import { Deferred, Descriptor, Element, NOT_IN_USE } from '../runtime/maps/descriptor.ts'
 import { HASH_FACTOR, WORD_FACTOR, wordFactor } from '../runtime/maps/hash-table.ts'
-import { CodeSink, ValueType, w, type Code, type FunctionType } from './wasm/index.ts'
+import { CodeSink, Op, ValueType, w, type Code, type FunctionType } from './wasm/index.ts'
 
 const { I32 } = ValueType
-const { add, and, eq, get, giveBack, i32, load, mul, ne, not, or, rotl, set, shl, shr, store, when, xor } = w
+const { add, and, eq, get, giveBack, i32, load, mul, not, or, rotl, set, shl, shr, store, when, xor } = w
 
 /** Result of a map function that leaves the work to the helper. */
 export const SLOW = 0x7fffffff
@@ -45,22 +45,36 @@ interface Search {
 function writeFind(code: CodeSink, { keySize, key, handle, hash, element }: Search): void {
   set(hash, hashOf(keySize, key, code.addLocal(I32)))(code)
   set(element, load(bucketOf(handle, get(hash))))(code)
+  // Of a short key, the hash tells no more than the key itself.
+  const compare = not(keyDifference(keySize, key, get(element)))
+  const found =
+    keySize > 8
+      ? when(
+          eq(load(get(element), Element.HASH), get(hash)),
+          w.all(compare, (c) => c.brIf(2)),
+        )
+      : w.all(compare, (c) => c.brIf(1))
+  const step = w.all(not(get(element)), (c) => c.brIf(1), found, set(element, load(get(element), Element.NEXT)))
   code.block()
   code.loop()
-  not(get(element))(code)
-  code.brIf(1)
-  // Of a short key, the hash tells no more than the key itself.
-  if (keySize > 8) {
-    eq(load(get(element), Element.HASH), get(hash))(code)
-    code.if()
-  }
-  not(keyDifference(keySize, key, get(element)))(code)
-  code.brIf(keySize > 8 ? 2 : 1)
-  if (keySize > 8) code.end()
-  set(element, load(get(element), Element.NEXT))(code)
-  code.br(0)
+  // Twice, so that counting costs less: most elements are among the first two of their bucket.
+  w.all(step, step)(code)
+  goOn(code.addLocal(I32))(code)
   code.end()
   code.end()
+}
+
+/**
+ * The end of a loop along links: goes on with it unless it went on for too long (at least `most` steps). The local
+ * `steps` counts, from 0, in such units that it comes to 0 again then, which is the cheapest to ask.
+ */
+export function goOn(steps: number, most: number = MAX_CHAIN): Code {
+  return w.all(
+    add(get(steps), i32(2 ** (32 - Math.ceil(Math.log2(most))))),
+    (c) => c.tee(steps),
+    (c) => c.brIf(0),
+    (c) => c.op(Op.unreachable),
+  )
 }
 
 function bucketOf(handle: Code, hash: Code): Code {
@@ -108,12 +122,14 @@ class HashCode {
   readonly #handle: Code
   readonly #at: number
   readonly #next: number
+  readonly #steps: number
 
   constructor(code: CodeSink, map: MapLayout, handle: Code) {
     this.#map = map
     this.#handle = handle
     this.#at = code.addLocal(I32)
     this.#next = code.addLocal(I32)
+    this.#steps = code.addLocal(I32)
   }
 
   get count(): Code {
@@ -138,15 +154,17 @@ class HashCode {
     const { ringOffset } = this.#map
     const referenced = load(get(element), Element.REFERENCED)
     return w.all(
-      w.repeat(
-        w.all(
-          set(element, load(this.#handle, Descriptor.HEAD)),
-          store(this.#handle, load(get(element), ringOffset), Descriptor.HEAD),
-          set(this.#next, referenced),
-          when(eq(get(this.#next), i32(1)), store(get(element), i32(0), Element.REFERENCED)),
-        ),
-        get(this.#next),
-      ),
+      (c) => c.block(),
+      (c) => c.loop(),
+      set(element, load(this.#handle, Descriptor.HEAD)),
+      store(this.#handle, load(get(element), ringOffset), Descriptor.HEAD),
+      set(this.#next, referenced),
+      when(eq(get(this.#next), i32(1)), store(get(element), i32(0), Element.REFERENCED)),
+      not(get(this.#next)),
+      (c) => c.brIf(1),
+      goOn(this.#steps, 2 * MAX_ELEMENTS),
+      (c) => c.end(),
+      (c) => c.end(),
       this.unlink(element),
     )
   }
@@ -157,10 +175,15 @@ class HashCode {
     return w.all(
       set(at, bucketOf(this.#handle, load(get(element), Element.HASH))),
       set(next, load(get(at))),
-      w.during(
-        and(ne(get(next), get(element)), ne(get(next), i32(0))),
-        w.all(set(at, get(next)), set(next, load(get(at), Element.NEXT))),
-      ),
+      (c) => c.block(),
+      (c) => c.loop(),
+      or(eq(get(next), get(element)), not(get(next))),
+      (c) => c.brIf(1),
+      set(at, get(next)),
+      set(next, load(get(at), Element.NEXT)),
+      goOn(this.#steps),
+      (c) => c.end(),
+      (c) => c.end(),
       when(get(next), store(get(at), load(get(element), Element.NEXT))),
     )
   }

@@ -46,9 +46,11 @@ export function reads(op: Operation): number {
       return bit(op.dst)
     case 'addrSpaceCast':
     case 'load':
-    case 'loadAcquire':
     case 'loadInd':
       return bit(op.src)
+    case 'loadAcquire':
+      // In an arena it may leave its register alone; see ArenaLayout.
+      return bit(op.src) | bit(op.dst)
     case 'store':
     case 'storeRelease':
     case 'branch':

@@ -194,7 +194,8 @@ function emitUpdate(ctx: FunctionContext, fast: FastPath): boolean {
   const target = targetOf(ctx, 1)
   if (target === null) return false
   const { map, handle } = target
-  const flags = knownFlags(ctx, 4, takesLock(map))
+  // Where other threads run, the helper takes the value's lock.
+  const flags = knownFlags(ctx, 4, takesLock(map) && !ctx.module.isShared)
   if (flags === null) return false
   if (!hasInlineKeys(map) || map.inner !== null || map.hasFields || map.valueSize > MAX_VALUE_SIZE) return false
   const update = ctx.module.function(`update_${shape(map)}_${flags}`, UPDATE_FUNCTION, () => {

@@ -1,11 +1,13 @@
 import type { AccessSize, AtomicOp, Operation } from '../../isa/index.ts'
 import { FRAME_SIZE, GUARD_SIZE } from '../engine.ts'
+import { arenaAccess, emitInArena, refreshPresent, type ArenaAccess } from './arena-code.ts'
 import {
   BASE_LOCAL,
   pushRegister,
   pushRegister32,
   setRegister,
   setRegister32,
+  widen,
   type FunctionContext,
 } from './context.ts'
 import { Check, type Group, type Wide } from './facts.ts'
@@ -167,6 +169,8 @@ export function emitLoad(ctx: FunctionContext, op: Load, at: number): void {
     op.kind === 'load' &&
     facts.checks[at - ctx.start] !== Check.NONE &&
     placeAt(ctx, src, off, size) === null
+  const where = unused ? null : arenaAccess(ctx, src, off, size, at)
+  if (where !== null) return loadInArena(ctx, op, where, zeroes, at)
   if (zeroes) {
     if (unused) return
     pushOutOfBounds(ctx, src, off, size)
@@ -188,17 +192,55 @@ export function emitLoad(ctx: FunctionContext, op: Load, at: number): void {
     code.atomic(SHARED_LOADS[size], offset, size)
     return setLoaded(ctx, op, signed)
   }
-  if (signed || size === 8) {
+  if (isWideLoad(op)) {
     code.memory(opcode, offset)
     return setRegister(ctx, op.dst)
   }
-  code.memory(LOADS32[size], offset)
+  code.memory(LOADS32[size as 1 | 2 | 4], offset)
   setRegister32(ctx, op.dst)
 }
 
+/** Whether its result goes to the i64 local. */
+function isWideLoad(op: Load): boolean {
+  // A load-acquire may leave its register alone.
+  return op.size === 8 || op.kind === 'loadAcquire' || op.signed
+}
+
+function loadInArena(ctx: FunctionContext, op: Load, where: ArenaAccess, zeroes: boolean, at: number): void {
+  const { code } = ctx
+  const { size, src, off } = op
+  const isWide = isWideLoad(op)
+  const signed = op.kind === 'load' && op.signed
+  const zero = (): void => (isWide ? code.i64(0) : code.i32(0))
+  emitInArena(ctx, where, {
+    type: isWide ? ValueType.I64 : ValueType.I32,
+    check(leave) {
+      if (!zeroes) {
+        checkInsn(ctx, src, off, size, at)
+        return
+      }
+      pushOutOfBounds(ctx, src, off, size)
+      code.if()
+      zero()
+      code.br(leave + 1)
+      code.end()
+    },
+    access() {
+      const opcode = isWide ? (signed ? SIGNED_LOADS : LOADS)[size] : LOADS32[size as 1 | 2 | 4]
+      code.memory(opcode, pushAddress(ctx, src, off, size))
+    },
+    absent() {
+      if (op.kind === 'loadAcquire') pushRegister(ctx, op.dst)
+      else zero()
+    },
+  })
+  if (isWide) setRegister(ctx, op.dst)
+  else setRegister32(ctx, op.dst)
+}
+
 /** Pops what was loaded as i64. */
-function setLoaded(ctx: FunctionContext, { size, dst }: Load, signed: boolean): void {
-  if (signed || size === 8) return setRegister(ctx, dst)
+function setLoaded(ctx: FunctionContext, { kind, size, dst }: Load, signed: boolean): void {
+  if (signed || size === 8 || kind === 'loadAcquire') return setRegister(ctx, dst)
   ctx.code.op(Op.i32_wrap_i64)
   setRegister32(ctx, dst)
 }
@@ -228,6 +270,18 @@ export function emitStore(ctx: FunctionContext, op: Store, at: number): void {
   }
   const slot = slotAt(ctx, op.dst, op.off, op.size)
   if (slot !== null) return storeSlot(code, slot.slot, slot.offset, op.size, push, push32)
+  const where = arenaAccess(ctx, op.dst, op.off, op.size, at)
+  if (where !== null) {
+    return emitInArena(ctx, where, {
+      check: () => void checkInsn(ctx, op.dst, op.off, op.size, at),
+      access() {
+        const offset = pushAddress(ctx, op.dst, op.off, op.size)
+        push()
+        code.memory(STORES[op.size], offset)
+      },
+      absent() {},
+    })
+  }
   const offset = pushChecked(ctx, op.dst, op.off, op.size, at)
   if (op.kind === 'storeRelease' && ctx.module.isShared) {
     push()
@@ -248,12 +302,29 @@ const ATOMICS: Record<Exclude<AtomicOp, 'xchg' | 'cmpxchg'>, Op> = {
   xor: Op.i64_xor,
 }
 
+type Atomic = Extract<Operation, { kind: 'atomic' }>
+
 /** Where the memory is unshared, plain loads and stores are atomic. */
-export function emitAtomic(ctx: FunctionContext, op: Extract<Operation, { kind: 'atomic' }>, at: number): void {
+export function emitAtomic(ctx: FunctionContext, op: Atomic, at: number): void {
+  const { dst, off, size } = op
+  if (ctx.module.isShared) return emitSharedAtomic(ctx, op, at)
+  const where = arenaAccess(ctx, dst, off, size, at)
+  if (where === null) return emitPlainAtomic(ctx, op, pushChecked(ctx, dst, off, size, at))
+  // What it fetches to is left alone where there is nothing: in both cases its value is in the i64 local.
+  const fetched = op.op === 'cmpxchg' ? 0 : op.src
+  widen(ctx, 1 << fetched)
+  if (op.fetch && ctx.narrow !== null) ctx.narrow &= ~(1 << fetched)
+  emitInArena(ctx, where, {
+    check: () => void checkInsn(ctx, dst, off, size, at),
+    access: () => emitPlainAtomic(ctx, op, pushAddress(ctx, dst, off, size)),
+    absent() {},
+  })
+}
+
+/** The address is on the stack, less `first`. */
+function emitPlainAtomic(ctx: FunctionContext, op: Atomic, first: number): void {
   const { code, locals } = ctx
   const { dst, src, off, size } = op
-  if (ctx.module.isShared) return emitSharedAtomic(ctx, op, at)
-  const first = pushChecked(ctx, dst, off, size, at)
   let offset = first
   if (op.fetch) {
     code.memory(LOADS[size], first)
@@ -298,7 +369,7 @@ const SHARED_LOADS: Record<AccessSize, number> = { 1: 0x14, 2: 0x15, 4: 0x16, 8:
 const SHARED_STORES: Record<AccessSize, number> = { 1: 0x1b, 2: 0x1c, 4: 0x1d, 8: 0x18 }
 
 /** Other threads use the memory: the instructions of the threads proposal, which insist on aligned addresses. */
-function emitSharedAtomic(ctx: FunctionContext, op: Extract<Operation, { kind: 'atomic' }>, at: number): void {
+function emitSharedAtomic(ctx: FunctionContext, op: Atomic, at: number): void {
   const { code } = ctx
   const { dst, src, off, size } = op
   const offset = pushChecked(ctx, dst, off, size, at)
@@ -326,9 +397,10 @@ export function mayNeedCheck(op: Operation): boolean {
   return op.kind === 'call' && op.call === 'helper' && INLINE_MEMORY_HELPERS.has(op.imm)
 }
 
-/** Sets the span local from the memory's size, which calls may have changed. */
+/** Sets the locals that say how far memory goes, and pages of an arena, which calls may have changed. */
 export function refreshSpan(ctx: FunctionContext): void {
   const { code, locals } = ctx
+  refreshPresent(ctx)
   if (locals.span === -1) return
   code.memorySize()
   code.i32(GUARD_SIZE / 65536)

@@ -1,7 +1,7 @@
 import { Errno } from '../../uapi/index.ts'
 import type { MapLayout } from '../engine.ts'
 import { Deferred, Descriptor, TrieNode } from '../runtime/maps/descriptor.ts'
-import { defer, SLOW } from './hash-code.ts'
+import { defer, goOn, SLOW } from './hash-code.ts'
 import { CodeSink, ValueType, w, type Code, type FunctionType } from './wasm/index.ts'
 
 const { I32, I64 } = ValueType
@@ -48,13 +48,7 @@ export function trieLookupBody(map: MapLayout): CodeSink {
     mismatch = w.all(common.find(get(bits)), w.below(get(common.bits), get(bits)))
   }
   const right = load(get(node), TrieNode.CHILDREN + 4)
-  w.all(
-    set(prefix, load(get(key))),
-    when(w.above(get(prefix), i32(dataSize * 8)), giveBack(i32(0))),
-    prepare,
-    set(node, load(get(handle), Descriptor.BASE)),
-    (c) => c.block(),
-    (c) => c.loop(),
+  const step = w.all(
     not(get(node)),
     (c) => c.brIf(1),
     set(bits, load(get(node), TrieNode.PREFIX)),
@@ -72,13 +66,27 @@ export function trieLookupBody(map: MapLayout): CodeSink {
       ),
     ),
     set(node, xor(get(left), and(xor(get(left), right), isOne))),
-    (c) => c.br(0),
+  )
+  w.all(
+    set(prefix, load(get(key))),
+    when(w.above(get(prefix), i32(dataSize * 8)), giveBack(i32(0))),
+    prepare,
+    set(node, load(get(handle), Descriptor.BASE)),
+    (c) => c.block(),
+    (c) => c.loop(),
+    // Twice, so that counting costs less.
+    step,
+    step,
+    goOn(code.addLocal(I32), mostNodes(dataSize)),
     (c) => c.end(),
     (c) => c.end(),
     w.choose(get(found), add(get(found), i32(map.valueOffset)), i32(0)),
   )(code)
   return code
 }
+
+/** Nodes on the way down at most: one for each length of a prefix. */
+const mostNodes = (dataSize: number): number => dataSize * 8 + 2
 
 /** `isOne`: -1 when bit `index` of the key at a local's address is 1, otherwise 0; `prepare` goes before. */
 function keyBits(code: CodeSink, key: number, dataSize: number, index: Code): { prepare: Code; isOne: Code } {
@@ -153,6 +161,7 @@ class TrieCode {
   readonly parentLink: number
   readonly bits: number
   readonly common: CommonBits
+  readonly #depth: number
   readonly #map: MapLayout
   readonly #key: number
   readonly #handle: number
@@ -167,6 +176,7 @@ class TrieCode {
     this.parent = code.addLocal(I32)
     this.parentLink = code.addLocal(I32)
     this.bits = code.addLocal(I32)
+    this.#depth = code.addLocal(I32)
     this.common = new CommonBits(code, get(key), get(this.node))
   }
 
@@ -197,7 +207,7 @@ class TrieCode {
       set(this.parent, get(node)),
       set(this.parentLink, get(link)),
       set(link, add(get(node), bitTimes4(add(get(this.#key), i32(PREFIX_BYTES)), get(bits)))),
-      (c) => c.br(0),
+      goOn(this.#depth, mostNodes(keySize - PREFIX_BYTES)),
       (c) => c.end(),
       (c) => c.end(),
     )

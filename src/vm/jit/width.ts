@@ -70,8 +70,9 @@ export function narrowAfter(
     case 'addrSpaceCast':
       return narrow | (1 << op.dst)
     case 'load':
+      return op.size < 8 && !op.signed ? narrow | (1 << op.dst) : narrow & ~(1 << op.dst)
+    // In an arena it may leave its register alone.
     case 'loadAcquire':
-      return op.size < 8 && !(op.kind === 'load' && op.signed) ? narrow | (1 << op.dst) : narrow & ~(1 << op.dst)
     case 'loadImm64':
       return narrow & ~(1 << op.dst)
     case 'atomic':

@@ -60,6 +60,11 @@ export class LinearMemory {
     this.size = this.wasm.buffer.byteLength
   }
 
+  /** Most bytes that it may grow to. */
+  get limit(): number {
+    return this.#limit
+  }
+
   /** Does something and tells which addresses it allocated. */
   recorded<T>(work: () => T): { readonly result: T; readonly addresses: readonly number[] } {
     const addresses: number[] = []

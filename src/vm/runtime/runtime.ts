@@ -19,6 +19,7 @@ import {
 import type { VirtualClock } from '../clock.ts'
 import { AREA } from '../area.ts'
 import { Trap } from '../trap.ts'
+import { AbsentPages } from './absent-pages.ts'
 import { AsyncQueue } from './async.ts'
 import type { RunContext } from './context/context.ts'
 import { RawContext } from './context/raw.ts'
@@ -129,6 +130,7 @@ export class Runtime implements MapHost {
   readonly locks: ValueLocks
   /** Where bpf_trace_printk of timers goes: the next run shows it. */
   #asyncTrace: string[] = []
+  #absentPages: AbsentPages | null = null
   #nextId = 1
   /** Id from which on other threads do not know what there is. */
   #firstUnknown = Infinity
@@ -163,6 +165,10 @@ export class Runtime implements MapHost {
     this.trees = new Trees(this.memory)
     this.objects = new Objects(this)
     this.locks = new ValueLocks(this.memory)
+  }
+
+  get absentPages(): AbsentPages {
+    return (this.#absentPages ??= new AbsentPages(this.memory))
   }
 
   /** The CPU that programs run on; in memory, where the JIT reads it. */
@@ -255,7 +261,8 @@ export class Runtime implements MapHost {
   endGracePeriod(): void {
     let entry = this.memory.u32(DEFERRED_ADDRESS)
     if (entry !== 0) this.memory.setU32(DEFERRED_ADDRESS, 0)
-    while (entry !== 0) {
+    // The list ends early where a program has overwritten it.
+    for (let steps = 0; entry !== 0 && steps < this.memory.size >> 4 && this.isMemory(entry, 8); steps++) {
       const next = this.memory.u32(entry + Deferred.NEXT)
       this.#maps.get(this.memory.u32(entry + Deferred.MAP))?.reclaim(entry)
       entry = next

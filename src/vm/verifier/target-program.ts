@@ -17,7 +17,8 @@ export function describeTarget(target: VerifyTarget, walk: Walk): TargetFunction
     isExceptionCallback: sub?.isExceptionCallback === true,
     exists: sub !== undefined && (!sub.global || walk.called.has(sub.index)),
     reliable: sub !== undefined && isReliable(facts, sub),
-    changesPacket: sub !== undefined && facts.packetChangers.has(sub.index),
+    changesPacket: sub !== undefined && facts.effects.packetChangers.has(sub.index),
+    mightSleep: sub !== undefined && facts.effects.sleepers.has(sub.index),
     program: {
       type: program.spec.type,
       attachType: program.spec.attachType ?? 0,

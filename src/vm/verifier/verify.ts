@@ -4,10 +4,10 @@ import type { MapSpec, PreparedProgram } from '../../loader/index.ts'
 import { HELPERS, HelperId, ProgType } from '../../uapi/index.ts'
 import type { WalkFacts } from './accesses.ts'
 import { helperOf, isAsyncCallbackCall, isIterNextCall, isSyncCallbackCall, isThrowCall } from './calls/kinds.ts'
-import { CHANGES_PACKET } from './calls/helper.ts'
 import { hasRetval } from './calls/variants.ts'
 import { type MapFacts, mapFacts } from './facts/maps.ts'
 import { checkMapForProgram } from './program/map-rules.ts'
+import { effectsOf } from './program/effects.ts'
 import { exceptionCallback } from './program/exceptions.ts'
 import { checkAbnormalReturns } from './program/abnormal-return.ts'
 import { checkDescriptors, checkDirectValue } from './program/immediates.ts'
@@ -36,7 +36,7 @@ export interface VerifyOptions {
   readonly btf: Btf | null
   /** BTF of the kernel whose verdict is wanted; without it, kernel types and functions are refused as unsupported. */
   readonly kernelBtf: Btf | null
-  /** Whose rules hold: those of 6.18 (default), or the same with indirect jumps, which came with 6.19. */
+  /** Whose rules hold: of 6.18 (default), which refuses indirect jumps; of those of 6.19 the verifier cannot tell. */
   readonly linux?: '6.18' | '6.19'
   /** Licence text; decides on GPL-only helpers. */
   readonly license: string
@@ -217,6 +217,7 @@ function collectFacts(
   if (!bpf) checkUnprivileged(spec.type, insns)
   const malformed = new Map<number, string>()
   const ops = decodeAll(insns, malformed, options.linux === '6.19')
+  if (ops.some((op) => op?.kind === 'gotox')) unsupported('indirect jumps (gotox)')
   const handler = exceptionCallback(options.btf, program.functions)
   const subprograms = functionsOf(program, ops, options.btf, handler)
   if (log?.all === true) for (const sub of subprograms) log.write(`func#${sub.index} @${sub.start}\n`)
@@ -269,7 +270,7 @@ function collectFacts(
   }
   if (!bpf) checkNoBackEdges(ops)
   const flow = analyzeFlow(ops, handler === 0 ? [0] : [0, handler], calls)
-  const changers = packetChangers(ops, subprograms)
+  const effects = effectsOf({ ops, kfuncs, subprograms })
   const gpl = GPL.has(options.license)
   const replaced = options.target === undefined ? null : targetOf(options.target)
   const target = resolveTarget({
@@ -281,7 +282,8 @@ function collectFacts(
     },
     gpl,
     sleepable,
-    changesPacket: changers.has(0),
+    changesPacket: effects.packetChangers.has(0),
+    mightSleep: effects.sleepers.has(0),
     errorInjection: options.errorInjection ?? true,
     target: replaced,
   })
@@ -320,7 +322,7 @@ function collectFacts(
     strictAlignment: (flags & (STRICT_ALIGNMENT | ANY_ALIGNMENT)) === STRICT_ALIGNMENT,
     testStateFreq: bpf && (flags & TEST_STATE_FREQ) !== 0,
     testRegInvariants: bpf && (flags & TEST_REG_INVARIANTS) !== 0,
-    packetChangers: changers,
+    effects,
     cpus: options.cpus ?? 8192,
     missingHelpers: new Set(options.missingHelpers ?? []),
   }
@@ -382,26 +384,4 @@ function functionsOf(
       stackDepth: 0,
     }
   })
-}
-
-/** Functions from which a helper that moves the packet can be reached. */
-function packetChangers(ops: ProgramFacts['ops'], subs: readonly Subprogram[]): ReadonlySet<number> {
-  const changers = new Set<number>()
-  for (let grown = true; grown;) {
-    grown = false
-    for (const sub of subs) {
-      if (changers.has(sub.index)) continue
-      for (let i = sub.start; i < sub.end; i++) {
-        const op = ops[i]
-        if (op?.kind !== 'call') continue
-        const direct = op.call === 'helper' && CHANGES_PACKET.has(op.imm)
-        const callee = op.call === 'local' ? subs.find((s) => s.start === op.target) : undefined
-        if (!direct && (callee === undefined || !changers.has(callee.index))) continue
-        changers.add(sub.index)
-        grown = true
-        break
-      }
-    }
-  }
-  return changers
 }

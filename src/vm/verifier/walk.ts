@@ -5,6 +5,7 @@ import type { Trace } from './log/trace.ts'
 import type { StateView } from './log/view.ts'
 import type { StackLiveness } from './liveness.ts'
 import { Loops } from './loops.ts'
+import type { Effects } from './program/effects.ts'
 import type { Flow } from './program/flow.ts'
 import type { Operations, Subprogram } from './program/layout.ts'
 import type { AttachTarget } from './program/target.ts'
@@ -64,8 +65,7 @@ export interface ProgramFacts {
   readonly testStateFreq: boolean
   /** Refuse instead of forgetting when bounds contradict (BPF_F_TEST_REG_INVARIANTS). */
   readonly testRegInvariants: boolean
-  /** Functions that may move the packet. */
-  readonly packetChangers: ReadonlySet<number>
+  readonly effects: Effects
   /** Processors that the machine may have. */
   readonly cpus: number
   /** Helpers that the kernel's configuration does not offer. */

@@ -324,10 +324,66 @@ const CALLBACKS: Readonly<Record<string, FunctionsCase>> = {
   },
 }
 
+const SLEEP = '\nr1 = r10\nr1 += -8\nr2 = 8\nr3 = 0\ncall bpf_copy_from_user'
+const SLEEPER = `\nglobal sub:${SLEEP}${ZERO}`
+const MAY_NOT_SLEEP = { type: ProgType.SYSCALL, message: 'a non-sleepable BPF program context' }
+const withoutPreemption = (call: string): string =>
+  `call bpf_preempt_disable\nr1 = 0${call}\ncall bpf_preempt_enable${ZERO}`
+const PACKET =
+  'r6 = *(u32 *)(r1 +76)\nr7 = *(u32 *)(r1 +80)\nr2 = r6\nr2 += 4\nif r2 > r7 goto out\ncall sub\nr1 = *(u32 *)(r6 +0)'
+const MOVED = { errno: 'EACCES', message: "R6 invalid mem access 'scalar'" }
+
+/** What global functions, which are not walked into at a call, do to their callers. */
+const EFFECTS: Readonly<Record<string, FunctionsCase>> = {
+  'a global function that may sleep': { type: ProgType.SYSCALL, text: `r1 = 0\ncall sub${ZERO}${SLEEPER}` },
+  'a global function that may sleep without preemption': {
+    ...MAY_NOT_SLEEP,
+    text: `${withoutPreemption('\ncall sub')}${SLEEPER}`,
+  },
+  'a global function that may sleep in an RCU section': {
+    ...MAY_NOT_SLEEP,
+    text: `call bpf_rcu_read_lock\nr1 = 0\ncall sub\ncall bpf_rcu_read_unlock${ZERO}${SLEEPER}`,
+  },
+  'a global function whose callee may sleep, by a kernel function': {
+    ...MAY_NOT_SLEEP,
+    text: `${withoutPreemption('\ncall sub')}
+      global sub:
+      r1 = r10
+      call inner${ZERO}
+      static inner:
+      r1 = r10
+      r1 += -8
+      r2 = 8
+      r3 = 0
+      r4 = 0
+      call bpf_copy_from_user_str${ZERO}`,
+  },
+  'a global function whose callback may sleep': {
+    ...MAY_NOT_SLEEP,
+    text: `${withoutPreemption('\ncall sub')}\nglobal sub:${CONTEXT}${LOOP}${ZERO}\nstatic cb:${SLEEP}${ZERO}`,
+  },
+  'a global function that only looks at the packet': { text: `${PACKET}${END}\npacket sub:${ZERO}` },
+  'a global function that moves the packet': {
+    ...MOVED,
+    text: `${PACKET}${END}\npacket sub:\nr2 = 0\ncall bpf_skb_pull_data${ZERO}`,
+  },
+  'a global function whose callback moves the packet': {
+    ...MOVED,
+    text: `${PACKET}${END}
+      packet sub:
+      *(u64 *)(r10 -8) = r1${LOOP}${ZERO}
+      static cb:
+      r1 = *(u64 *)(r2 +0)
+      r2 = 0
+      call bpf_skb_pull_data${ZERO}`,
+  },
+}
+
 export const FUNCTION_CASES: Readonly<Record<string, Readonly<Record<string, FunctionsCase>>>> = {
   timers: TIMERS,
   workqueues: WORKQUEUES,
   'tail calls': TAIL_CALLS,
+  'effects of global functions': EFFECTS,
   exceptions: EXCEPTIONS,
   callbacks: CALLBACKS,
 }

@@ -9,7 +9,7 @@ import {
   type PreparedProgram,
   type ProgramFunction,
 } from '../../../src/loader/index.ts'
-import { MapType, ProgType } from '../../../src/uapi/index.ts'
+import { MapType, ProgFlag, ProgType } from '../../../src/uapi/index.ts'
 import { verify, type VerifyResult } from '../../../src/vm/verifier/index.ts'
 import { pointer, struct, types } from './kernel-functions.ts'
 
@@ -19,6 +19,7 @@ const DECLARED = {
   void: { returns: 'void', params: ['*void'], linkage: 0 },
   global: { returns: 'int', params: ['long'], linkage: 1 },
   global2: { returns: 'int', params: ['long', 'long'], linkage: 1 },
+  packet: { returns: 'int', params: ['*__sk_buff'], linkage: 1 },
 } as const
 
 /** struct value { struct bpf_timer timer; struct bpf_wq work; long plain; } */
@@ -36,7 +37,8 @@ function describeProgram(
     ['work', special('bpf_wq'), VALUE.work],
     ['plain', long, VALUE.plain],
   ])
-  const named = { void: 0, int, long, '*void': pointer(builder, 0) }
+  const skb = struct(builder, '__sk_buff', 4, [['len', int, 0]])
+  const named = { void: 0, int, long, '*void': pointer(builder, 0), '*__sk_buff': pointer(builder, skb) }
   const add = (name: string, as: keyof typeof DECLARED, linkage: 0 | 1): number => {
     const { returns, params } = DECLARED[as]
     const type = builder.add({
@@ -97,7 +99,7 @@ export function programOf(
   const lateReferences: LateReference[] = []
   let slot = 0
   const assembled = lines.map((line, i) => {
-    const header = /^(static|void|global|global2) (\w+):$/.exec(line)
+    const header = /^(static|void|global|global2|packet) (\w+):$/.exec(line)
     if (header !== null) {
       const name = header[2] as string
       starts.set(name, slot)
@@ -131,7 +133,8 @@ export function programOf(
     btfId: ids.get(name) ?? 0,
   }))
   const insns = assemble(assembled.join('\n'))
-  return { program: bareProgram(insns, { name: 'p', type }, { functions: placed, lateReferences }), btf }
+  const flags = type === ProgType.SYSCALL ? ProgFlag.SLEEPABLE : 0
+  return { program: bareProgram(insns, { name: 'p', type, flags }, { functions: placed, lateReferences }), btf }
 }
 
 /** The verdict of elfbee. */

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import { assemble } from '../../../src/isa/index.ts'
-import type { MapSpec, PreparedProgram } from '../../../src/loader/index.ts'
+import { bareProgram, mapSpec } from '../../../src/loader/index.ts'
 import { MapType, ProgType } from '../../../src/uapi/index.ts'
 import { verify, type VerifyOptions, type VerifyResult } from '../../../src/vm/verifier/index.ts'
 import { loadText } from '../../support/fixture.ts'
@@ -12,25 +12,7 @@ interface Case {
   readonly log: string
 }
 
-const MAP: MapSpec = {
-  name: 'values',
-  type: MapType.ARRAY,
-  keySize: 4,
-  valueSize: 16,
-  maxEntries: 1,
-  flags: 0,
-  numaNode: null,
-  mapExtra: 0n,
-  pinning: 'none',
-  autocreate: true,
-  keyTypeId: 0,
-  valueTypeId: 0,
-  inner: null,
-  slots: new Map(),
-  contents: null,
-  dataSection: null,
-  frozen: false,
-}
+const MAP = mapSpec({ name: 'values', type: MapType.ARRAY, keySize: 4, valueSize: 16, maxEntries: 1 })
 
 /** Verdicts and logs of Linux 6.18 without CAP_PERFMON, written by test/oracle/verifier-unprivileged-bless.mjs. */
 let cases: readonly Case[] = []
@@ -41,23 +23,8 @@ beforeAll(async () => {
 function judge(text: string, options: Partial<VerifyOptions> = {}): VerifyResult {
   const insns = assemble(text)
   const at = insns.code.indexOf(0x18)
-  const program: PreparedProgram = {
-    spec: {
-      name: 'f',
-      section: 'socket',
-      functionIndex: 0,
-      type: ProgType.SOCKET_FILTER,
-      attachType: null,
-      flags: 0,
-      attachTarget: null,
-      autoload: true,
-    },
-    insns,
-    functions: [{ name: 'f', start: 0, btfId: 0 }],
-    lateReferences: at < 0 ? [] : [{ kind: 'map', insn: at, map: 'values' }],
-    lines: [],
-    core: [],
-  }
+  const lateReferences = at < 0 ? [] : [{ kind: 'map', insn: at, map: 'values' } as const]
+  const program = bareProgram(insns, { name: 'f', type: ProgType.SOCKET_FILTER }, { lateReferences })
   const capabilities = ['bpf', 'net_admin'] as const
   return verify(program, {
     maps: { values: MAP },

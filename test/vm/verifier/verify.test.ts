@@ -24,6 +24,15 @@ function judge(
 }
 
 const accepted: Record<string, string> = {
+  'helpers of tracing programs, which Linux 6.18 offers to all types': `
+    r1 = r10
+    r1 += -16
+    r2 = 16
+    call bpf_get_current_comm
+    call bpf_get_current_uid_gid
+    call bpf_get_cgroup_classid
+    r0 = 2
+    exit`,
   'what lies behind a number below itself, which the kernel takes for 1 to -2 (found by fuzzing)': `
     call 7
     r7 = r0

@@ -1,12 +1,22 @@
 import { encodeUtf8 } from '../../../bytes/index.ts'
 
+/** Buffers that sinks have given back. A small module takes less time to write than its buffers take to allocate. */
+const spare: Uint8Array<ArrayBuffer>[] = []
+const MOST_SPARE = 64
+const SMALLEST = 1024
+const LARGEST_SPARE = 16_384
+/** Shorter copies are made byte by byte. */
+const SHORT = 48
+const NOTHING = new Uint8Array(0)
+
 /** Growing output of a wasm binary: single bytes, LEB128 numbers, names. */
 export class ByteSink {
-  #bytes: Uint8Array
+  #bytes: Uint8Array<ArrayBuffer>
   #length = 0
 
-  constructor(capacity: number = 256) {
-    this.#bytes = new Uint8Array(capacity)
+  constructor(capacity: number = SMALLEST) {
+    const known = capacity <= LARGEST_SPARE ? spare.pop() : undefined
+    this.#bytes = known ?? new Uint8Array(Math.max(SMALLEST, capacity))
   }
 
   /** Bytes written so far. */
@@ -56,30 +66,50 @@ export class ByteSink {
 
   /** UTF-8 text after its length in bytes. */
   name(text: string): void {
-    const bytes = encodeUtf8(text)
-    this.unsigned(bytes.length)
-    this.write(bytes)
+    for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 0x7f) return this.#encoded(encodeUtf8(text))
+    this.unsigned(text.length)
+    for (let i = 0; i < text.length; i++) this.byte(text.charCodeAt(i))
   }
 
-  write(bytes: Uint8Array): void {
-    if (this.#length + bytes.length > this.#bytes.length) this.#reserve(bytes.length)
-    this.#bytes.set(bytes, this.#length)
-    this.#length += bytes.length
+  /** The contents of another sink, which is empty then. */
+  append(sink: ByteSink): void {
+    const { length } = sink
+    if (this.#length + length > this.#bytes.length) this.#reserve(length)
+    if (length > SHORT) this.#bytes.set(sink.#bytes.subarray(0, length), this.#length)
+    else for (let i = 0; i < length; i++) this.#bytes[this.#length + i] = sink.#bytes[i] as number
+    this.#length += length
+    sink.#giveBack()
   }
 
-  /** The contents of another sink after their length. */
+  /** The contents of another sink, which is empty then, after their length. */
   sized(sink: ByteSink): void {
     this.unsigned(sink.length)
-    this.write(sink.view())
+    this.append(sink)
   }
 
-  /** What was written; valid until the next write. */
-  view(): Uint8Array<ArrayBuffer> {
-    return this.#bytes.subarray(0, this.#length) as Uint8Array<ArrayBuffer>
+  /** What was written; the sink is empty then. */
+  take(): Uint8Array<ArrayBuffer> {
+    const written = this.#bytes.subarray(0, this.#length)
+    const isKept = this.#bytes.length <= LARGEST_SPARE
+    const result = isKept ? written.slice() : written
+    this.#giveBack()
+    return result
+  }
+
+  #encoded(bytes: Uint8Array): void {
+    this.unsigned(bytes.length)
+    for (const byte of bytes) this.byte(byte)
+  }
+
+  #giveBack(): void {
+    const { length } = this.#bytes
+    if (length > 0 && length <= LARGEST_SPARE && spare.length < MOST_SPARE) spare.push(this.#bytes)
+    this.#bytes = NOTHING
+    this.#length = 0
   }
 
   #reserve(count: number): void {
-    const grown = new Uint8Array(Math.max(this.#length + count, this.#bytes.length * 2))
+    const grown = new Uint8Array(Math.max(SMALLEST, this.#length + count, this.#bytes.length * 2))
     grown.set(this.#bytes.subarray(0, this.#length))
     this.#bytes = grown
   }

@@ -167,9 +167,9 @@ export class CodeSink {
     for (const depth of depths) this.#sink.unsigned(depth)
   }
 
-  /** Writes the body (locals, instructions, final end) after its size. */
+  /** Writes the body (locals, instructions, final end) after its size; nothing can be added then. */
   encode(into: ByteSink): void {
-    const head = new ByteSink(16)
+    const head = new ByteSink()
     const runs: { type: ValueType; count: number }[] = []
     for (const type of this.#locals) {
       const last = runs.at(-1)
@@ -182,8 +182,8 @@ export class CodeSink {
       head.byte(run.type)
     }
     into.unsigned(head.length + this.#sink.length + 1)
-    into.write(head.view())
-    into.write(this.#sink.view())
+    into.append(head)
+    into.append(this.#sink)
     into.byte(Op.end)
   }
 

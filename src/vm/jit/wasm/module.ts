@@ -3,6 +3,8 @@ import { CodeSink } from './code.ts'
 import { Op } from './opcodes.ts'
 import { FUNCREF, ValueType, type FunctionType } from './types.ts'
 
+const HEADER = [0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0]
+
 /** Section ids (WebAssembly core specification 2.0, 5.5.2). */
 const Section = {
   CUSTOM: 0,
@@ -29,7 +31,7 @@ export interface MemoryLimits {
 
 /** A section's entries with their count. */
 class Entries {
-  readonly sink: ByteSink = new ByteSink(64)
+  readonly sink: ByteSink = new ByteSink()
   count = 0
 }
 
@@ -129,10 +131,10 @@ export class ModuleBuilder {
     return this.#importedTables
   }
 
-  /** The binary. */
+  /** The binary; nothing can be added then. */
   encode(): Uint8Array<ArrayBuffer> {
-    const out = new ByteSink(1024)
-    out.write(new Uint8Array([0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0]))
+    const out = new ByteSink()
+    for (const byte of HEADER) out.byte(byte)
     writeEntries(out, Section.TYPE, this.#typeEntries)
     writeEntries(out, Section.IMPORT, this.#imports)
     writeEntries(out, Section.FUNCTION, this.#functions)
@@ -142,7 +144,7 @@ export class ModuleBuilder {
     if (this.#table.length > 0) writeEntries(out, Section.ELEMENT, elementSection(this.#importedTables, this.#table))
     writeEntries(out, Section.CODE, this.#code())
     writeCustom(out, 'name', this.#nameSection())
-    return out.view()
+    return out.take()
   }
 
   #import(module: string, name: string, kind: number): void {
@@ -204,17 +206,18 @@ function elementSection(table: number, functions: readonly number[]): Entries {
 
 function writeEntries(out: ByteSink, id: number, entries: Entries): void {
   if (entries.count === 0) return
-  const body = new ByteSink(entries.sink.length + 8)
-  body.unsigned(entries.count)
-  body.write(entries.sink.view())
+  const count = new ByteSink()
+  count.unsigned(entries.count)
   out.byte(id)
-  out.sized(body)
+  out.unsigned(count.length + entries.sink.length)
+  out.append(count)
+  out.append(entries.sink)
 }
 
 function writeCustom(out: ByteSink, name: string, contents: ByteSink): void {
   const body = new ByteSink()
   body.name(name)
-  body.write(contents.view())
+  body.append(contents)
   out.byte(Section.CUSTOM)
   out.sized(body)
 }

@@ -1,5 +1,5 @@
 import { Errno, HelperId, Limit } from '../../../uapi/index.ts'
-import { orNoMemory } from '../maps/map.ts'
+import { orNoMemory } from '../maps/errors.ts'
 import type { HelperGroup } from './helper.ts'
 
 /** Maps: lookup, update, delete, queues, and loops with callbacks. */

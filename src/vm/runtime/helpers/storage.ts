@@ -2,7 +2,7 @@ import { HelperId } from '../../../uapi/index.ts'
 import { Trap } from '../../trap.ts'
 import { CgroupStorageMap } from '../maps/cgroup-storage.ts'
 import { LocalStorageMap } from '../maps/local-storage.ts'
-import { orNoMemory } from '../maps/map.ts'
+import { orNoMemory } from '../maps/errors.ts'
 import type { Runtime } from '../runtime.ts'
 import type { Helper, HelperGroup } from './helper.ts'
 

@@ -1,22 +1,27 @@
 import { Errno } from '../../../uapi/index.ts'
+import type { ArenaLayout } from '../../engine.ts'
 import { refuse } from './attributes.ts'
 import { VmMap, type MapConfig, type MapHost } from './map.ts'
 
 const PAGE_SIZE = 4096
 /** Pages more than the arena has: to begin at a page, and one on each side for programs that miss it by a little. */
 const MARGIN = 3
+/** Bytes that an instruction accesses at most. */
+const MOST_BYTES = 8
 
 /**
  * BPF_MAP_TYPE_ARENA: pages that programs share by plain pointers. They lie side by side in the vm's memory, so that a
  * pointer of user space and one of programs are the same address; map_extra, the address that user space wants, is
- * not used. A page that was not allocated reads as zeros; unlike the kernel's, which gets there by page faults, it keeps
- * what is written to it.
+ * not used. A page that was not allocated, and the one before and behind the arena, reads as zeros whatever programs
+ * write there.
  */
 export class ArenaMap extends VmMap {
   /** Address of page 0. */
   readonly base: number
   readonly #start: number
   readonly #used: Uint8Array
+  /** See ArenaLayout. */
+  readonly #present: number
 
   constructor(host: MapHost, config: MapConfig) {
     const { spec } = config
@@ -24,14 +29,20 @@ export class ArenaMap extends VmMap {
     this.#start = this.memory.allocate((spec.maxEntries + MARGIN) * PAGE_SIZE)
     this.base = Math.ceil(this.#start / PAGE_SIZE + 1) * PAGE_SIZE
     this.#used = new Uint8Array(spec.maxEntries)
+    this.#present = this.memory.allocate(4)
+    host.absentPages.mark(this.base - PAGE_SIZE, spec.maxEntries + 2, true)
     const { contents } = spec
     if (contents !== null && contents.length > 0) {
       // Variables of the program, which are there from the start.
       const pages = Math.ceil(contents.length / PAGE_SIZE)
       if (pages > spec.maxEntries) refuse(config, 'EINVAL', `room for ${contents.length} bytes of variables`)
-      this.#used.fill(1, 0, pages)
+      this.#use(0, pages, true)
       this.memory.write(this.base, contents)
     }
+  }
+
+  get layout(): ArenaLayout {
+    return { base: this.base, present: this.#present, absentPages: this.host.absentPages.table }
   }
 
   /** bpf_arena_alloc_pages: address of zeroed pages (at `address` when it is not 0), or 0. */
@@ -39,7 +50,7 @@ export class ArenaMap extends VmMap {
     if (count === 0 || count > this.maxEntries || address % PAGE_SIZE !== 0) return 0
     const page = address === 0 ? this.#find(count) : (address - this.base) / PAGE_SIZE
     if (page < 0 || page + count > this.maxEntries || !this.#isFree(page, count)) return 0
-    this.#used.fill(1, page, page + count)
+    this.#use(page, count, true)
     return this.base + page * PAGE_SIZE
   }
 
@@ -48,7 +59,7 @@ export class ArenaMap extends VmMap {
     const page = Math.floor((address - this.base) / PAGE_SIZE)
     if (page < 0 || page >= this.maxEntries) return
     const end = Math.min(this.maxEntries, page + count)
-    this.#used.fill(0, page, end)
+    this.#use(page, end - page, false)
     this.memory.fill(this.base + page * PAGE_SIZE, 0, (end - page) * PAGE_SIZE)
   }
 
@@ -74,7 +85,17 @@ export class ArenaMap extends VmMap {
   }
 
   protected override release(): void {
+    this.host.absentPages.mark(this.base - PAGE_SIZE, this.maxEntries + 2, false)
+    this.memory.free(this.#present, 4)
     this.memory.free(this.#start, (this.maxEntries + MARGIN) * PAGE_SIZE)
+  }
+
+  #use(page: number, count: number, used: boolean): void {
+    this.#used.fill(used ? 1 : 0, page, page + count)
+    this.host.absentPages.mark(this.base + page * PAGE_SIZE, count, !used)
+    const firstFree = this.#used.indexOf(0)
+    const present = (firstFree === -1 ? this.maxEntries : firstFree) * PAGE_SIZE
+    this.memory.setU32(this.#present, Math.max(0, present - MOST_BYTES + 1))
   }
 
   #isFree(page: number, count: number): boolean {

@@ -1,6 +1,7 @@
 import { BpfError, isBpfError } from '../../../bytes/index.ts'
 import type { LinearMemory } from '../memory.ts'
 import { Descriptor, Element, NOT_IN_USE } from './descriptor.ts'
+import { checkLinks } from './links.ts'
 import { roundUp8 } from './map.ts'
 import { Slabs } from './slabs.ts'
 
@@ -23,6 +24,8 @@ export class HashTable {
   readonly #slabs: Slabs
   /** Bytes from an element to the link that makes a ring of all elements there are; 0 when there is none. */
   readonly ringOffset: number
+  /** Elements that there are, free ones too. */
+  #made = 0
   /** The element whose link closes the ring. */
   #ringEnd = 0
 
@@ -51,11 +54,12 @@ export class HashTable {
     const view = this.#memory.view
     const hash = this.hashOf(key)
     let element = view.getUint32(this.#buckets + (hash & this.#mask) * 4, true)
-    while (element !== 0) {
+    for (let steps = 1; element !== 0; steps++) {
       if (view.getInt32(element + Element.HASH, true) === hash && this.#sameKey(element + Element.KEY, key)) {
         return element
       }
       element = view.getUint32(element, true)
+      checkLinks(steps, this.#made)
     }
     return 0
   }
@@ -70,6 +74,7 @@ export class HashTable {
     }
     const count = Math.max(1, Math.min(1024, Math.floor(SLAB_BYTES / this.elementSize)))
     const slab = this.#slabs.add(count * this.elementSize)
+    this.#made += count
     const last = slab + (count - 1) * this.elementSize
     if (this.ringOffset !== 0) this.#extendRing(slab, last)
     for (let element = last; element > slab; element -= this.elementSize) this.give(element)
@@ -86,6 +91,11 @@ export class HashTable {
     }
     const taken = Array.from({ length: elements }, () => this.take())
     for (const element of taken.reverse()) this.give(element)
+  }
+
+  /** Elements that there are, in buckets or not. */
+  get size(): number {
+    return this.#made
   }
 
   /** The element of the ring behind `element`. */
@@ -132,11 +142,12 @@ export class HashTable {
   remove(element: number): void {
     const memory = this.#memory
     let at = this.#buckets + (memory.u32(element + Element.HASH) & this.#mask) * 4
-    for (;;) {
+    for (let steps = 1; ; steps++) {
       const next = memory.u32(at)
       if (next === 0) return
       if (next === element) break
       at = next + Element.NEXT
+      checkLinks(steps, this.#made)
     }
     memory.setU32(at, memory.u32(element + Element.NEXT))
     memory.setU32(this.#handle + Descriptor.COUNT, this.count - 1)
@@ -156,6 +167,15 @@ export class HashTable {
       if (head !== 0) return head
     }
     return 0
+  }
+
+  /** All elements, for when the map goes away: ends early where a program has overwritten links. */
+  *elements(): Generator<number> {
+    let left = this.count
+    for (let element = this.next(0); element !== 0 && left > 0; element = this.next(element), left--) {
+      if (element + this.elementSize > this.#memory.size) return
+      yield element
+    }
   }
 
   /** Gives all memory back. */
@@ -195,7 +215,8 @@ export class HashTable {
     this.#mask = oldMask * 2 + 1
     for (let bucket = 0; bucket <= oldMask; bucket++) {
       let element = memory.u32(old + bucket * 4)
-      while (element !== 0) {
+      for (let steps = 1; element !== 0; steps++) {
+        checkLinks(steps, this.#made)
         const next = memory.u32(element + Element.NEXT)
         const to = this.#buckets + (memory.u32(element + Element.HASH) & this.#mask) * 4
         memory.setU32(element + Element.NEXT, memory.u32(to))

@@ -1,6 +1,7 @@
 import { Errno, MapFlag, UpdateFlag } from '../../../uapi/index.ts'
 import { Deferred, Descriptor, Element } from './descriptor.ts'
 import { HashTable } from './hash-table.ts'
+import { checkLinks } from './links.ts'
 import { VmMap, type MapConfig, type MapHost } from './map.ts'
 
 /**
@@ -74,7 +75,7 @@ export class HashMap extends VmMap {
     let visited = 0
     for (let element = this.nextElement(0); element !== 0;) {
       const next = this.nextElement(element)
-      visited++
+      checkLinks(++visited, this.#mostVisits)
       if (visit(element + Element.KEY, this.elementValue(element))) break
       element = next
     }
@@ -125,12 +126,17 @@ export class HashMap extends VmMap {
 
   protected override release(): void {
     if (this.fields.length > 0) {
-      for (let element = this.table.next(0); element !== 0; element = this.table.next(element)) {
+      for (const element of this.table.elements()) {
         this.endFields(element + this.table.valueOffset)
       }
     }
     this.table.release()
     if (this.#spare !== 0) this.memory.free(this.#spare, this.host.cpus * 4)
+  }
+
+  /** Elements that a walk may come to, during which others come and go. */
+  get #mostVisits(): number {
+    return Math.max(1 << 20, 2 * this.maxEntries)
   }
 
   #takeSpare(): number {

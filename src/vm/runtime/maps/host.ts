@@ -1,6 +1,7 @@
 import type { Btf } from '../../../btf/index.ts'
 import type { MapSpec } from '../../../loader/index.ts'
 import type { KernelObjects } from '../kernel/objects.ts'
+import type { AbsentPages } from '../absent-pages.ts'
 import type { LinearMemory } from '../memory.ts'
 import type { ValueLocks } from '../value-locks.ts'
 import type { FieldKind, SpecialField } from './fields.ts'
@@ -11,6 +12,8 @@ import type { SlotProgram } from './prog-array.ts'
 export interface MapHost {
   readonly memory: LinearMemory
   readonly cpus: number
+  /** Pages of arenas that programs cannot write; there is a table of them from the first arena on. */
+  readonly absentPages: AbsentPages
   /** Sockets, cgroups and the like, which values of some maps name by descriptors. */
   readonly kernel: KernelObjects
   /** CPU that the running program is on. */

@@ -1,5 +1,6 @@
 import { Errno, UpdateFlag } from '../../../uapi/index.ts'
 import { Deferred, Descriptor, TrieNode } from './descriptor.ts'
+import { checkLinks } from './links.ts'
 import { VmMap, roundUp8, type MapConfig, type MapHost } from './map.ts'
 import { Slabs } from './slabs.ts'
 
@@ -44,7 +45,9 @@ export class LpmTrieMap extends VmMap {
     const prefix = this.memory.u32(key)
     if (prefix > this.#maxPrefix) return 0
     let found = 0
+    let depth = 0
     for (let node = this.memory.u32(this.#root); node !== 0;) {
+      checkLinks(++depth, this.#mostNodes)
       const bits = this.#prefix(node)
       if (this.#commonBits(node, key, prefix) < bits) break
       if (this.#isStored(node)) found = node + this.#valueOffset
@@ -62,7 +65,8 @@ export class LpmTrieMap extends VmMap {
     let link = this.#root
     let node = memory.u32(link)
     let common = 0
-    while (node !== 0) {
+    for (let depth = 1; node !== 0; depth++) {
+      checkLinks(depth, this.#mostNodes)
       const bits = this.#prefix(node)
       common = this.#commonBits(node, key, prefix)
       if (common < bits || bits === prefix) break
@@ -105,7 +109,8 @@ export class LpmTrieMap extends VmMap {
     let parent = 0
     let link = this.#root
     let node = memory.u32(link)
-    for (;;) {
+    for (let depth = 1; ; depth++) {
+      checkLinks(depth, this.#mostNodes)
       if (node === 0 || this.#commonBits(node, key, prefix) < this.#prefix(node)) return -Errno.ENOENT
       if (this.#prefix(node) === prefix) break
       parentLink = link
@@ -165,6 +170,11 @@ export class LpmTrieMap extends VmMap {
     this.#slabs.release()
   }
 
+  /** Nodes on the way down at most: one for each length of a prefix. */
+  get #mostNodes(): number {
+    return this.#maxPrefix + 2
+  }
+
   /** Where the address of the root is. */
   get #root(): number {
     return this.handle + Descriptor.BASE
@@ -190,7 +200,8 @@ export class LpmTrieMap extends VmMap {
   #exact(key: number): number {
     const prefix = this.memory.u32(key)
     let node = prefix > this.#maxPrefix ? 0 : this.memory.u32(this.#root)
-    while (node !== 0) {
+    for (let depth = 1; node !== 0; depth++) {
+      checkLinks(depth, this.#mostNodes)
       const bits = this.#prefix(node)
       if (this.#commonBits(node, key, prefix) < bits) return 0
       if (bits === prefix) return node
@@ -205,9 +216,12 @@ export class LpmTrieMap extends VmMap {
     this.#place = new Map()
     // Postorder with an explicit stack: a node is listed when it comes up for the second time.
     const stack: { node: number; seen: boolean }[] = [{ node: memory.u32(this.#root), seen: false }]
+    let steps = 0
     for (let top = stack.pop(); top !== undefined; top = stack.pop()) {
       const { node, seen } = top
       if (node === 0) continue
+      // Each node is seen twice, and there are fewer forks than stored prefixes.
+      checkLinks(++steps, 4 * this.maxEntries)
       if (seen) {
         if (!this.#isStored(node)) continue
         this.#place.set(node, this.#order.length)

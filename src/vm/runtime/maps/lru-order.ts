@@ -1,6 +1,7 @@
 import type { LinearMemory } from '../memory.ts'
 import { Descriptor, Element } from './descriptor.ts'
 import type { HashTable } from './hash-table.ts'
+import { checkLinks } from './links.ts'
 
 /**
  * Which element an LRU map drops: a hand goes round the ring of all elements, gives those that were looked up since it
@@ -31,7 +32,8 @@ export class LruOrder {
   /** The element to evict; there must be one in use. */
   victim(): number {
     const memory = this.#memory
-    for (;;) {
+    for (let steps = 1; ; steps++) {
+      checkLinks(steps, 2 * this.#table.size)
       const element = memory.u32(this.#hand)
       memory.setU32(this.#hand, this.#table.nextInRing(element))
       const referenced = memory.u32(element + Element.REFERENCED)

@@ -196,7 +196,7 @@ export class HashOfMaps extends HashMap {
   }
 
   protected override release(): void {
-    for (let element = this.table.next(0); element !== 0; element = this.table.next(element)) {
+    for (const element of this.table.elements()) {
       dropInner(this.host, this.memory.u32(this.elementValue(element)))
     }
     super.release()

@@ -1,12 +1,14 @@
-import { BpfError, isBpfError } from '../../../bytes/index.ts'
+import { BpfError } from '../../../bytes/index.ts'
 import type { BackendMap, BackendProgram, MapBatchOptions, MapBatch, MapSpec } from '../../../loader/index.ts'
-import { Errno, MapFlag, UpdateFlag, errnoName, mapTypeName } from '../../../uapi/index.ts'
+import { Errno, MapFlag, UpdateFlag, mapTypeName } from '../../../uapi/index.ts'
 import type { MapLayout } from '../../engine.ts'
 import type { LinearMemory } from '../memory.ts'
 import { deleteBatch, hasBatch, lookupBatch, updateBatch, type BatchKind, type BatchTarget } from './batch.ts'
 import { DESCRIPTOR_SIZE, Descriptor } from './descriptor.ts'
 import { specialFields, type SpecialField } from './fields.ts'
 import type { MapConfig, MapHost } from './host.ts'
+import { guarded } from './links.ts'
+import { mapError, orNoMemory } from './errors.ts'
 
 export type { MapConfig, MapHost } from './host.ts'
 
@@ -169,7 +171,7 @@ export abstract class VmMap implements BackendMap {
     const at = this.#key(key, 'lookup', this.lookupKeySize)
     const value = at + roundUp8(this.lookupKeySize)
     const isLocked = (flags & UpdateFlag.LOCK) !== 0 && this.memory.isShared
-    const error = isLocked ? this.#lookupLocked(at, value) : this.userLookup(at, value)
+    const error = guarded(this.name, () => (isLocked ? this.#lookupLocked(at, value) : this.userLookup(at, value)))
     if (error === -Errno.ENOENT) return null
     if (error !== 0) this.#fail('lookup', error)
     this.clearFields(value)
@@ -192,14 +194,15 @@ export abstract class VmMap implements BackendMap {
     const to = this.#value(at, value, 'update')
     // No map knows flags above bit 30.
     const known = flags < 0 || flags > UNKNOWN_FLAGS ? UNKNOWN_FLAGS : flags
-    const error = orNoMemory(() => this.userUpdate(at, to, known))
+    const error = orNoMemory(() => guarded(this.name, () => this.userUpdate(at, to, known)))
     if (error !== 0) this.#fail('update', error)
   }
 
   delete(key: Uint8Array): boolean {
     this.#open('delete')
     this.#writable('delete')
-    const error = this.userDelete(this.#key(key, 'delete'))
+    const at = this.#key(key, 'delete')
+    const error = guarded(this.name, () => this.userDelete(at))
     if (error === -Errno.ENOENT) return false
     if (error !== 0) this.#fail('delete', error)
     return true
@@ -212,7 +215,7 @@ export abstract class VmMap implements BackendMap {
     // The value's scratch memory may be smaller than a key.
     const next = this.memory.allocate(this.keySize)
     try {
-      const error = this.userNextKey(at, next)
+      const error = guarded(this.name, () => this.userNextKey(at, next))
       if (error === -Errno.ENOENT) return null
       if (error !== 0) this.#fail('next key', error)
       return this.memory.read(next, this.keySize)
@@ -228,7 +231,7 @@ export abstract class VmMap implements BackendMap {
     this.#checkLookup('lookup and delete', flags)
     const at = this.#key(key, 'lookup and delete')
     const value = at + roundUp8(this.keySize)
-    const error = this.userLookupAndDelete(at, value)
+    const error = guarded(this.name, () => this.userLookupAndDelete(at, value))
     if (error === -Errno.ENOENT) return null
     if (error !== 0) this.#fail('lookup and delete', error)
     this.clearFields(value)
@@ -239,7 +242,7 @@ export abstract class VmMap implements BackendMap {
     const kind = options.remove === true ? 'take' : 'lookup'
     const target = this.#batch(kind, options.flags ?? 0)
     this.host.runDue()
-    const batch = lookupBatch(target, cursor, count, kind === 'take')
+    const batch = guarded(this.name, () => lookupBatch(target, cursor, count, kind === 'take'))
     return typeof batch === 'number' ? this.#fail(`${kind} batch`, batch) : batch
   }
 
@@ -251,12 +254,13 @@ export abstract class VmMap implements BackendMap {
       })
     }
     const target = this.#batch('update', flags)
-    const done = orNoMemory(() => updateBatch(target, keys, values, flags))
+    const done = orNoMemory(() => guarded(this.name, () => updateBatch(target, keys, values, flags)))
     return done < 0 ? this.#fail('update batch', done) : done
   }
 
   deleteBatch(keys: Uint8Array): number {
-    const done = deleteBatch(this.#batch('delete', 0), keys)
+    const target = this.#batch('delete', 0)
+    const done = guarded(this.name, () => deleteBatch(target, keys))
     return done < 0 ? this.#fail('delete batch', done) : done
   }
 
@@ -486,22 +490,6 @@ export abstract class VmMap implements BackendMap {
     this.memory.write(to, value)
     return to
   }
-}
-
-/** Result of `work`, or -ENOMEM when the vm's memory is used up. */
-export function orNoMemory(work: () => number): number {
-  try {
-    return work()
-  } catch (error) {
-    if (isBpfError(error) && error.code === 'limit' && error.errno === 'ENOMEM') return -Errno.ENOMEM
-    throw error
-  }
-}
-
-/** Failure of an operation on a map, with the kernel's errno. */
-export function mapError(operation: string, name: string, errno: number): BpfError {
-  const word = errnoName(errno) ?? String(errno)
-  return new BpfError('syscall', `${operation} in map ${name}: ${word}`, { errno: word, where: { map: name } })
 }
 
 export function roundUp8(size: number): number {

@@ -1,5 +1,6 @@
 import { Errno } from '../../../uapi/index.ts'
 import { Descriptor, RING_CONTROL_SIZE, RingControl } from './descriptor.ts'
+import { checkLinks } from './links.ts'
 import { VmMap, type MapConfig, type MapHost } from './map.ts'
 
 /** A record starts with its length (with two flag bits) and a page offset that only the kernel uses. */
@@ -125,7 +126,9 @@ export class RingBufMap extends VmMap {
   /** Takes the oldest record; null when there is none that is complete. */
   protected takeRecord(): Uint8Array | 'discarded' | null {
     const consumer = this.#consumer
-    if (consumer >= this.#producer) return null
+    const producer = this.#producer
+    if (consumer >= producer) return null
+    checkLinks(producer - consumer, this.#mask + 1)
     const header = this.#data + ((consumer % 4294967296) & this.#mask)
     const word = this.memory.u32(header)
     if ((word & BUSY) !== 0) return null

@@ -24,7 +24,7 @@ export function stepLocalCall(walk: Walk, op: LocalCall): void {
     walk.trace?.touch(0)
     clobberCallerSaved(walk)
     walk.set(0, unknownReg())
-    if (changesPacket(walk, callee)) forgetPacketPointers(walk)
+    if (walk.facts.effects.packetChangers.has(callee.index)) forgetPacketPointers(walk)
     walk.insn++
     return
   }
@@ -61,15 +61,26 @@ function callGlobal(walk: Walk, callee: Subprogram): void {
   if (state.locks > 0) {
     invalid('global function calls are not allowed while holding a lock,\nuse static function instead')
   }
+  const sleeps = walk.facts.effects.sleepers.has(callee.index) && !maySleep(walk)
   try {
     parametersOf(walk.facts, callee).forEach((param, i) => checkParameter(walk, param, i))
   } catch (error) {
     if (!(error instanceof Reject) || error.errno === 'UNSUPPORTED' || error.errno === 'EFAULT') throw error
+    if (sleeps) throw new Reject('EINVAL', `${error.text}\n${MAY_NOT_SLEEP}`)
     throw new Reject(
       error.errno,
       `${error.text}\nCaller passes invalid args into func#${callee.index} ('${callee.name}')`,
     )
   }
+  if (sleeps) invalid(MAY_NOT_SLEEP)
+}
+
+const MAY_NOT_SLEEP = `global functions that may sleep are not allowed in non-sleepable context,
+i.e., in a RCU/IRQ/preempt-disabled section, or in
+a non-sleepable BPF program context`
+
+function maySleep({ state }: Walk): boolean {
+  return state.sleepable && state.rcu === 0 && state.preempt === 0 && state.irqId === 0
 }
 
 /** Whether a static function gets what its BTF says: compilers change such functions without telling. */
@@ -198,9 +209,4 @@ function entryRegister(walk: Walk, param: Parameter): Reg {
   const reg = pointerReg('dynptr_ptr')
   reg.dynptr = { type: 'local', id: walk.newId(), first: true }
   return reg
-}
-
-/** Whether a global function may call a helper that moves the packet; unknown here, so the safe answer. */
-function changesPacket(walk: Walk, callee: Subprogram): boolean {
-  return walk.facts.packetChangers.has(callee.index)
 }

@@ -7,6 +7,15 @@ const SOCKET_OR_NULL: HelperArg = { type: 'PTR_TO_SOCKET', flags: ['MAYBE_NULL']
 
 const OPTS_ON_CTX: ReadonlySet<number> = new Set<number>([P.CGROUP_SOCK_ADDR, P.SOCK_OPS])
 const OPTS_ON_SOCKET: ReadonlySet<number> = new Set<number>([P.CGROUP_SOCKOPT])
+/** Types whose bpf_get_cgroup_classid asks about the packet; that of others asks about the current task. */
+const CLASS_OF_PACKET: ReadonlySet<number> = new Set<number>([
+  P.SCHED_CLS,
+  P.SCHED_ACT,
+  P.LWT_IN,
+  P.LWT_OUT,
+  P.LWT_XMIT,
+  P.LWT_SEG6LOCAL,
+])
 
 /**
  * Arguments of a helper for a program type: some helpers have one prototype for programs that give their context, and
@@ -22,8 +31,8 @@ export function argumentsFor(row: HelperRow, type: number): readonly HelperArg[]
       if (type === P.TRACING || type === P.LSM || type === P.SK_REUSEPORT || type === P.SK_MSG)
         return first(row, SOCK_PTR)
       return first(row, CTX)
-    case H.get_netns_cookie:
-      return row.args
+    case H.get_cgroup_classid:
+      return CLASS_OF_PACKET.has(type) ? row.args : []
     case H.sk_assign:
       return type === P.SK_LOOKUP ? second(row, SOCKET_OR_NULL) : row.args
     case H.sk_storage_get:

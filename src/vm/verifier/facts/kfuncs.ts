@@ -160,7 +160,7 @@ export const KFUNCS: Readonly<Record<string, KfuncRow>> = {
   bpf_wq_start: row(COMMON),
   bpf_arena_alloc_pages: row(COMMON, 'trusted', 'sleepable'),
   bpf_arena_free_pages: row(COMMON, 'trusted', 'sleepable'),
-  bpf_arena_reserve_pages: row(COMMON, 'trusted'),
+  bpf_arena_reserve_pages: row(COMMON, 'trusted', 'sleepable'),
   bpf_cgroup_acquire: row(GENERIC, 'acquire', 'rcu', 'null'),
   bpf_cgroup_ancestor: row(GENERIC, 'acquire', 'rcu', 'null'),
   bpf_cgroup_from_id: row(GENERIC, 'acquire', 'null'),

@@ -47,6 +47,7 @@ export interface TargetFunction {
   /** Whether its BTF describes it truly. */
   readonly reliable: boolean
   readonly changesPacket: boolean
+  readonly mightSleep: boolean
   readonly program: { readonly type: number; readonly attachType: number; readonly attachesToProgram: boolean }
 }
 
@@ -59,6 +60,7 @@ export interface TargetRequest {
   readonly gpl: boolean
   readonly sleepable: boolean
   readonly changesPacket: boolean
+  readonly mightSleep: boolean
   /** Whether the kernel has CONFIG_FUNCTION_ERROR_INJECTION. */
   readonly errorInjection: boolean
   /** The function of another program that the program attaches to. */
@@ -188,6 +190,7 @@ function functionOfProgram(request: TargetRequest, target: TargetFunction): Atta
     if (request.changesPacket && !target.changesPacket) {
       invalid('Extension program changes packet data, while original does not')
     }
+    if (request.mightSleep && !target.mightSleep) invalid('Extension program may sleep, while original does not')
   }
   if (program.spec.type === P.TRACING) {
     if (owner.attachesToProgram) invalid('Cannot nest tracing program attach more than once')

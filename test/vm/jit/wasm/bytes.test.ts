@@ -16,7 +16,7 @@ function read(bytes: Uint8Array, signed: boolean): bigint {
 function bytesOf(write: (sink: ByteSink) => void): Uint8Array {
   const sink = new ByteSink(1)
   write(sink)
-  return sink.view()
+  return sink.take()
 }
 
 describe('LEB128', () => {
