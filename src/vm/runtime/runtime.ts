@@ -204,10 +204,9 @@ export class Runtime implements MapHost {
     return this.#maps.get(handle)
   }
 
-  register(map: VmMap): number {
+  register(map: VmMap): void {
     this.#maps.set(map.handle, map)
     this.memory.setU32(mapSlot(map.handle), map.handle)
-    return this.nextId()
   }
 
   unregister(map: VmMap): void {

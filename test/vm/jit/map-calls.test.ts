@@ -165,6 +165,30 @@ describe('maps in maps', () => {
     expect(results[0]).toEqual(results[1])
     expect(results[0]?.slice(0, 10)).toEqual([1, 2, 3, 0, 0, 11, 12, 13, 0, 0])
   })
+
+  test('an inner map that engines know nothing of', () => {
+    for (const jit of ENGINES) {
+      const vm = createVm({ verify: false, jit })
+      const inner = createMap(vm, 'inner', { type: MapType.CGROUP_ARRAY, keySize: 4, valueSize: 4, maxEntries: 1 })
+      const outer = createMap(vm, 'm0', { type: MapType.ARRAY_OF_MAPS, keySize: 4, valueSize: 4, maxEntries: 2 }, inner)
+      outer.setSlot(Uint8Array.of(1, 0, 0, 0), inner)
+      const program = loadProgram(
+        vm,
+        [
+          alu('mov', 2, 1),
+          mapRef(1),
+          callHelper(HelperId.map_lookup_elem),
+          branch('eq', 0, { imm: 0 }, 6),
+          load(4, 0, 0, 0),
+          exit,
+        ],
+        [outer],
+      )
+      const run = (key: number): number => program.run({ ctx: Uint8Array.of(key, 0, 0, 0) }).retval
+      // A map's first field is its type.
+      expect([run(0), run(1)]).toEqual([0, MapType.CGROUP_ARRAY])
+    }
+  })
 })
 
 test('ring buffer records', () => {

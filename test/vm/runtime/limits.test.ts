@@ -36,6 +36,20 @@ describe('a vm that is out of memory', () => {
     expect(hash.lookup(u32(stored))).toBeNull()
   })
 
+  test('refuses maps that do not fit, keeps the others, and closes', () => {
+    const vm = createVm({ verify: false, memoryLimit: LIMIT })
+    const array = mapOf(vm, MapType.ARRAY, 4, 8, 1)
+    const tooLarge = [
+      () => mapOf(vm, MapType.ARENA, 0, 0, 1 << 20, MapFlag.MMAPABLE),
+      () => mapOf(vm, MapType.RINGBUF, 0, 0, 1 << 24),
+    ]
+    expect(tooLarge.map((make) => thrown(make).code)).toEqual(['limit', 'limit'])
+    array.update(u32(0), new Uint8Array(8).fill(7))
+    expect(array.lookup(u32(0))?.[0]).toBe(7)
+    vm.close()
+    expect(array.closed).toBe(true)
+  })
+
   test('fails updates by programs with -ENOMEM', () => {
     const vm = createVm({ verify: false, memoryLimit: LIMIT })
     const source = mapOf(vm, MapType.ARRAY, 4, VALUE, 1)

@@ -90,7 +90,10 @@ export function createVmMap(host: MapHost, config: MapConfig): VmMap {
   }
   if (config.fields === undefined) checkAttributes(config)
   try {
-    return construct(host, config)
+    const map = construct(host, config)
+    // Only now: nobody should find, or close, one that was made in part.
+    host.register(map)
+    return map
   } catch (error) {
     if (isBpfError(error)) throw error.within({ map: config.name })
     throw error

@@ -24,8 +24,10 @@ export interface MapHost {
   mapAt(handle: number): VmMap | undefined
   /** reclaim() of the map for the entry, see Deferred in descriptor.ts, at the end of the grace period. */
   reclaimLater(map: VmMap, entry: number): void
-  /** Takes a new map into the registry and gives it an id. */
-  register(map: VmMap): number
+  /** The next id of a map or program. */
+  nextId(): number
+  /** Makes a map known by its handle. */
+  register(map: VmMap): void
   unregister(map: VmMap): void
   /** Locks in values. */
   readonly locks: ValueLocks

@@ -25,6 +25,8 @@ const KINDS: Readonly<Record<number, MapLayout['kind']>> = {
 export function layoutOf(map: VmMap, read: (address: number) => number): MapLayout | null {
   const kind = KINDS[map.type]
   if (kind === undefined) return null
+  const holdsMaps = map.type === MapType.ARRAY_OF_MAPS || map.type === MapType.HASH_OF_MAPS
+  if (holdsMaps && map.innerLayout === null) return null
   const field = (offset: number): number => read(map.handle + offset)
   const valueOffset = field(Descriptor.VALUE_OFFSET)
   return {

@@ -70,7 +70,7 @@ export abstract class VmMap implements BackendMap {
     this.memory.setU32(this.handle + Descriptor.VALUE_SIZE, spec.valueSize)
     this.memory.setU32(this.handle + Descriptor.MAX_ENTRIES, spec.maxEntries)
     this.memory.setU32(this.handle + Descriptor.FLAGS, spec.flags)
-    this.id = host.register(this)
+    this.id = host.nextId()
     this.memory.setU32(this.handle + Descriptor.ID, this.id)
   }
 
