@@ -58,6 +58,7 @@ export function restoreIrq(walk: Walk, regno: number, byLock: boolean): void {
   if (saved === null || saved.reg === null || saved.bytes !== fill(Byte.IRQ)) {
     return invalid(`expected an initialized irq flag as arg#${regno - 1}`)
   }
+  walk.readsSlot(frame.index, slot)
   if (saved.reg.irqByLock !== byLock) {
     const [by, used] = byLock ? ['native', 'lock'] : ['lock', 'native']
     invalid(`irq flag acquired by ${by} kfuncs cannot be restored with ${used} kfuncs`)
@@ -70,5 +71,6 @@ export function restoreIrq(walk: Walk, regno: number, byLock: boolean): void {
   const at = state.refs.findIndex((r) => r.kind === 'irq' && r.id === id)
   state.irqId = state.refs.slice(0, at).findLast((r) => r.kind === 'irq')?.id ?? 0
   state.refs = state.refs.filter((_, i) => i !== at)
+  walk.writesSlot(frame.index, slot, true)
   frame.stack[slot] = EMPTY_SLOT
 }
