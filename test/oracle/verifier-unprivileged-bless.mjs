@@ -172,6 +172,20 @@ const PROGRAMS = {
     'exit',
   ],
   'stack below all that was written': ['r0 = *(u64 *)(r10 -8)', 'exit'],
+  'an atomic operation beside a number, on stack that nobody has written': [
+    'r2 = *(u32 *)(r1 +0)',
+    '*(u32 *)(r10 -8) = r2',
+    'lock *(u32 *)(r10 -4) += r2',
+    'r0 = 0',
+    'exit',
+  ],
+  'the same when a register gets what was there': [
+    'r2 = *(u32 *)(r1 +0)',
+    '*(u32 *)(r10 -8) = r2',
+    'r2 = atomic_fetch_add((u32 *)(r10 -4), r2)',
+    'r0 = 0',
+    'exit',
+  ],
   'an address added to memory by an atomic operation': [
     '*(u64 *)(r10 -8) = r10',
     'r0 = 1',

@@ -260,7 +260,7 @@ function stepAtomic(walk: Walk, op: Extract<Operation, { kind: 'atomic' }>): voi
   checkAtomicTarget(op.dst, dst, 'stores into')
   const base = { regno: op.dst, off: op.off, size: op.size, signed: false, imm: 0, atomic: true }
   const target = op.op === 'cmpxchg' ? 0 : op.src
-  const old = access(walk, { ...base, write: false, source: -2 })
+  const old = access(walk, { ...base, write: false, source: -2, unused: !op.fetch })
   if (dst.kind === 'fp' && isSecret(walk, old)) {
     deny(`leaking pointer from stack off ${op.off + dst.off + valueOf(dst.value)}`)
   }

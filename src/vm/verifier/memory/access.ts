@@ -28,6 +28,8 @@ export interface Access {
   readonly imm: number
   /** Natural alignment is demanded, whatever the machine does. */
   readonly atomic?: boolean
+  /** No register gets what is loaded. */
+  readonly unused?: boolean
 }
 
 /** @param natural alignment is demanded, whatever the machine does */
@@ -96,7 +98,7 @@ function perform(walk: Walk, reg: Reg, a: Access, off: number): Reg {
       return accessContext(walk, reg, regno, a.off + (reg.off === 0 ? 0 : reg.off), size, write, a.signed)
     case 'fp':
       checkStackBounds(walk, reg, regno, off, size, write ? 'write to' : 'read from')
-      if (!write) return readStack(walk, reg, regno, off, size)
+      if (!write) return readStack(walk, reg, regno, off, size, a.unused === true)
       writeStack(walk, reg, off, size, a.source, a.imm)
       return reg
     case 'pkt':

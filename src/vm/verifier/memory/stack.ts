@@ -216,9 +216,9 @@ function writeVariable(walk: Walk, pointer: Reg, off: number, size: number, sour
   if (zeroUsed && source >= 0) markPrecise(walk, source)
 }
 
-/** What `*(size *)(stack + off)` gives. */
-export function readStack(walk: Walk, reg: Reg, regno: number, off: number, size: number): Reg {
-  if (isConst(reg.value)) return readFixed(walk, reg, off + valueOf(reg.value), size)
+/** What `*(size *)(stack + off)` gives; `unused` when no register gets it. */
+export function readStack(walk: Walk, reg: Reg, regno: number, off: number, size: number, unused: boolean): Reg {
+  if (isConst(reg.value)) return readFixed(walk, reg, off + valueOf(reg.value), size, unused)
   checkStackRange(walk, reg, regno, off, size, false, false, false)
   const min = sminOf(reg.value) + off
   const max = smaxOf(reg.value) + off + size
@@ -234,7 +234,7 @@ function bytesRead(walk: Walk, frame: Frame, min: number, max: number): Reg {
   return scalarReg(constant(0))
 }
 
-function readFixed(walk: Walk, pointer: Reg, off: number, size: number): Reg {
+function readFixed(walk: Walk, pointer: Reg, off: number, size: number, unused: boolean): Reg {
   const frame = frameOf(walk, pointer)
   const at = -off - 1
   const index = at >> 3
@@ -253,6 +253,8 @@ function readFixed(walk: Walk, pointer: Reg, off: number, size: number): Reg {
     return spilled
   }
   if (spilled.kind !== 'scalar') deny('invalid size of register fill')
+  // Beside a part of a number the kernel does not look at bytes that nobody gets.
+  if (unused) return unknownReg()
   if (size <= spillSize && (off & 7) === 0) {
     walk.record(index, frame.index)
     if (width(spilled.value) <= size * 8) return spilled
