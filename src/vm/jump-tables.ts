@@ -1,5 +1,5 @@
 import type { InsnBuffer } from '../isa/index.ts'
-import type { MapSpec } from '../loader/index.ts'
+import { mapSpec, type MapSpec } from '../loader/index.ts'
 import { INSN_ARRAY } from '../uapi/index.ts'
 import { findIndirectJumps, numberTargets, type IndirectJumps, type JumpTable } from './indirect.ts'
 import { createVmMap } from './runtime/maps/create.ts'
@@ -68,23 +68,12 @@ function tableSpec(targets: readonly number[]): MapSpec {
   const contents = new Uint8Array(targets.length * INSN_VALUE_SIZE)
   const view = new DataView(contents.buffer)
   targets.forEach((slot, index) => view.setUint32(index * INSN_VALUE_SIZE, slot, true))
-  return {
+  return mapSpec({
     name: 'jumptables',
     type: INSN_ARRAY,
     keySize: 4,
     valueSize: INSN_VALUE_SIZE,
     maxEntries: targets.length,
-    flags: 0,
-    numaNode: null,
-    mapExtra: 0n,
-    pinning: 'none',
-    autocreate: true,
-    keyTypeId: 0,
-    valueTypeId: 0,
-    inner: null,
-    slots: new Map(),
     contents,
-    dataSection: null,
-    frozen: false,
-  }
+  })
 }
