@@ -268,7 +268,7 @@ function collectFacts(
   for (const target of immediates.values()) {
     if (target.kind === 'map' || target.kind === 'mapValue') checkMapForProgram(target.map, spec.type, sleepable)
   }
-  if (!bpf) checkNoBackEdges(ops)
+  if (!bpf) checkNoBackEdges(ops, calls)
   const flow = analyzeFlow(ops, handler === 0 ? [0] : [0, handler], calls)
   const effects = effectsOf({ ops, kfuncs, subprograms })
   const gpl = GPL.has(options.license)

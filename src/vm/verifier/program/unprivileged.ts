@@ -1,6 +1,7 @@
 import { CallPseudo, type InsnBuffer, LdImm64Pseudo } from '../../../isa/index.ts'
 import { HelperId as H, Limit, ProgType } from '../../../uapi/index.ts'
 import { invalid, Reject } from '../reject.ts'
+import { successors, type CallMarks } from './flow.ts'
 import type { Operations } from './layout.ts'
 
 /**
@@ -28,7 +29,7 @@ export function checkUnprivileged(type: number, insns: InsnBuffer): void {
 }
 
 /** No way may lead back. The first one found is the kernel's: it goes straight on first. */
-export function checkNoBackEdges(ops: Operations): void {
+export function checkNoBackEdges(ops: Operations, calls: CallMarks): void {
   const UNSEEN = 0
   const OPEN = 1
   const DONE = 2
@@ -37,7 +38,8 @@ export function checkNoBackEdges(ops: Operations): void {
   marks[0] = OPEN
   while (path.length > 0) {
     const at = path[path.length - 1] as number
-    const open = after(ops, at).find((to) => {
+    const next = ops[at] ? successors(ops, at, calls) : []
+    const open = next.find((to) => {
       if (marks[to] === OPEN) invalid(`back-edge from insn ${at} to ${to}`)
       return marks[to] === UNSEEN
     })
@@ -48,25 +50,6 @@ export function checkNoBackEdges(ops: Operations): void {
       marks[open] = OPEN
       path.push(open)
     }
-  }
-}
-
-function after(ops: Operations, at: number): readonly number[] {
-  const op = ops[at]
-  // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others go straight on
-  switch (op?.kind) {
-    case undefined:
-    case 'exit':
-      return []
-    case 'jump':
-      return [op.target]
-    case 'branch':
-    case 'mayGoto':
-      return [at + 1, op.target]
-    case 'loadImm64':
-      return [at + 2]
-    default:
-      return [at + 1]
   }
 }
 
