@@ -1,5 +1,6 @@
 import type { InsnBuffer, JumpTargets } from '../isa/index.ts'
 import { decode, slotsAt, type Operation } from '../isa/index.ts'
+import { writes } from './writes.ts'
 import { Trap } from './trap.ts'
 
 /**
@@ -137,39 +138,16 @@ function entries(insns: InsnBuffer, starts: readonly number[], targets: Readonly
 
 /** What is known of registers after an operation; `table` is what a 64-bit immediate points into. */
 function follow(known: (Known | null)[], op: Operation, table: JumpTable | null): void {
-  switch (op.kind) {
-    case 'loadImm64':
-      known[op.dst] = table === null ? null : { kind: 'table', table }
-      break
-    case 'load': {
-      const base = known[op.src] ?? null
-      known[op.dst] = op.size === 8 && base?.kind === 'table' ? { kind: 'entry', table: base.table } : null
-      break
-    }
-    case 'alu':
-      known[op.dst] = op.wide ? computed(known, op) : null
-      break
-    case 'endian':
-    case 'addrSpaceCast':
-    case 'loadAcquire':
-      known[op.dst] = null
-      break
-    case 'atomic':
-      if (op.fetch) known[op.op === 'cmpxchg' ? 0 : op.src] = null
-      break
-    case 'call':
-    case 'loadAbs':
-    case 'loadInd':
-      known.fill(null, 0, 6)
-      break
-    case 'store':
-    case 'storeRelease':
-    case 'jump':
-    case 'branch':
-    case 'mayGoto':
-    case 'gotox':
-    case 'exit':
-  }
+  const result = resultOf(known, op, table)
+  const written = writes(op)
+  for (let r = 0; r < known.length; r++) if (((written >> r) & 1) === 1) known[r] = result
+}
+
+function resultOf(known: readonly (Known | null)[], op: Operation, table: JumpTable | null): Known | null {
+  if (op.kind === 'loadImm64') return table === null ? null : { kind: 'table', table }
+  if (op.kind === 'alu') return op.wide ? computed(known, op) : null
+  const base = op.kind === 'load' && op.size === 8 ? known[op.src] : null
+  return base?.kind === 'table' ? { kind: 'entry', table: base.table } : null
 }
 
 /** Tables with something added, and copies. */

@@ -43,7 +43,7 @@ export function verifyRequest(request: ProgramRequest, host: VerificationHost): 
   const result = verify(attached, options)
   if (result.ok) {
     const { log, facts } = result
-    return { log, facts: facts === undefined ? null : factsOf(facts, program.spec.type) }
+    return { log, facts: facts === undefined ? null : factsOf(facts, program.insns, program.spec.type) }
   }
   const log = logLevel > 0 ? result.log : verify(attached, withLog(options)).log
   throw refusal(program, result, log, host.kernelBtf() !== null)

@@ -4,10 +4,11 @@
 //   node test/oracle/verifier-run-fuzz.mjs [--seed N] [--count N] [--inputs N]
 //
 // Where a path ended because an earlier one covered it, only what mattered for safety holds behind that point: such
-// programs are run for traps, and for accesses that are said to be good (src/vm/facts.ts), as all are.
+// programs are run for traps, for accesses that are said to be good (src/vm/facts.ts), and for instructions that no path
+// comes to, as all are.
 import { vmlinuxBtf } from '../../dist/kernel/index.js'
 import { decode } from '../../dist/isa/index.js'
-import { factsOf } from '../../dist/vm/facts.js'
+import { factsOf, Outcome } from '../../dist/vm/facts.js'
 import { GUARD_SIZE, createVm } from '../../dist/vm/index.js'
 import { verify } from '../../dist/vm/verifier/index.js'
 import { writeResult } from './results.mjs'
@@ -70,7 +71,18 @@ function progress(seed) {
 }
 
 const differences = []
-const counts = { programs: 0, compared: 0, runs: 0, steps: 0, unproved: 0, proved: 0, bad: 0, traps: 0 }
+const counts = {
+  programs: 0,
+  compared: 0,
+  runs: 0,
+  steps: 0,
+  unproved: 0,
+  proved: 0,
+  bad: 0,
+  dead: 0,
+  outcomes: 0,
+  traps: 0,
+}
 for (let seed = first; counts.programs < count; seed++) {
   const random = generator(seed)
   const program = randomProgram(randomSteps(random), kernelBtf)
@@ -79,7 +91,8 @@ for (let seed = first; counts.programs < count; seed++) {
   if (!result.ok) continue
   counts.programs++
   if (counts.programs % 1000 === 0) progress(seed)
-  const facts = factsOf(result.facts, program.spec.type)
+  const facts = factsOf(result.facts, program.insns, program.spec.type)
+  counts.outcomes += facts.outcome.filter((outcome) => outcome !== Outcome.OPEN).length
   const states = result.stats.insnsProcessed > MOST_STATES ? null : statesOf(program, options)
   if (states !== null) counts.compared++
   const request = { program, license: 'GPL', version: 0, btf: null, maps: new Map([['values', map]]), bindMaps: [] }
@@ -99,6 +112,13 @@ for (let seed = first; counts.programs < count; seed++) {
     const steps = loaded.steps()
     counts.steps += steps.length
     counts.proved += steps.filter(({ insn }) => facts.goodAccess[insn] === 1).length
+    const dead = steps.find(({ insn }) => facts.reached[insn] === 0)
+    if (dead !== undefined) {
+      counts.dead++
+      console.log(`UNREACHED: seed ${seed}: insn ${dead.insn}`)
+      differences.push({ seed, unreached: dead.insn })
+      break
+    }
     const bad = steps.find((step) => !isGood(program.insns, facts, step))
     if (bad !== undefined) {
       counts.bad++
@@ -117,9 +137,9 @@ for (let seed = first; counts.programs < count; seed++) {
   loaded.close()
 }
 console.log(JSON.stringify(counts))
-const equal = counts.programs - counts.unproved - counts.bad - counts.traps
+const equal = counts.programs - counts.unproved - counts.bad - counts.dead - counts.traps
 if (count >= 10_000)
   writeResult('verifier-run-fuzz', { equal, total: counts.programs, ...counts, inputs, first, differences })
 else console.log(`verifier-run-fuzz: ${equal} of ${counts.programs}`)
 vm.close()
-process.exitCode = counts.unproved + counts.bad + counts.traps === 0 ? 0 : 1
+process.exitCode = equal === counts.programs ? 0 : 1

@@ -191,7 +191,7 @@ export function predecode(code: VmCode, machine: Machine): Decoded {
               put(at, TAIL_CALL, 0, 0, 0)
               break
             }
-            if (!machine.hasHelper(o.imm)) {
+            if (!machine.hasHelper(o.imm) && code.facts?.reached[at] !== 0) {
               fail(at, 'unsupported', machine.whyNoHelper?.(o.imm) ?? `there is no helper ${o.imm}`)
             }
             put(at, CALL_HELPER, 0, 0, 0)

@@ -73,7 +73,7 @@ export function translate(code: VmCode, machine: Machine): Uint8Array<ArrayBuffe
 
 function checkHelpers(program: ProgramCode, machine: Machine): void {
   program.operations.forEach((op, at) => {
-    if (op?.kind !== 'call') return
+    if (op?.kind !== 'call' || program.code.facts?.reached[at] === 0) return
     if (op.call === 'helper' && op.imm !== HelperId.tail_call && !machine.hasHelper(op.imm)) {
       throw new BpfError(
         'unsupported',

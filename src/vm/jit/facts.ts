@@ -1,5 +1,6 @@
 import { slotsAt, type Block, type Operation } from '../../isa/index.ts'
-import { ALL_REGISTERS, liveAtEnd, liveAtStart, reads, writes } from './liveness.ts'
+import { writes } from '../writes.ts'
+import { ALL_REGISTERS, liveAtEnd, liveAtStart, reads } from './liveness.ts'
 import { PieceTracker, type WideLoad } from './pieces.ts'
 import { placeOf, type Access, accessOf } from './places.ts'
 import type { FunctionCode, ProgramCode } from './program.ts'

@@ -1,38 +1,11 @@
 import { slotsAt, type Block, type Cfg, type Operation } from '../../isa/index.ts'
+import { writes } from '../writes.ts'
 import type { ProgramCode } from './program.ts'
 
 /** r0 to r9. */
 export const ALL_REGISTERS = 0x3ff
 /** What calls may read: r1 to r5. */
 const ARGUMENTS = 0x3e
-
-/** Bits of the registers that an operation may change. Calls leave r1 to r5 as they were. */
-export function writes(op: Operation): number {
-  switch (op.kind) {
-    case 'alu':
-    case 'endian':
-    case 'addrSpaceCast':
-    case 'loadImm64':
-    case 'load':
-    case 'loadAcquire':
-      return 1 << op.dst
-    case 'atomic':
-      if (!op.fetch) return 0
-      return op.op === 'cmpxchg' ? 1 : 1 << op.src
-    case 'loadAbs':
-    case 'loadInd':
-    case 'call':
-      return 1
-    case 'store':
-    case 'storeRelease':
-    case 'jump':
-    case 'branch':
-    case 'mayGoto':
-    case 'gotox':
-    case 'exit':
-  }
-  return 0
-}
 
 const bit = (register: number | null): number => (register === null ? 0 : 1 << register)
 

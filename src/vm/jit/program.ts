@@ -1,7 +1,8 @@
 import { BpfError } from '../../bytes/index.ts'
 import { HelperId } from '../../uapi/index.ts'
-import { buildCfg, decode, LdImm64Pseudo, slotsAt, type Cfg, type Operation } from '../../isa/index.ts'
+import { buildCfg, decode, LdImm64Pseudo, slotsAt, type Cfg, type InsnBuffer, type Operation } from '../../isa/index.ts'
 import type { VmCode } from '../engine.ts'
+import { Outcome } from '../facts.ts'
 import { targetsOf } from '../indirect.ts'
 import { malformed, unsupported } from './context.ts'
 import { mayNeedCheck } from './memory.ts'
@@ -46,7 +47,7 @@ export interface ProgramCode {
  * @throws BpfError `malformed` or `unsupported` with the instruction, `limit` for what does not fit a module
  */
 export function analyse(code: VmCode): ProgramCode {
-  const { insns } = code
+  const insns = hardWired(code)
   const operations: (Operation | null)[] = Array<Operation | null>(insns.length).fill(null)
   const functionAt = new Map(code.functions.map((f, index) => [f.start, index]))
   const helpers = new Set<number>()
@@ -101,6 +102,21 @@ export function analyse(code: VmCode): ProgramCode {
     hasCallbacks,
     isEntryCalled,
   }
+}
+
+const JA = 0x05
+
+/** The instructions, with jumps of which the outcome is known made unconditional: what they skip is not compiled. */
+function hardWired({ insns, facts }: VmCode): InsnBuffer {
+  if (!facts?.outcome.some((outcome) => outcome !== Outcome.OPEN)) return insns
+  const wired = insns.clone()
+  facts.outcome.forEach((outcome, at) => {
+    if (outcome === Outcome.OPEN) return
+    wired.code[at] = JA
+    wired.dst[at] = wired.src[at] = wired.imm[at] = 0
+    if (outcome === Outcome.NEVER_TAKEN) wired.off[at] = 0
+  })
+  return wired
 }
 
 /** @throws BpfError `limit` for tables of indirect jumps that are too large together to be code */

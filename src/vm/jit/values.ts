@@ -1,5 +1,6 @@
 import { HelperId } from '../../uapi/index.ts'
 import { LdImm64Pseudo, type Operation } from '../../isa/index.ts'
+import { writes } from '../writes.ts'
 
 /** What is known of a register's value at compile time. */
 export type Value =
@@ -40,44 +41,19 @@ export class BlockValues {
 
   /** Takes in the effect of the block's instruction at slot `at`. */
   step(op: Operation, at: number): void {
-    const values = this.#values
-    switch (op.kind) {
-      case 'alu':
-        values[op.dst] = this.#alu(op)
-        break
-      case 'loadImm64':
-        values[op.dst] =
-          op.pseudo === LdImm64Pseudo.FUNC
-            ? { kind: 'function', slot: at + 1 + op.low }
-            : { kind: 'constant', low: op.low, high: op.high }
-        break
-      case 'endian':
-      case 'addrSpaceCast':
-      case 'load':
-      case 'loadAcquire':
-        values[op.dst] = null
-        break
-      case 'atomic':
-        if (op.fetch) values[op.op === 'cmpxchg' ? 0 : op.src] = null
-        break
-      case 'loadAbs':
-      case 'loadInd':
-        values[0] = null
-        break
-      case 'call':
-        // The engine leaves r1 to r5 as they were.
-        if (op.call !== 'helper') values[0] = null
-        else if (op.imm === HelperId.map_lookup_elem) values[0] = this.#lookup()
-        else if (op.imm !== HelperId.tail_call) values[0] = null
-        break
-      case 'store':
-      case 'storeRelease':
-      case 'jump':
-      case 'branch':
-      case 'mayGoto':
-      case 'gotox':
-      case 'exit':
+    const result = this.#result(op, at)
+    const written = writes(op)
+    // What is known is what an instruction has for its only result.
+    for (let r = 0; r < 10; r++) if (((written >> r) & 1) === 1) this.#values[r] = result
+  }
+
+  #result(op: Operation, at: number): Value | null {
+    if (op.kind === 'alu') return this.#alu(op)
+    if (op.kind === 'loadImm64') {
+      if (op.pseudo === LdImm64Pseudo.FUNC) return { kind: 'function', slot: at + 1 + op.low }
+      return { kind: 'constant', low: op.low, high: op.high }
     }
+    return op.kind === 'call' && op.call === 'helper' && op.imm === HelperId.map_lookup_elem ? this.#lookup() : null
   }
 
   #lookup(): Value | null {

@@ -5,6 +5,7 @@ import { slotsAt, type Operation } from '../../../src/isa/index.ts'
 import { interpreterEngine } from '../../../src/vm/interpreter/index.ts'
 import { jit } from '../../../src/vm/jit/index.ts'
 import type { Engine, VmCode } from '../../../src/vm/engine.ts'
+import { Outcome as Branch } from '../../../src/vm/facts.ts'
 import { alu, assemble, branch, DATA, exit, imm64, load, MEMORY_END, mov, store, TestMachine } from './support.ts'
 
 interface Outcome {
@@ -90,8 +91,18 @@ describe('accesses that share a check', () => {
 
 test('what is proved is not checked', () => {
   const ops = [load(4, 0, 1, 0), exit]
-  const facts = { goodAccess: Uint8Array.of(1, 0) }
+  const facts = { goodAccess: Uint8Array.of(1, 0), reached: Uint8Array.of(1, 1), outcome: new Uint8Array(2) }
   expect(same(assemble(ops, { facts }), DATA).trap).toBe(undefined)
+})
+
+test('conditions whose outcome is proved are not looked at', () => {
+  const ops = [mov(0, 1), branch('eq', 1, { imm: 0 }, 3), mov(0, 2), exit]
+  const zeros = new Uint8Array(4)
+  const result = (known: number): bigint | null => {
+    const facts = { goodAccess: zeros, reached: Uint8Array.of(1, 1, 1, 1), outcome: Uint8Array.of(0, known, 0, 0) }
+    return outcome(jit, assemble(ops, { facts }), DATA).r0
+  }
+  expect([Branch.OPEN, Branch.NEVER_TAKEN, Branch.ALWAYS_TAKEN].map(result)).toEqual([2n, 2n, 1n])
 })
 
 /** Straight and branching code with accesses by a few registers near the ends of the memory. */

@@ -3,7 +3,7 @@ import { assemble } from '../../../src/isa/index.ts'
 import { bareProgram, type PreparedProgram } from '../../../src/loader/index.ts'
 import { MapType, ProgType } from '../../../src/uapi/index.ts'
 import { createVm, type VmOptions } from '../../../src/vm/index.ts'
-import { factsOf } from '../../../src/vm/facts.ts'
+import { factsOf, Outcome } from '../../../src/vm/facts.ts'
 import { AccessKind, verify, type VerifyResult } from '../../../src/vm/verifier/index.ts'
 import { mapSpec } from '../../support/program.ts'
 
@@ -40,7 +40,7 @@ function learned(text: string, type: number = ProgType.XDP): { kinds: number[]; 
   const result = verdict(text, type, true)
   expect(result.message).toBe(undefined)
   const { accesses, reached } = result.facts!
-  const { goodAccess } = factsOf(result.facts!, type)
+  const { goodAccess } = factsOf(result.facts!, assemble(text), type)
   const slots = [...accesses.keys()].filter((at) => accesses[at] !== 0)
   return { kinds: slots.map((at) => accesses[at]!), good: slots.map((at) => goodAccess[at]!), reached: [...reached] }
 }
@@ -137,6 +137,19 @@ describe('what the walk learns of accesses', () => {
     })
   })
 
+  test('conditions that always go the same way, where the vm itself makes the context', () => {
+    const text = (condition: string): string => `r0 = 1\n${condition} goto one\nr0 = 2\nexit\none:\nexit`
+    const known = (condition: string, type: number = ProgType.XDP): number =>
+      factsOf(verdict(text(condition), type, true).facts!, assemble(text(condition)), type).outcome[1]!
+    expect(known('if r0 == 1')).toBe(Outcome.ALWAYS_TAKEN)
+    expect(known('if r0 != 1')).toBe(Outcome.NEVER_TAKEN)
+    expect(known('if r0 == 1', ProgType.RAW_TRACEPOINT)).toBe(Outcome.OPEN)
+    // As in Linux, a way that is never taken stays when it leads to what others reach.
+    const joined = 'r0 = 1\nif r0 != 1 goto out\nr0 = 2\nout:\nexit'
+    const { outcome } = factsOf(verdict(joined, ProgType.XDP, true).facts!, assemble(joined), ProgType.XDP)
+    expect([...outcome]).toEqual([0, Outcome.OPEN, 0, 0])
+  })
+
   test('they are given only when they are asked for, of accepted programs', () => {
     expect(verdict('r0 = 0\nexit', ProgType.XDP, false)).not.toHaveProperty('facts')
     expect(verdict('r0 = r5\nexit', ProgType.XDP, true)).not.toHaveProperty('facts')
@@ -197,6 +210,29 @@ describe('verified programs in the vm', () => {
     expect(verified.bytes).toBeGreaterThan(0)
     expect(verified.bytes).toBeLessThan(unverified.bytes)
     expect({ ...verified, bytes: 0 }).toEqual({ ...unverified, bytes: 0 })
+  })
+
+  test('may have calls of unknown helpers where no path comes to', () => {
+    const dead = (register: number): string => `r6 = 1\nif r${register} != 0 goto out\ncall 9999\nout:\nr0 = 2\nexit`
+    const load = (text: string, options: VmOptions): number => {
+      const vm = createVm(options)
+      try {
+        const request = {
+          program: prepared(text, ProgType.XDP),
+          license: 'GPL',
+          version: 0,
+          btf: null,
+          maps: new Map(),
+        }
+        return vm.loadProgram({ ...request, bindMaps: [], logLevel: 0 }).run({ data: new Uint8Array(64) }).retval
+      } finally {
+        vm.close()
+      }
+    }
+    for (const useJit of [true, false]) {
+      expect(load(dead(6), { jit: useJit })).toBe(2)
+      expect(() => load(dead(6), { jit: useJit, verify: false })).toThrow('there is no helper #9999')
+    }
   })
 
   test('keep their checks when the user supplies functions', () => {
