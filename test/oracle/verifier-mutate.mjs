@@ -1,13 +1,15 @@
 // The kernel's selftests with small random changes, judged by the running kernel and by elfbee's verifier: programs with
 // maps, kernel functions, objects and callbacks of which most are wrong in some way. Nothing is run.
 //
-//   node test/oracle/verifier-mutate.mjs [--count N] [--seed N] [--only SUBSTRING] [--each N] [--source 7.2]
-//   node test/oracle/verifier-mutate.mjs --only OBJECT --program NAME --seed N [--source 7.2]
+//   node test/oracle/verifier-mutate.mjs [--count N] [--seed N] [--only SUBSTRING] [--each N] [--source 7.2] [--flags N]
+//   node test/oracle/verifier-mutate.mjs --only OBJECT --program NAME --seed N [--source 7.2] [--flags N]
 //
 // Compares `--count` changed programs (default 4000), `--each` of a program (default 20); objects are taken in random
 // order. Prints what differs, and writes docs/results/verifier-mutate.json unless an option says what to change. The
 // second form repeats one change with the seed that was printed, and prints both logs. Needs root, the addon, and
-// $ELFBEE_ORACLE_DIR with objs/*.o and load-dump.jsonl; for --source see verifier-selftests.mjs.
+// $ELFBEE_ORACLE_DIR with objs/*.o and load-dump.jsonl; for --source see verifier-selftests.mjs. --flags are added to those
+// that the program is loaded with: 1 (BPF_F_STRICT_ALIGNMENT), 8 (BPF_F_TEST_STATE_FREQ), 128
+// (BPF_F_TEST_REG_INVARIANTS).
 import { readFileSync } from 'node:fs'
 import { InsnBuffer } from '../../dist/isa/index.js'
 import { openKernelBackend } from '../../dist/kernel/index.js'
@@ -23,6 +25,7 @@ const count = Number(option('--count', 4000))
 const each = Number(option('--each', 20))
 const only = option('--only', '')
 const program = option('--program', null)
+const flags = Number(option('--flags', 0))
 const dir = oracleDir(option('--source', undefined))
 const repeated = state
 const MISSING = [58, 36]
@@ -178,7 +181,11 @@ while (counts.total < count) {
           for (let n = 0; n < (program === null ? each : 1) && counts.total < count; n++) {
             if (program !== null) state = repeated
             const seed = state
-            const changedProgram = { ...request.program, insns: changed(insns, fixed) }
+            const changedProgram = {
+              ...request.program,
+              spec: { ...its, flags: its.flags | flags },
+              insns: changed(insns, fixed),
+            }
             compare(spec, file, { ...request, program: changedProgram, logLevel: program === null ? 0 : 2 }, seed)
           }
         }

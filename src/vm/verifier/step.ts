@@ -107,6 +107,8 @@ function stepImmediate(walk: Walk, op: Extract<Operation, { kind: 'loadImm64' }>
     const target = walk.insn + 1 + op.low
     const sub = walk.facts.subprograms.find((s) => s.start === target)
     if (sub === undefined) return invalid('invalid func pointer')
+    const hasFuncInfo = walk.facts.btf !== null && walk.facts.subprograms.every(({ btfId }) => btfId !== 0)
+    if (!hasFuncInfo) invalid('missing btf func_info')
     if (sub.global) invalid('callback function not static')
     const reg = pointerReg('func')
     reg.subprog = sub.index

@@ -1,7 +1,7 @@
 import type { Btf } from '../../btf/index.ts'
 import { BtfKind } from '../../btf/index.ts'
 import type { MapSpec, PreparedProgram } from '../../loader/index.ts'
-import { HELPERS, HelperId, ProgType } from '../../uapi/index.ts'
+import { AttachType, HELPERS, HelperId, ProgType } from '../../uapi/index.ts'
 import type { WalkFacts } from './accesses.ts'
 import { helperOf, isAsyncCallbackCall, isIterNextCall, isSyncCallbackCall, isThrowCall } from './calls/kinds.ts'
 import { hasRetval } from './calls/variants.ts'
@@ -204,6 +204,13 @@ function targetOf(target: VerifyTarget): TargetFunction {
   return describeTarget(target, walk)
 }
 
+/** Older loaders leave the attach type of these out (bpf_prog_load_fixup_attach_type). */
+function attachTypeOf({ type, attachType }: PreparedProgram['spec']): number {
+  if (type === ProgType.CGROUP_SOCK) return attachType || AttachType.CGROUP_INET_SOCK_CREATE
+  if (type === ProgType.SK_REUSEPORT) return attachType || AttachType.SK_REUSEPORT_SELECT
+  return attachType ?? 0
+}
+
 function collectFacts(
   program: PreparedProgram,
   options: VerifyOptions,
@@ -263,6 +270,7 @@ function collectFacts(
     isThrow: (at) => isThrowCall(partial, at),
     endsFunction: (at) => subprograms.some((s) => s.end === at + 1),
   }
+  const attachType = attachTypeOf(spec)
   const flags = spec.flags | (options.flags ?? 0)
   const sleepable = (flags & SLEEPABLE) !== 0 || spec.type === ProgType.SYSCALL
   for (const target of immediates.values()) {
@@ -275,7 +283,7 @@ function collectFacts(
   const replaced = options.target === undefined ? null : targetOf(options.target)
   const target = resolveTarget({
     program,
-    attachType: spec.attachType ?? 0,
+    attachType,
     btf: options.btf,
     get kernelBtf() {
       return options.kernelBtf
@@ -295,12 +303,12 @@ function collectFacts(
     if (kfunc !== undefined) return kfuncParameters(options.kernelBtf, kfunc.btfId)
     const row = HELPERS[id - 1]
     const isRetval = id === HelperId.get_retval || id === HelperId.set_retval
-    if (isRetval && !hasRetval(spec.attachType ?? 0)) return 5
+    if (isRetval && !hasRetval(attachType)) return 5
     return row !== undefined && row.progTypes.includes(spec.type) ? row.args.length : 5
   }
   return {
     type: isExtension ? replaced.program.type : spec.type,
-    attachType: isExtension ? replaced.program.attachType : (spec.attachType ?? 0),
+    attachType: isExtension ? replaced.program.attachType : attachType,
     attachTarget: spec.attachTarget,
     target,
     isExtension,

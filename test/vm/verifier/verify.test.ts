@@ -174,6 +174,20 @@ describe('verify() refuses, in the words of Linux,', () => {
     test(what, () => expect(judge(text)).toMatchObject({ ok: false, ...verdict }))
   }
 
+  test('a misaligned access, in what is no arena (found by changing selftests)', () => {
+    const text = (pointer: string): string => `r2 = 0 ll\n${pointer}\nr3 = 1\nlock *(u32 *)(r1 +1) += r3\nr0 = 0\nexit`
+    const insns = assemble(text('r1 = addr_space_cast(r2, 0, 1)'))
+    const arena = mapSpec({ name: 'arena', type: MapType.ARENA, keySize: 0, valueSize: 0, maxEntries: 1, flags: 1024 })
+    const lateReferences = [{ kind: 'map', insn: 0, map: 'arena' } as const]
+    const program = bareProgram(insns, { name: 'p', type: ProgType.SYSCALL }, { lateReferences })
+    const options = { maps: { arena }, btf: null, kernelBtf: null, license: 'GPL' }
+    expect(verify(program, options)).toMatchObject({ ok: true })
+    expect(judge(text('r1 = r10\nr1 += -8\n*(u64 *)(r1 +0) = 0'), ProgType.XDP, [0])).toMatchObject({
+      errno: 'EACCES',
+      message: 'misaligned stack access off 0+-8+1 size 4',
+    })
+  })
+
   test('code that cannot be reached', () => {
     expect(judge('r0 = 0\nexit\nr0 = 1\nexit')).toMatchObject({ errno: 'EINVAL', message: 'unreachable insn 2' })
   })

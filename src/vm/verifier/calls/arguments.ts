@@ -92,7 +92,7 @@ const TAKES: Readonly<Record<string, readonly string[]>> = {
   PTR_TO_CONST_STR: ['map_value'],
   PTR_TO_TIMER: ['map_value'],
   PTR_TO_DYNPTR: ['fp', 'dynptr_ptr'],
-  KPTR_XCHG_DEST: ['map_value', 'alloc ptr_', 'alloc non-owning ptr_', 'alloc non-owning rcu_ptr_'],
+  KPTR_XCHG_DEST: ['map_value', 'alloc ptr_'],
 }
 
 /** A kind of pointer with the modifiers that the kernel does not print in front. */

@@ -114,6 +114,7 @@ const NEED_PERFMON: ReadonlySet<number> = new Set([
 /** A helper call: checks what it demands of the registers, then what it does to them. */
 export function stepHelperCall(walk: Walk, id: number): boolean {
   const row = HELPERS[id - 1]
+  if (id === 0) return invalid('program of this type cannot use helper bpf_unspec#0')
   if (row === undefined || row.id !== id) return invalid(`invalid func unknown#${id}`)
   const name = `bpf_${row.name}`
   const { facts } = walk
@@ -180,6 +181,7 @@ function checkAvailable(walk: Walk, row: HelperRow): void {
     type !== ProgType.TRACEPOINT &&
     type !== ProgType.PERF_EVENT &&
     type !== ProgType.RAW_TRACEPOINT &&
+    type !== ProgType.RAW_TRACEPOINT_WRITABLE &&
     !(type === ProgType.TRACING && attachType === AttachType.TRACE_RAW_TP) &&
     !hasTrampoline(walk.facts)
   ) {
@@ -224,10 +226,22 @@ function perform(walk: Walk, row: HelperRow, name: string, call: CallFacts): boo
   if (call.callback >= 0) callCallback(walk, row.id, call.callback, call.map, call.mapUid)
   clobberCallerSaved(walk)
   walk.set(0, result(walk, row, call))
+  if (row.id === H.get_func_ip) checkHasFunction(walk)
   if (row.id === H.tail_call) return stepTailCall(walk)
   const written = row.id === H.dynptr_write ? call.dynptr?.dynptr?.type : undefined
   if (written === 'skb' || written === 'skb_meta' || CHANGES_PACKET.has(row.id)) forgetPacketPointers(walk)
   return false
+}
+
+/** The address of the function that a program is attached to, where it is attached to one. */
+function checkHasFunction(walk: Walk): void {
+  const { type } = walk.facts
+  const isTracing = type === ProgType.TRACING
+  if (type === ProgType.KPROBE || (isTracing && hasTrampoline(walk.facts))) return
+  const where = isTracing
+    ? 'supported only for fentry/fexit/fmod_ret programs'
+    : `not supported for program type ${type}`
+  throw new Reject('ENOTSUPP', `func bpf_get_func_ip#${H.get_func_ip} ${where}`)
 }
 
 /** A tail call ends the program, or the function that makes it: its caller goes on with what the other program left. */

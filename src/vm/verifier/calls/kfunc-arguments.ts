@@ -299,10 +299,10 @@ function checkDynptr(walk: Walk, call: KfuncCall, { param, regno }: Argument): v
 }
 
 function checkIterator(walk: Walk, call: KfuncCall, { reg, regno, index, target }: Argument): void {
-  if (reg.kind !== 'fp') invalid(`arg#${index} expected pointer to an iterator on stack`)
   if (call.name === 'bpf_iter_css_task_new' && !mayIterateTasks(walk)) {
     invalid('css_task_iter is only allowed in bpf_lsm, bpf_iter and sleepable progs')
   }
+  if (reg.kind !== 'fp') invalid(`arg#${index} expected pointer to an iterator on stack`)
   const slots = call.btf.sizeOf(target.id) / 8
   const type = target.name.replace(/^bpf_iter_/, '')
   if (hasFlag(call, 'iterNew')) return newIterator(walk, regno, type, slots, hasFlag(call, 'rcuProtected'))

@@ -26,13 +26,16 @@ export function hasTrampoline(facts: Facts): boolean {
 const ARGUMENT_HELPERS: ReadonlySet<number> = new Set([H.get_func_arg, H.get_func_arg_cnt, H.get_func_ret])
 const SEQUENCES: ReadonlySet<number> = new Set([H.seq_printf, H.seq_write, H.seq_printf_btf])
 const SOCKET_OPTIONS: ReadonlySet<number> = new Set([H.setsockopt, H.getsockopt])
+const CONNECT: ReadonlySet<number> = new Set<number>([A.CGROUP_INET4_CONNECT, A.CGROUP_INET6_CONNECT])
 const CGROUP_ONLY: ReadonlySet<number> = new Set([H.get_local_storage, H.get_retval, H.set_retval])
 const LSM_ONLY: ReadonlySet<number> = new Set([H.ima_inode_hash, H.ima_file_hash])
 
 /** Whether the target of a program has a helper that its type has in general. */
 export function offeredByTarget(facts: Facts, row: HelperRow): boolean {
   const { type, attachType, target } = facts
-  if (type !== P.TRACING && type !== P.LSM && type !== P.STRUCT_OPS) return true
+  if (type === P.CGROUP_SOCKOPT && SOCKET_OPTIONS.has(row.id)) return attachType === A.CGROUP_SETSOCKOPT
+  if (row.id === H.bind) return CONNECT.has(attachType)
+  if (type !== P.TRACING && type !== P.LSM && type !== P.STRUCT_OPS && type !== P.SYSCALL) return true
   if (type === P.STRUCT_OPS) {
     if (!STRUCT_OPS_HELPERS.has(row.name)) return true
     const ops = target?.structOps
@@ -55,7 +58,7 @@ export function offeredByTarget(facts: Facts, row: HelperRow): boolean {
 /** Whether a helper that its type has may be called at this target. */
 export function allowedByTarget(facts: Facts, row: HelperRow): boolean {
   const { type, attachType, target } = facts
-  if (type !== P.TRACING && type !== P.LSM) return true
+  if (type !== P.TRACING && type !== P.LSM && type !== P.SYSCALL) return true
   const hook = target?.hook ?? null
   if (LSM_ONLY.has(row.id)) return hook !== null && LSM_HOOKS.sleepable.has(hook)
   switch (row.id) {
@@ -64,7 +67,7 @@ export function allowedByTarget(facts: Facts, row: HelperRow): boolean {
       return hook !== null ? LSM_HOOKS.sleepable.has(hook) : D_PATH_ALLOWED.has(target?.name ?? '')
     case H.sk_storage_get:
     case H.sk_storage_delete: {
-      if (type !== P.TRACING) return true
+      if (type === P.LSM) return true
       if (target === null || target.programType !== null) return false
       if (attachType === A.TRACE_ITER || attachType === A.TRACE_RAW_TP) return true
       const isEntry = attachType === A.TRACE_FENTRY || attachType === A.TRACE_FEXIT

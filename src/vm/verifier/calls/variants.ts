@@ -6,7 +6,6 @@ const SOCK_BTF: HelperArg = { type: 'PTR_TO_BTF_ID', flags: [], btf: 'sock_commo
 const SOCKET_OR_NULL: HelperArg = { type: 'PTR_TO_SOCKET', flags: ['MAYBE_NULL'] }
 
 const OPTS_ON_CTX: ReadonlySet<number> = new Set<number>([P.CGROUP_SOCK_ADDR, P.SOCK_OPS])
-const OPTS_ON_SOCKET: ReadonlySet<number> = new Set<number>([P.CGROUP_SOCKOPT])
 /** Types whose bpf_get_cgroup_classid asks about the packet; that of others asks about the current task. */
 const CLASS_OF_PACKET: ReadonlySet<number> = new Set<number>([
   P.SCHED_CLS,
@@ -25,24 +24,28 @@ export function argumentsFor(row: HelperRow, type: number): readonly HelperArg[]
   switch (row.id) {
     case H.setsockopt:
     case H.getsockopt:
-      if (OPTS_ON_CTX.has(type)) return first(row, CTX)
-      return OPTS_ON_SOCKET.has(type) ? first(row, { type: 'PTR_TO_SOCKET', flags: [] }) : first(row, SOCK_PTR)
+      return first(row, OPTS_ON_CTX.has(type) ? CTX : SOCK_PTR)
     case H.get_socket_cookie:
-      if (type === P.TRACING || type === P.LSM || type === P.SK_REUSEPORT || type === P.SK_MSG)
-        return first(row, SOCK_PTR)
-      return first(row, CTX)
+      return first(row, isTraced(type) || type === P.SK_REUSEPORT || type === P.SK_MSG ? SOCK_PTR : CTX)
+    case H.xdp_get_buff_len:
+      return isTraced(type) ? first(row, { type: 'PTR_TO_BTF_ID', flags: [], btf: 'xdp_buff' }) : row.args
     case H.get_cgroup_classid:
       return CLASS_OF_PACKET.has(type) ? row.args : []
     case H.sk_assign:
       return type === P.SK_LOOKUP ? second(row, SOCKET_OR_NULL) : row.args
     case H.sk_storage_get:
     case H.sk_storage_delete:
-      if (type === P.TRACING || type === P.LSM) return second(row, { ...SOCK_BTF, flags: ['MAYBE_NULL'] })
+      if (isTraced(type)) return second(row, { ...SOCK_BTF, flags: ['MAYBE_NULL'] })
       if (type === P.CGROUP_SOCK) return second(row, CTX)
       return row.args
     default:
       return row.args
   }
+}
+
+/** Types that have the helpers of tracing programs, which take the kernel's structures. */
+function isTraced(type: number): boolean {
+  return type === P.TRACING || type === P.LSM || type === P.SYSCALL
 }
 
 function first(row: HelperRow, arg: HelperArg): readonly HelperArg[] {

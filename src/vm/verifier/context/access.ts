@@ -29,6 +29,8 @@ export function checkArgumentOffset(reg: Reg, regno: number, released: boolean):
   }
   // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
   switch (reg.kind) {
+    case '?':
+      return deny('variable ? access var_off=(0x0; 0xffffffffffffffff) disallowed')
     case 'scalar':
     case 'fp':
     case 'pkt':
@@ -72,7 +74,7 @@ function find(
   if (write && field.writeAttach !== undefined && !field.writeAttach.includes(attachType)) return null
   if (field.wide === true && size > 4 && off + size <= field.end) return field
   if (field.wide === true && field.end - field.at === 2 && size === 4) return field
-  if (!fits(sizes, size)) return null
+  if (!fits(sizes, size, off - field.at)) return null
   if (sizes === 'any' && off + size > field.end) return null
   return field
 }

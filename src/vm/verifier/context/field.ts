@@ -1,7 +1,10 @@
 import { Flag, type Kind } from '../state/register.ts'
 
-/** Sizes in which a field may be accessed: exactly, or any smaller power of two as well. */
-export type Sizes = 4 | 8 | 1 | 'narrow4' | 'narrow8' | 'narrow2' | 'any'
+/**
+ * Sizes in which a field may be accessed: exactly, or any smaller power of two as well (`start4`: only from its first
+ * byte on; `half4`: but not single bytes).
+ */
+export type Sizes = 4 | 8 | 1 | 'narrow4' | 'narrow8' | 'narrow2' | 'start4' | 'half4' | 'any'
 
 /** A range of a context structure with the same rules. Offsets in bytes, `end` exclusive. */
 export interface ContextField {
@@ -40,7 +43,8 @@ export function ptr(at: number, size: 4 | 8, gives: Kind, flags: number = 0): Co
   return { at, end: at + size, read: size, write: null, gives, flags }
 }
 
-export function fits(sizes: Sizes, size: number): boolean {
+/** @param at offset in the field */
+export function fits(sizes: Sizes, size: number, at: number): boolean {
   // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
   switch (sizes) {
     case 'any':
@@ -49,6 +53,10 @@ export function fits(sizes: Sizes, size: number): boolean {
       return size <= 2
     case 'narrow4':
       return size <= 4
+    case 'start4':
+      return size <= 4 && at === 0
+    case 'half4':
+      return size === 2 || size === 4
     case 'narrow8':
       return size <= 8
     default:

@@ -1,27 +1,20 @@
 import { BtfKind } from '../../../btf/index.ts'
-import { contextStruct } from '../../../uapi/index.ts'
-import { unsupported } from '../reject.ts'
+import { ProgType } from '../../../uapi/index.ts'
+import { invalid, unsupported } from '../reject.ts'
 import type { Walk } from '../walk.ts'
 
-/** Kernel structures behind contexts. */
-const KERNEL_CONTEXTS: Readonly<Record<string, string>> = {
-  __sk_buff: 'sk_buff',
-  xdp_md: 'xdp_buff',
-  bpf_sock: 'sock',
-  bpf_sock_ops: 'bpf_sock_ops_kern',
-  bpf_sock_addr: 'bpf_sock_addr_kern',
-  bpf_sockopt: 'bpf_sockopt_kern',
-  bpf_sysctl: 'bpf_sysctl_kern',
-  sk_msg_md: 'sk_msg',
-  sk_reuseport_md: 'sk_reuseport_kern',
-  bpf_sk_lookup: 'bpf_sk_lookup_kern',
-  bpf_perf_event_data: 'bpf_perf_event_data_kern',
-  pt_regs: 'pt_regs',
-}
+const NAMES: ReadonlyMap<number, string> = new Map(Object.entries(ProgType).map(([name, type]) => [type, name]))
 
-/** The kernel's structure behind the contexts of a program type. */
+/**
+ * The kernel's structure behind the contexts of a program type. Its BTF tells (struct bpf_ctx_convert, which
+ * kernel/bpf/btf.c makes for this).
+ */
 export function kernelContext(walk: Walk, type: number): number {
-  const struct = KERNEL_CONTEXTS[contextStruct(type) ?? '']
-  const id = struct === undefined ? undefined : walk.facts.kernelBtf?.findByName(struct, BtfKind.STRUCT)
-  return id ?? unsupported('the kernel type of this context')
+  const btf = walk.facts.kernelBtf
+  const pairs = btf?.type(btf.findByName('bpf_ctx_convert', BtfKind.STRUCT) ?? 0)
+  const members = pairs?.kind === BtfKind.STRUCT ? pairs.members : []
+  const member = members.find(({ name }) => name === `BPF_PROG_TYPE_${NAMES.get(type)}_kern`)
+  if (btf === null || member === undefined) return unsupported('the kernel type of this context')
+  if (btf.type(member.type).kind !== BtfKind.STRUCT) invalid(`kern ctx type id ${member.type} is not a struct`)
+  return member.type
 }

@@ -6,7 +6,7 @@ import { type ContextField, OR_NULL, ptr, ro, rw } from './field.ts'
  * load gives. Facts of Linux 6.18 (the *_is_valid_access functions of net/core/filter.c and kernel/).
  */
 
-const cb: ContextField = { at: 48, end: 68, read: 'any', write: 'any' }
+const cb = rw(48, 20, 'any', 'any')
 const addresses: readonly ContextField[] = [
   ro(88),
   ro(92, 4, 4),
@@ -31,6 +31,7 @@ function skb(options: {
   readonly hwtstamp?: boolean
   readonly mark?: boolean
   readonly tstampType?: boolean
+  readonly controlBlock?: 'r'
 }): readonly ContextField[] {
   const writable = new Set(options.write)
   const plain = [0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 68, 84]
@@ -38,7 +39,7 @@ function skb(options: {
     .map((at) => (writable.has(at) ? rw(at) : ro(at)))
   return [
     ...plain,
-    cb,
+    options.controlBlock === 'r' ? { ...cb, write: null } : cb,
     ...(options.classid === true ? [writable.has(72) ? rw(72) : ro(72)] : []),
     ...(options.data === true ? [ptr(76, 4, 'pkt'), ptr(80, 4, 'pkt_end')] : []),
     ...(options.meta === true ? [ptr(140, 4, 'pkt_meta')] : []),
@@ -47,7 +48,7 @@ function skb(options: {
     ...(options.wireLen === true ? [ro(160)] : []),
     ...gso,
     skSock,
-    ...(options.tstampType === true ? [rw(180, 1, 1, 1)] : []),
+    ...(options.tstampType === true ? [ro(180, 1, 1)] : []),
     ...(options.hwtstamp === true ? [hwtstamp] : []),
   ]
 }
@@ -74,19 +75,19 @@ const CLS = skb({
 
 const SOCK: readonly ContextField[] = [
   ro(0, 4, 4),
-  ro(4),
-  ro(8),
-  ro(12),
+  ro(4, 4, 'start4'),
+  ro(8, 4, 'start4'),
+  ro(12, 4, 'start4'),
   ro(16, 4, 4),
   ro(20, 4, 4),
   ro(24),
   ro(28, 16),
-  ro(44),
+  ro(44, 4, 'start4'),
   ro(48, 2, 'narrow4'),
   ro(52),
   ro(56, 16),
-  ro(72),
-  ro(76),
+  ro(72, 4, 'start4'),
+  ro(76, 4, 'start4'),
 ]
 
 const A = AttachType
@@ -108,22 +109,23 @@ const V6 = [
   A.CGROUP_UDP6_RECVMSG,
 ]
 
-const CGROUP_SOCK: readonly ContextField[] = [
-  { ...rw(0, 4, 4), attach: CREATE },
-  ro(4),
-  ro(8),
-  ro(12),
-  { ...rw(16, 4, 4), attach: CREATE },
-  { ...rw(20, 4, 4), attach: CREATE },
-  { ...ro(24), attach: [A.CGROUP_INET4_POST_BIND] },
-  { ...ro(28, 16), attach: [A.CGROUP_INET6_POST_BIND] },
-  { ...ro(44), attach: [A.CGROUP_INET4_POST_BIND, A.CGROUP_INET6_POST_BIND] },
-  ro(48, 2, 'narrow4'),
-  ro(52),
-  ro(56, 16),
-  ro(72),
-  ro(76),
-]
+/** The same, of which some may be written, or exist only for some attach types. */
+const CGROUP_SOCK: readonly ContextField[] = SOCK.map((field) => {
+  switch (field.at) {
+    case 0:
+    case 16:
+    case 20:
+      return { ...field, write: 4, attach: CREATE }
+    case 24:
+      return { ...field, attach: [A.CGROUP_INET4_POST_BIND] }
+    case 28:
+      return { ...field, attach: [A.CGROUP_INET6_POST_BIND] }
+    case 44:
+      return { ...field, attach: [A.CGROUP_INET4_POST_BIND, A.CGROUP_INET6_POST_BIND] }
+    default:
+      return field
+  }
+})
 
 const SOCK_ADDR: readonly ContextField[] = [
   ro(0, 4, 4),
@@ -148,7 +150,7 @@ const SOCK_OPS: readonly ContextField[] = [
   ptr(192, 8, 'pkt'),
   ptr(200, 8, 'pkt_end'),
   ro(208, 4, 4),
-  ro(212),
+  ro(212, 4, 'start4'),
   ro(216, 8, 8),
 ]
 
@@ -182,10 +184,10 @@ const SK_REUSEPORT: readonly ContextField[] = [
   ptr(0, 8, 'pkt'),
   ptr(8, 8, 'pkt_end'),
   ro(16),
-  ro(20),
+  ro(20, 4, 'half4'),
   ro(24),
   ro(28),
-  ro(32),
+  ro(32, 4, 4),
   ptr(40, 8, 'sock'),
   ptr(48, 8, 'sock_common', OR_NULL),
 ]
@@ -212,17 +214,18 @@ export const CONTEXT_FIELDS: Readonly<Record<number, readonly ContextField[]>> =
   [P.LWT_SEG6LOCAL]: LWT,
   [P.SCHED_CLS]: CLS,
   [P.SCHED_ACT]: CLS,
-  [P.SK_SKB]: skb({ write: [44, 32], data: true, addresses: true, mark: false }),
+  [P.SK_SKB]: skb({ write: [44, 32], data: true, addresses: true, mark: false, controlBlock: 'r' }),
   [P.FLOW_DISSECTOR]: [ptr(76, 4, 'pkt'), ptr(80, 4, 'pkt_end'), ptr(144, 8, 'flow_keys')],
   [P.XDP]: XDP,
   [P.KPROBE]: [ro(0, 168, 'any')],
   [P.PERF_EVENT]: [ro(0, 168, 8), ro(168, 8, 'narrow8'), ro(176, 8, 'narrow8')],
   [P.RAW_TRACEPOINT]: TRACE_ARGS,
-  [P.RAW_TRACEPOINT_WRITABLE]: [{ ...ptr(0, 8, 'tp_buffer') }, ro(8, 88, 'any')],
+  // The first byte of the first argument stands for all of it.
+  [P.RAW_TRACEPOINT_WRITABLE]: [{ ...ptr(0, 8, 'tp_buffer'), end: 1 }, ro(1, 95, 'any')],
   [P.TRACEPOINT]: [ro(8, 8184, 'any')],
   [P.SYSCALL]: [rw(0, 65535, 'any', 'any')],
   [P.CGROUP_DEVICE]: [ro(0), ro(4, 8, 4)],
-  [P.CGROUP_SYSCTL]: [ro(0), rw(4, 4, 'narrow4', 'narrow4')],
+  [P.CGROUP_SYSCTL]: [ro(0), rw(4)],
   [P.CGROUP_SOCK]: CGROUP_SOCK,
   [P.CGROUP_SOCK_ADDR]: SOCK_ADDR,
   [P.SOCK_OPS]: SOCK_OPS,

@@ -49,6 +49,8 @@ const CGROUP_TYPES = [
 const LWT_TYPES = [P.LWT_IN, P.LWT_OUT, P.LWT_XMIT, P.LWT_SEG6LOCAL]
 
 const COMMON = audience(null)
+/** Functions that programs attach to. */
+const NOBODY = audience([])
 const TRACING = audience(TRACING_TYPES)
 const GENERIC = audience([...TRACING_TYPES, ...CGROUP_TYPES, P.SCHED_CLS, P.XDP, P.STRUCT_OPS, P.SYSCALL])
 const CPUMASK = audience([...TRACING_TYPES, P.STRUCT_OPS, P.SYSCALL])
@@ -161,6 +163,9 @@ export const KFUNCS: Readonly<Record<string, KfuncRow>> = {
   bpf_arena_alloc_pages: row(COMMON, 'trusted', 'sleepable'),
   bpf_arena_free_pages: row(COMMON, 'trusted', 'sleepable'),
   bpf_arena_reserve_pages: row(COMMON, 'trusted', 'sleepable'),
+  bpf_fentry_test1: row(NOBODY),
+  bpf_modify_return_test: row(NOBODY),
+  bpf_modify_return_test2: row(NOBODY),
   bpf_cgroup_acquire: row(GENERIC, 'acquire', 'rcu', 'null'),
   bpf_cgroup_ancestor: row(GENERIC, 'acquire', 'rcu', 'null'),
   bpf_cgroup_from_id: row(GENERIC, 'acquire', 'null'),

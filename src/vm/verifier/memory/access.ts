@@ -5,7 +5,7 @@ import { signExtend64, truncate } from '../domain/resize.ts'
 import { umaxOf, sminOf } from '../domain/bounds.ts'
 import { tnumAdd, tnumAligned } from '../domain/tnum.ts'
 import { deny } from '../reject.ts'
-import { Flag, isPacketPointer, type Reg, regName, scalarReg, unknownReg } from '../state/register.ts'
+import { Flag, isPacketPointer, type Kind, type Reg, regName, scalarReg, unknownReg } from '../state/register.ts'
 import type { MapFacts } from '../facts/maps.ts'
 import { checkStoredSecret } from '../privilege.ts'
 import { tnumText } from '../text.ts'
@@ -32,10 +32,26 @@ export interface Access {
   readonly unused?: boolean
 }
 
-/** @param natural alignment is demanded, whatever the machine does */
+/** What the kernel calls the memory of a misaligned access, where it has a word for it. */
+const ALIGNED: ReadonlyMap<Kind, string> = new Map([
+  ['fp', 'stack '],
+  ['map_value', 'value '],
+  ['map_key', 'key '],
+  ['ctx', 'context '],
+  ['flow_keys', 'flow keys '],
+  ['sock', 'sock '],
+  ['sock_common', 'sock_common '],
+  ['tcp_sock', 'tcp_sock '],
+  ['xdp_sock', 'xdp_sock '],
+])
+
+/**
+ * In arenas any address may be used.
+ * @param natural alignment is demanded, whatever the machine does
+ */
 export function checkAlignment(walk: Walk, reg: Reg, off: number, size: number, natural: boolean): void {
   const isStack = reg.kind === 'fp'
-  if (size === 1 || (!isStack && !natural && !walk.facts.strictAlignment)) return
+  if (size === 1 || reg.kind === 'arena' || (!isStack && !natural && !walk.facts.strictAlignment)) return
   const sum = new Bounds()
   // Packets begin two bytes behind a multiple of four (NET_IP_ALIGN), for the kernel everywhere.
   const start = isPacketPointer(reg.kind) ? 2 : 0
@@ -44,15 +60,7 @@ export function checkAlignment(walk: Walk, reg: Reg, off: number, size: number, 
   if (isPacketPointer(reg.kind)) {
     deny(`misaligned packet access off 2+${tnumText(reg.value)}+${reg.off}+${off} size ${size}`)
   }
-  const what = isStack
-    ? 'stack '
-    : reg.kind === 'map_value' || reg.kind === 'map_key'
-      ? reg.kind === 'map_key'
-        ? 'key '
-        : 'value '
-      : reg.kind === 'ctx'
-        ? 'context '
-        : ''
+  const what = ALIGNED.get(reg.kind) ?? ''
   deny(`misaligned ${what}access off ${tnumText(reg.value)}+${reg.off}+${off} size ${size}`)
 }
 
