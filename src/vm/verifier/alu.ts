@@ -90,14 +90,15 @@ function stepMove(walk: Walk, op: Alu): void {
 }
 
 function stepArithmetic(walk: Walk, op: Alu): void {
+  const given = op.src === null ? null : readReg(walk, op.src)
   const dst = readReg(walk, op.dst)
   let src: Reg
-  if (op.src === null) {
+  if (given === null) {
     const bits = op.wide ? 64 : 32
     if (op.imm === 0 && /div|mod/.test(op.op)) invalid('div by zero')
     if (op.op.endsWith('sh') && (op.imm < 0 || op.imm >= bits)) invalid(`invalid shift ${op.imm}`)
     src = scalarReg(constant(op.imm))
-  } else src = readReg(walk, op.src)
+  } else src = given
   if (op.dst === 10) deny('frame pointer is read only')
   if (dst.kind === 'arena' || src.kind === 'arena') return walk.set(op.dst, dst.kind === 'arena' ? dst : src)
   if (dst.kind !== 'scalar') {

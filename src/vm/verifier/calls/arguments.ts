@@ -106,12 +106,14 @@ function has(arg: HelperArg, flag: string): boolean {
   return (arg.flags as readonly string[]).includes(flag)
 }
 
+/** Values of these maps are sockets. */
+function holdsSockets(map: MapFacts | null): boolean {
+  return map?.type === MapType.SOCKMAP || map?.type === MapType.SOCKHASH
+}
+
 /** Checks the kind of an argument register against what the helper takes. */
 function checkKind(walk: Walk, reg: Reg, regno: number, arg: HelperArg, facts: CallFacts): void {
-  // Values of sock maps are sockets.
-  const isSocket =
-    arg.type === 'PTR_TO_MAP_VALUE' && (facts.map?.type === MapType.SOCKMAP || facts.map?.type === MapType.SOCKHASH)
-  const type = isSocket ? 'PTR_TO_BTF_ID_SOCK_COMMON' : arg.type
+  const type = arg.type === 'PTR_TO_MAP_VALUE' && holdsSockets(facts.map) ? 'PTR_TO_BTF_ID_SOCK_COMMON' : arg.type
   const takes = TAKES[type] ?? unsupported(`helper arguments of type ${type}`)
   let flags = reg.flags
   if (has(arg, 'MEM_RDONLY')) flags &= ~Flag.RDONLY
@@ -192,6 +194,9 @@ export function checkArgument(walk: Walk, index: number, args: readonly HelperAr
     deny('helper access to the packet is not allowed')
   }
   const isNull = reg.kind === 'scalar' && isConst(reg.value) && isZero(reg.value)
+  if (arg.type === 'PTR_TO_MAP_VALUE' && arg.flags.length > 0 && holdsSockets(facts.map)) {
+    invalid('invalid arg_type for sockmap/sockhash')
+  }
   if (!(isNull && has(arg, 'MAYBE_NULL'))) {
     checkKind(walk, reg, regno, arg, facts)
     const isDynptr = arg.type === 'PTR_TO_DYNPTR' && reg.kind === 'fp'

@@ -5,7 +5,7 @@ import type { GraphRoot } from '../facts/fields.ts'
 import type { MapFacts } from '../facts/maps.ts'
 import { markPrecise } from '../precision.ts'
 import type { Subprogram } from '../program/layout.ts'
-import { unsupported } from '../reject.ts'
+import { Reject, unsupported } from '../reject.ts'
 import { NOT_INIT, pointerReg, Reg, unknownReg } from '../state/register.ts'
 import { Frame, State } from '../state/state.ts'
 import type { Walk } from '../walk.ts'
@@ -82,6 +82,7 @@ export function callCallback(walk: Walk, id: number, index: number, map: MapFact
   const arg = (i: number): Reg => walk.reg(i)
   switch (id) {
     case H.loop: {
+      if (arg(1).kind !== 'scalar') throw new Reject('EFAULT', 'verifier bug: backtracking misuse')
       // Without flags, and with one callback, the loop is compiled in line. The count decides when it ends.
       const flags = arg(4)
       const fits = flags.kind === 'scalar' && isConst(flags.value) && isZero(flags.value)

@@ -6,6 +6,7 @@ import { BtfKind } from '../../../btf/index.ts'
 import { access } from '../memory/access.ts'
 import { NEED_BPF } from '../program/unprivileged.ts'
 import { xchgResult } from '../memory/kptr.ts'
+import { type MapFacts, RDONLY_PROG } from '../facts/maps.ts'
 import { deny, invalid, Reject, unsupported } from '../reject.ts'
 import { Flag, type Kind, NOT_INIT, pointerReg, type Reg, regName, scalarReg, unknownReg } from '../state/register.ts'
 import type { Walk } from '../walk.ts'
@@ -111,6 +112,13 @@ const NEED_PERFMON: ReadonlySet<number> = new Set([
   H.skc_to_mptcp_sock,
 ])
 
+const CHANGES_MAP: ReadonlySet<number> = new Set([
+  H.map_update_elem,
+  H.map_delete_elem,
+  H.map_push_elem,
+  H.map_pop_elem,
+])
+
 /** A helper call: checks what it demands of the registers, then what it does to them. */
 export function stepHelperCall(walk: Walk, id: number): boolean {
   const row = HELPERS[id - 1]
@@ -138,12 +146,15 @@ export function stepHelperCall(walk: Walk, id: number): boolean {
     if (call.map?.type !== MapType.PROG_ARRAY) invalid('expected prog array map for tail call')
     markTailCallIndex(walk, call)
   }
-  if (call.map !== null) {
-    const words = `cannot pass map_type ${call.map.type} into func ${name}#${id}`
-    if (!mapAllows(call.map.type, id)) invalid(words)
-    if (!mayChangeSockmap(facts, call.map.type, id)) invalid(`cannot update sockmap in this context\n${words}`)
-  }
+  if (CHANGES_MAP.has(id) && call.map !== null && (call.map.flags & RDONLY_PROG) !== 0) deny('write into map forbidden')
   return perform(walk, row, name, call)
+}
+
+/** Whether the helper takes maps of this type. */
+function checkMapType(walk: Walk, map: MapFacts, name: string, id: number): void {
+  const words = `cannot pass map_type ${map.type} into func ${name}#${id}`
+  if (!mapAllows(map.type, id)) invalid(words)
+  if (!mayChangeSockmap(walk.facts, map.type, id)) invalid(`cannot update sockmap in this context\n${words}`)
 }
 
 /** A tail call with a constant index is compiled for this very index. */
@@ -226,6 +237,7 @@ function perform(walk: Walk, row: HelperRow, name: string, call: CallFacts): boo
   if (call.callback >= 0) callCallback(walk, row.id, call.callback, call.map, call.mapUid)
   clobberCallerSaved(walk)
   walk.set(0, result(walk, row, call))
+  if (call.map !== null) checkMapType(walk, call.map, name, row.id)
   if (row.id === H.get_func_ip) checkHasFunction(walk)
   if (row.id === H.tail_call) return stepTailCall(walk)
   const written = row.id === H.dynptr_write ? call.dynptr?.dynptr?.type : undefined

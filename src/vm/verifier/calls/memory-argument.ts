@@ -25,7 +25,7 @@ const PLAIN_CONTEXT: ReadonlySet<number> = new Set<number>([
 ])
 
 /**
- * Memory that a call gets by pointer: `size` bytes must be there, initialised unless `raw`. True when the call fills
+ * Memory that a call gets by pointer, which may be null where the call allows it: `size` bytes must be there, initialised unless `raw`. True when the call fills
  * stack that was not initialised, so that the caller has to simulate the writes.
  */
 export function checkMemory(
@@ -38,41 +38,39 @@ export function checkMemory(
 ): boolean {
   const reg = walk.reg(regno)
   const name = regName(reg)
-  if (!reg.mayBeNull) {
-    // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
-    switch (reg.kind) {
-      case 'pkt':
-      case 'pkt_meta':
-        checkPacket(reg, regno, reg.off, size, zeroAllowed)
-        return false
-      case 'map_key':
-        if (write) deny(`R${regno} cannot write into ${name}`)
-        checkRegion(reg, regno, reg.off, size, reg.map?.keySize ?? 0, zeroAllowed)
-        return false
-      case 'map_value':
-        checkMapFlags(reg.map as MapFacts, reg.off, size, write)
-        checkMapValue(reg, regno, reg.off, size, zeroAllowed, false)
-        return false
-      case 'mem':
-        if (write && reg.flags & Flag.RDONLY) deny(`R${regno} cannot write into ${name}`)
-        checkRegion(reg, regno, reg.off, size, reg.memSize, zeroAllowed)
-        return false
-      case 'buf':
-        if (write && reg.flags & Flag.RDONLY) deny(`R${regno} cannot write into ${name}`)
-        checkBuffer(reg, regno, reg.off, reg.flags & Flag.RDONLY ? 'rdonly' : 'rdwr', size)
-        return false
-      case 'fp':
-        return checkStackRange(walk, reg, regno, reg.off, size, zeroAllowed, write, raw)
-      case 'ptr_':
-        accessBtf(walk, reg, regno, reg.off, size, false)
-        return false
-      case 'ctx':
-        // Contexts that are memory as they are: the last byte says whether all of it is there.
-        if (!PLAIN_CONTEXT.has(walk.facts.type)) break
-        if (size > 0) accessContext(walk, reg, regno, reg.off + size - 1, 1, write, false)
-        else if (!zeroAllowed) throw new Reject('EACCES', '')
-        return false
-    }
+  // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- all others are treated alike below
+  switch (reg.kind) {
+    case 'pkt':
+    case 'pkt_meta':
+      checkPacket(reg, regno, reg.off, size, zeroAllowed)
+      return false
+    case 'map_key':
+      if (write) deny(`R${regno} cannot write into ${name}`)
+      checkRegion(reg, regno, reg.off, size, reg.map?.keySize ?? 0, zeroAllowed)
+      return false
+    case 'map_value':
+      checkMapFlags(reg.map as MapFacts, reg.off, size, write)
+      checkMapValue(reg, regno, reg.off, size, zeroAllowed, false)
+      return false
+    case 'mem':
+      if (write && reg.flags & Flag.RDONLY) deny(`R${regno} cannot write into ${name}`)
+      checkRegion(reg, regno, reg.off, size, reg.memSize, zeroAllowed)
+      return false
+    case 'buf':
+      if (write && reg.flags & Flag.RDONLY) deny(`R${regno} cannot write into ${name}`)
+      checkBuffer(reg, regno, reg.off, reg.flags & Flag.RDONLY ? 'rdonly' : 'rdwr', size)
+      return false
+    case 'fp':
+      return checkStackRange(walk, reg, regno, reg.off, size, zeroAllowed, write, raw)
+    case 'ptr_':
+      accessBtf(walk, reg, regno, reg.off, size, false)
+      return false
+    case 'ctx':
+      // Contexts that are memory as they are: the last byte says whether all of it is there.
+      if (!PLAIN_CONTEXT.has(walk.facts.type)) break
+      if (size > 0) accessContext(walk, reg, regno, reg.off + size - 1, 1, write, false)
+      else if (!zeroAllowed) throw new Reject('EACCES', '')
+      return false
   }
   if (zeroAllowed && size === 0 && reg.kind === 'scalar' && isConst(reg.value) && isZero(reg.value)) return false
   return deny(`R${regno} type=${name} expected=fp`)

@@ -2,6 +2,7 @@ import { AttachType, type HelperArg, HelperId as H, type HelperRow, ProgType as 
 
 const CTX: HelperArg = { type: 'PTR_TO_CTX', flags: [] }
 const SOCK_PTR: HelperArg = { type: 'PTR_TO_BTF_ID_SOCK_COMMON', flags: [] }
+const SOCK_PTR_OR_NULL: HelperArg = { ...SOCK_PTR, flags: ['MAYBE_NULL'] }
 const SOCK_BTF: HelperArg = { type: 'PTR_TO_BTF_ID', flags: [], btf: 'sock_common' }
 const SOCKET_OR_NULL: HelperArg = { type: 'PTR_TO_SOCKET', flags: ['MAYBE_NULL'] }
 
@@ -18,7 +19,7 @@ const CLASS_OF_PACKET: ReadonlySet<number> = new Set<number>([
 
 /**
  * Arguments of a helper for a program type: some helpers have one prototype for programs that give their context, and
- * others for those that give a socket. Facts of Linux 6.12 (the *_func_proto functions of net/core/filter.c).
+ * others for those that give a socket. Facts of Linux 6.18 (the *_func_proto functions of net/core/filter.c).
  */
 export function argumentsFor(row: HelperRow, type: number): readonly HelperArg[] {
   switch (row.id) {
@@ -26,7 +27,9 @@ export function argumentsFor(row: HelperRow, type: number): readonly HelperArg[]
     case H.getsockopt:
       return first(row, OPTS_ON_CTX.has(type) ? CTX : SOCK_PTR)
     case H.get_socket_cookie:
-      return first(row, isTraced(type) || type === P.SK_REUSEPORT || type === P.SK_MSG ? SOCK_PTR : CTX)
+      return first(row, isTraced(type) || type === P.SK_REUSEPORT || type === P.SK_MSG ? SOCK_PTR_OR_NULL : CTX)
+    case H.loop:
+      return first(row, { type: 'ANYTHING', flags: [] })
     case H.xdp_get_buff_len:
       return isTraced(type) ? first(row, { type: 'PTR_TO_BTF_ID', flags: [], btf: 'xdp_buff' }) : row.args
     case H.get_cgroup_classid:

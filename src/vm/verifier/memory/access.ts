@@ -6,7 +6,7 @@ import { umaxOf, sminOf } from '../domain/bounds.ts'
 import { tnumAdd, tnumAligned } from '../domain/tnum.ts'
 import { deny } from '../reject.ts'
 import { Flag, isPacketPointer, type Kind, type Reg, regName, scalarReg, unknownReg } from '../state/register.ts'
-import type { MapFacts } from '../facts/maps.ts'
+import { type MapFacts, RDONLY_PROG } from '../facts/maps.ts'
 import { checkStoredSecret } from '../privilege.ts'
 import { tnumText } from '../text.ts'
 import type { Walk } from '../walk.ts'
@@ -60,7 +60,7 @@ export function checkAlignment(walk: Walk, reg: Reg, off: number, size: number, 
   if (isPacketPointer(reg.kind)) {
     deny(`misaligned packet access off 2+${tnumText(reg.value)}+${reg.off}+${off} size ${size}`)
   }
-  const what = ALIGNED.get(reg.kind) ?? ''
+  const what = (reg.flags === 0 && ALIGNED.get(reg.kind)) || ''
   deny(`misaligned ${what}access off ${tnumText(reg.value)}+${reg.off}+${off} size ${size}`)
 }
 
@@ -156,7 +156,6 @@ export function checkBuffer(reg: Reg, regno: number, off: number, name: string, 
   }
 }
 
-const RDONLY_PROG = 128
 const WRONLY_PROG = 256
 
 /** What map flags allow a program to do with values. */

@@ -43,7 +43,7 @@ export function walkStruct(
   if (off + size > composite.size) {
     const inner = flexibleArray(btf, composite, off, size, depth)
     if (inner !== null) return inner
-    deny(`access beyond struct ${type.name} at off ${off} size ${size}`)
+    deny(`access beyond struct ${type.name || '(anon)'} at off ${off} size ${size}`)
   }
   for (const member of composite.members) {
     const at = member.bitOffset >> 3

@@ -1,0 +1,157 @@
+// Small programs from text, judged one by one by the running kernel and by elfbee's verifier.
+import { isBpfError } from '../../../dist/bytes/index.js'
+import { assemble } from '../../../dist/isa/index.js'
+import { openKernelBackend } from '../../../dist/kernel/index.js'
+import { bareProgram } from '../../../dist/loader/index.js'
+import { AttachType, ProgType } from '../../../dist/uapi/index.js'
+import { verify } from '../../../dist/vm/verifier/index.js'
+import { possibleCpus, writeResult } from '../results.mjs'
+import { lastLogLine } from './verifier-corpus.mjs'
+
+const SLEEPABLE = 16
+const WITHOUT_TARGET = new Set(['UNSPEC', 'TRACING', 'STRUCT_OPS', 'EXT', 'LSM'])
+/** bpf_override_return and bpf_probe_write_user: off by configuration and by lockdown on this machine. */
+const SWITCHED_OFF = [58, 36]
+
+/** What a kernel function is called by in a text: `call 0`. */
+function prepared(text, { type, attachType }, specs, kfunc) {
+  const insns = assemble(text)
+  const lateReferences = []
+  for (let insn = 0; insn < insns.length; insn++) {
+    if (insns.code[insn] === 0x18) {
+      lateReferences.push({ kind: 'map', insn, map: specs[insns.imm[insn]].name })
+      insns.imm[insn] = 0
+    }
+    if (kfunc === null || insns.code[insn] !== 0x85 || insns.imm[insn] !== 0) continue
+    insns.src[insn] = 2
+    insns.imm[insn] = kfunc.id
+    lateReferences.push({ kind: 'kfunc', insn, name: kfunc.name, btfId: kfunc.id, module: null, weak: false })
+  }
+  const flags = type === ProgType.SYSCALL ? SLEEPABLE : 0
+  return bareProgram(insns, { name: 'p', type, attachType, flags }, { lateReferences })
+}
+
+/** Programs that both judge, and what differs. */
+export class Comparison {
+  #name
+  #specs
+  #kernel = openKernelBackend()
+  #maps = new Map()
+  #options
+  #known
+  #started = Date.now()
+  #differences = []
+  #counts = { total: 0, equal: 0, falseAccepts: 0, falseRefusals: 0, otherWords: 0, bugsOfTheKernel: 0 }
+
+  /**
+   * @param specs of maps; map[id:N] is the one at place N
+   * @param known(hook, what, kernel, elfbee): whether a difference is a bug of the kernel that is not copied
+   */
+  constructor(name, specs, known = () => false) {
+    this.#name = name
+    this.#specs = specs
+    this.#known = known
+    this.renewMaps()
+    this.#options = {
+      maps: Object.fromEntries(specs.map((spec) => [spec.name, spec])),
+      btf: null,
+      kernelBtf: this.kernelBtf,
+      license: 'GPL',
+      cpus: possibleCpus(),
+      missingHelpers: SWITCHED_OFF,
+    }
+  }
+
+  /** Makes all maps anew, as those that hold programs belong to the first type of program that uses them. */
+  renewMaps() {
+    for (const map of this.#maps.values()) map.close()
+    const create = (spec) => this.#kernel.createMap({ spec, kernelName: spec.name, btf: null, inner: null })
+    this.#maps = new Map(this.#specs.map((spec) => [spec.name, create(spec)]))
+  }
+
+  get kernelBtf() {
+    return this.#kernel.kernelBtf()
+  }
+
+  /** The kernel's last line about a program, null when it takes it. */
+  ask(text, hook, kfunc = null) {
+    return this.#ask(prepared(text, hook, this.#specs, kfunc))
+  }
+
+  #ask(program) {
+    const request = { program, license: 'GPL', version: 0, btf: null, maps: this.#maps, bindMaps: [], logLevel: 0 }
+    try {
+      this.#kernel.loadProgram(request).close()
+      return null
+    } catch (error) {
+      if (!isBpfError(error)) throw error
+      const lines = (error.log ?? '').split('\n').filter((line) => !/^(|processed .*|verification time .*)$/.test(line))
+      return lines.at(-1) ?? error.message
+    }
+  }
+
+  run(what, hook, text, kfunc = null) {
+    const program = prepared(text, hook, this.#specs, kfunc)
+    const theirs = this.#ask(program)
+    const result = verify(program, this.#options)
+    const counts = this.#counts
+    counts.total++
+    const isSame = result.ok === (theirs === null)
+    if (isSame && (theirs === null || lastLogLine(theirs) === result.message)) {
+      counts.equal++
+      return
+    }
+    const kind = isSame ? 'other words' : result.ok ? 'false accept' : 'false refusal'
+    const elfbee = result.ok ? 'ok' : `${result.errno}: ${result.message}`
+    if (this.#known(hook, what, theirs ?? 'ok', elfbee)) {
+      counts.bugsOfTheKernel++
+      return
+    }
+    if (isSame) counts.otherWords++
+    else if (result.ok) counts.falseAccepts++
+    else counts.falseRefusals++
+    this.#differences.push({ kind, hook: hook.name, what, kernel: theirs ?? 'ok', elfbee })
+    console.log(`${kind}: ${hook.name}: ${what}: kernel ${theirs ?? 'ok'}; elfbee ${elfbee}`)
+  }
+
+  progress(what) {
+    const seconds = Math.round((Date.now() - this.#started) / 1000)
+    console.error(`${what}: ${this.#counts.total} tried, ${this.#differences.length} differ, ${seconds} s`)
+  }
+
+  /** Prints the counts, and records them if `whole`; differences make the script fail. */
+  finish(whole) {
+    const counts = this.#counts
+    console.log(JSON.stringify(counts))
+    const total = counts.total - counts.bugsOfTheKernel
+    if (whole) writeResult(this.#name, { ...counts, total, differences: this.#differences })
+    else console.log(`${this.#name}: ${counts.equal} of ${total}`)
+    for (const map of this.#maps.values()) map.close()
+    this.#kernel.close()
+    process.exitCode = this.#differences.length === 0 ? 0 : 1
+  }
+}
+
+/**
+ * Program types with the attach types that the kernel lets them be loaded for, and a number that they may return. Types
+ * that need a target (tracing, struct_ops) are left out.
+ */
+export function hooks(comparison, only = null) {
+  const found = []
+  for (const [typeName, type] of Object.entries(ProgType)) {
+    if (WITHOUT_TARGET.has(typeName) || (only ?? typeName) !== typeName) continue
+    const accepted = []
+    for (const [attachName, attachType] of Object.entries(AttachType)) {
+      for (const retval of [0, 1]) {
+        const hook = { name: `${typeName} ${attachName}`, type, attachType, retval }
+        if (comparison.ask(`r0 = ${retval}\nexit`, hook) !== null) continue
+        accepted.push(hook)
+        break
+      }
+    }
+    // Where the kernel does not look at it, one stands for all.
+    const isIgnored = accepted.length === Object.keys(AttachType).length
+    found.push(...(isIgnored ? [{ ...accepted[0], name: typeName }] : accepted))
+  }
+  return found
+}
