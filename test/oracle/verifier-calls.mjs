@@ -3,12 +3,12 @@
 //
 //   node test/oracle/verifier-calls.mjs [--only PART] [--type NAME]
 //
-// PART is helpers, operations, accesses, maps or returns. Verdict and last line have to be the same. Needs root and the
+// PART is helpers, kfuncs, operations, accesses, maps or returns. Verdict and last line have to be the same. Needs root and the
 // addon. Writes docs/results/verifier-calls.json.
 import { ALU_OPS, BRANCH_OPS } from '../../dist/isa/index.js'
 import { HELPERS, MapType, ProgType } from '../../dist/uapi/index.js'
 import { mapSpec } from '../../dist/loader/index.js'
-import { Comparison, hooks } from './lib/verifier-compare.mjs'
+import { Comparison, hooks, kernelFunctions } from './lib/verifier-compare.mjs'
 
 const args = process.argv.slice(2)
 const option = (name) => (args.includes(name) ? args[args.indexOf(name) + 1] : null)
@@ -42,6 +42,8 @@ const MAPS = [
   map('ring', MapType.RINGBUF, 0, 0, 4096),
   map('user_ring', MapType.USER_RINGBUF, 0, 0, 4096),
   map('bloom', MapType.BLOOM_FILTER, 0, 64, 4),
+  map('read_only', MapType.ARRAY, 4, 64, 4, { flags: 128 }),
+  map('write_only', MapType.HASH, 4, 64, 4, { flags: 256 }),
 ]
 const compare = new Comparison('verifier-calls', MAPS)
 
@@ -122,6 +124,19 @@ function helperCalls(hook) {
     call(good)
     for (let i = 0; i < good.length; i++) {
       for (const kind of Object.keys(KINDS)) if (kind !== good[i]) call(good.with(i, kind))
+    }
+  }
+}
+
+/** Kernel functions with every kind of first argument, and few others in the registers after it. */
+function kfuncCalls(hook) {
+  for (const kfunc of kernelFunctions(compare.kernelBtf)) {
+    for (const kind of Object.keys(KINDS)) {
+      for (const other of ['zero', 'eight', 'stack', 'task', 'dynptr', 'nothing']) {
+        const rest = [2, 3, 4, 5].map((register) => put(other, register)).join('\n')
+        const text = `${put(kind, 1)}\n${rest}\ncall 0`
+        compare.run(`${kfunc.name}(${kind}, ${other})`, hook, around(text, hook), kfunc)
+      }
     }
   }
 }
@@ -243,13 +258,20 @@ function returns(hook) {
 }
 
 const all = hooks(compare, option('--type'))
-const oneByType = all.filter(({ type }, i) => all.findIndex((other) => other.type === type) === i)
+const oneByType = all.filter(
+  ({ type, attachTarget }, i) => attachTarget !== undefined || all.findIndex((other) => other.type === type) === i,
+)
 for (const hook of all) if (wants('returns')) returns(hook)
 for (const hook of oneByType) {
   // Maps that hold programs belong to the first type that uses them.
   compare.renewMaps()
   if (wants('helpers')) helperCalls(hook)
   if (wants('maps')) mapHelpers(hook)
+  compare.progress(hook.name)
+}
+const SOME = new Set(['SCHED_CLS', 'XDP', 'KPROBE', 'SYSCALL', 'TRACING TRACE_RAW_TP', 'CGROUP_SKB'])
+for (const hook of oneByType.filter(({ name }) => [...SOME].some((some) => name.startsWith(some)))) {
+  if (wants('kfuncs')) kfuncCalls(hook)
   compare.progress(hook.name)
 }
 for (const hook of oneByType.filter(({ type }) => type === ProgType.SCHED_CLS || type === ProgType.KPROBE)) {

@@ -5,10 +5,9 @@
 //
 // PART is loads, stores, sockets, helpers or kfuncs. Types that need a target (tracing, struct_ops) are not asked. Needs
 // root and the addon. Writes docs/results/verifier-contexts.json.
-import { BtfKind } from '../../dist/btf/index.js'
 import { mapSpec } from '../../dist/loader/index.js'
 import { HELPERS, MapType, ProgType } from '../../dist/uapi/index.js'
-import { Comparison, hooks } from './lib/verifier-compare.mjs'
+import { Comparison, hooks, kernelFunctions } from './lib/verifier-compare.mjs'
 
 const args = process.argv.slice(2)
 const option = (name) => (args.includes(name) ? args[args.indexOf(name) + 1] : null)
@@ -48,17 +47,6 @@ const SOCKETS = [
   },
 ]
 
-/** Functions of the kernel that some program may call, by the tag of their BTF. */
-function kernelFunctions() {
-  const found = []
-  for (let id = 1; id < comparison.kernelBtf.typeCount; id++) {
-    const type = comparison.kernelBtf.type(id)
-    if (type.kind !== BtfKind.DECL_TAG || type.name !== 'bpf_kfunc') continue
-    found.push({ id: type.type, name: comparison.kernelBtf.type(type.type).name })
-  }
-  return found
-}
-
 const all = hooks(comparison, option('--type'))
 for (const hook of all) {
   const end = `\nr0 = ${hook.retval}\nexit`
@@ -91,7 +79,8 @@ if (wants('sockets')) {
 }
 if (wants('kfuncs')) {
   for (const hook of all.filter(({ type }, i) => all.findIndex((other) => other.type === type) === i)) {
-    for (const kfunc of kernelFunctions()) compare(kfunc.name, hook, `call 0\nr0 = ${hook.retval}\nexit`, kfunc)
+    for (const kfunc of kernelFunctions(comparison.kernelBtf))
+      compare(kfunc.name, hook, `call 0\nr0 = ${hook.retval}\nexit`, kfunc)
     comparison.progress(`${hook.name}: kernel functions`)
   }
 }

@@ -1,5 +1,6 @@
 // Small programs from text, judged one by one by the running kernel and by elfbee's verifier.
 import { isBpfError } from '../../../dist/bytes/index.js'
+import { BtfKind } from '../../../dist/btf/index.js'
 import { assemble } from '../../../dist/isa/index.js'
 import { openKernelBackend } from '../../../dist/kernel/index.js'
 import { bareProgram } from '../../../dist/loader/index.js'
@@ -14,7 +15,7 @@ const WITHOUT_TARGET = new Set(['UNSPEC', 'TRACING', 'STRUCT_OPS', 'EXT', 'LSM']
 const SWITCHED_OFF = [58, 36]
 
 /** What a kernel function is called by in a text: `call 0`. */
-function prepared(text, { type, attachType }, specs, kfunc) {
+function prepared(text, { type, attachType, attachTarget = null }, specs, kfunc) {
   const insns = assemble(text)
   const lateReferences = []
   for (let insn = 0; insn < insns.length; insn++) {
@@ -28,7 +29,7 @@ function prepared(text, { type, attachType }, specs, kfunc) {
     lateReferences.push({ kind: 'kfunc', insn, name: kfunc.name, btfId: kfunc.id, module: null, weak: false })
   }
   const flags = type === ProgType.SYSCALL ? SLEEPABLE : 0
-  return bareProgram(insns, { name: 'p', type, attachType, flags }, { lateReferences })
+  return bareProgram(insns, { name: 'p', type, attachType, attachTarget, flags }, { lateReferences })
 }
 
 /** Programs that both judge, and what differs. */
@@ -132,12 +133,25 @@ export class Comparison {
   }
 }
 
+/** Some targets, for types that need one. */
+const TARGETS = [
+  { type: 'TRACING', attach: 'TRACE_RAW_TP', attachTarget: 'sched_switch' },
+  { type: 'TRACING', attach: 'TRACE_ITER', attachTarget: 'task' },
+  { type: 'TRACING', attach: 'TRACE_ITER', attachTarget: 'tcp' },
+]
+
 /**
  * Program types with the attach types that the kernel lets them be loaded for, and a number that they may return. Types
- * that need a target (tracing, struct_ops) are left out.
+ * that need a target are tried with one tracepoint and two iterators only.
  */
 export function hooks(comparison, only = null) {
-  const found = []
+  const found = TARGETS.filter(({ type }) => (only ?? type) === type).map(({ type, attach, attachTarget }) => ({
+    name: `${type} ${attach} ${attachTarget}`,
+    type: ProgType[type],
+    attachType: AttachType[attach],
+    attachTarget,
+    retval: 0,
+  }))
   for (const [typeName, type] of Object.entries(ProgType)) {
     if (WITHOUT_TARGET.has(typeName) || (only ?? typeName) !== typeName) continue
     const accepted = []
@@ -152,6 +166,17 @@ export function hooks(comparison, only = null) {
     // Where the kernel does not look at it, one stands for all.
     const isIgnored = accepted.length === Object.keys(AttachType).length
     found.push(...(isIgnored ? [{ ...accepted[0], name: typeName }] : accepted))
+  }
+  return found
+}
+
+/** Functions of the kernel that some program may call, by the tag of their BTF. */
+export function kernelFunctions(kernelBtf) {
+  const found = []
+  for (let id = 1; id < kernelBtf.typeCount; id++) {
+    const type = kernelBtf.type(id)
+    if (type.kind !== BtfKind.DECL_TAG || type.name !== 'bpf_kfunc') continue
+    found.push({ id: type.type, name: kernelBtf.type(type.type).name })
   }
   return found
 }

@@ -21,6 +21,7 @@ function slotOf(reg: Reg): number {
 /** Makes a dynptr on the stack; one of a ring buffer (or a clone of one) must be released. */
 export function newDynptr(walk: Walk, regno: number, type: DynptrType, cloneOf: number = 0): void {
   const reg = walk.reg(regno)
+  checkIsDynptr(reg, regno)
   if (reg.kind !== 'fp') uninitializedExpected()
   let slot: number
   try {
@@ -46,6 +47,11 @@ export function newDynptr(walk: Walk, regno: number, type: DynptrType, cloneOf: 
   }
 }
 
+function checkIsDynptr({ kind }: Reg, regno: number): void {
+  if (kind === 'fp' || kind === 'dynptr_ptr') return
+  invalid(`arg#${regno - 1} expected pointer to stack or const struct bpf_dynptr`)
+}
+
 function uninitializedExpected(before: string = ''): never {
   return invalid(`${before}Dynptr has to be an uninitialized dynptr`)
 }
@@ -53,9 +59,7 @@ function uninitializedExpected(before: string = ''): never {
 /** The dynptr that an argument points to: its type, identity and reference. */
 export function initializedDynptr(walk: Walk, regno: number, wanted: DynptrType | null, readOnly: boolean = true): Reg {
   const reg = walk.reg(regno)
-  if (reg.kind !== 'fp' && reg.kind !== 'dynptr_ptr') {
-    invalid(`arg#${regno - 1} expected pointer to stack or const struct bpf_dynptr`)
-  }
+  checkIsDynptr(reg, regno)
   if (reg.kind === 'dynptr_ptr') {
     if (!readOnly) invalid('cannot pass pointer to const bpf_dynptr, the helper mutates it')
     return ofType(reg, regno, wanted)

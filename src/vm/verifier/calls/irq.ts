@@ -6,10 +6,11 @@ import { Reg } from '../state/register.ts'
 import { Byte, EMPTY_SLOT, fill, Slot } from '../state/slot.ts'
 import type { Walk } from '../walk.ts'
 
-/** Slot of the saved flags that a pointer into the stack points to. */
-function slotOf(reg: Reg): number {
+/** Slot of the saved flags that a pointer into the stack points to; see iterPlace() for `isNew`. */
+function slotOf(reg: Reg, isNew: boolean): number {
   if (!isConst(reg.value)) invalid('irq_flag has to be at a constant offset')
   const off = reg.off + valueOf(reg.value)
+  if (isNew && off === 0) return 0
   if (off % 8 !== 0 || off >= 0) invalid(`cannot pass in irq_flag at an offset=${off}`)
   return (-off - 1) >> 3
 }
@@ -20,7 +21,7 @@ export function saveIrq(walk: Walk, regno: number, byLock: boolean): void {
   const frame = frameOf(walk, reg)
   let slot: number
   try {
-    slot = slotOf(reg)
+    slot = slotOf(reg, true)
   } catch (error) {
     if (error instanceof Reject) return invalid(`expected uninitialized irq flag as arg#${regno - 1}`)
     throw error
@@ -50,7 +51,7 @@ export function restoreIrq(walk: Walk, regno: number, byLock: boolean): void {
   const frame = frameOf(walk, reg)
   let slot = -1
   try {
-    slot = slotOf(reg)
+    slot = slotOf(reg, false)
   } catch (error) {
     if (!(error instanceof Reject)) throw error
   }

@@ -18,23 +18,28 @@ export interface IterPlace {
   readonly slots: number
 }
 
-export function iterPlace(reg: Reg, slots: number): IterPlace {
-  if (!isConst(reg.value)) invalid('iter has to be at a constant offset')
+/**
+ * @param expected what the kernel says last of a place where none can be
+ * @param isNew whether it is written, which is refused at the frame's end: Linux 6.18 takes that for the highest slot
+ */
+function iterPlace(reg: Reg, slots: number, expected: string, isNew: boolean): IterPlace {
+  if (!isConst(reg.value)) invalid(`iter has to be at a constant offset\n${expected}`)
   const off = reg.off + valueOf(reg.value)
-  const slot = (-off - 1) >> 3
-  if (off % 8 !== 0 || slot + 1 < slots || slot < 0) invalid(`cannot pass in iter at an offset=${off}`)
+  const slot = isNew && off === 0 ? 0 : (-off - 1) >> 3
+  if (off % 8 !== 0 || slot + 1 < slots || slot < 0) {
+    invalid(`cannot pass in iter at an offset=${off}\n${expected}`)
+  }
   return { frame: reg.frame, slot, slots }
 }
 
 /** bpf_iter_X_new: makes the object on the stack. */
 export function newIterator(walk: Walk, regno: number, type: string, slots: number, rcuProtected: boolean): void {
   const reg = walk.reg(regno)
-  const place = iterPlace(reg, slots)
+  const expected = `expected uninitialized iter_${type} as arg #${regno - 1}`
+  const place = iterPlace(reg, slots, expected, true)
   const frame = frameOf(walk, reg)
   for (let i = 0; i < slots; i++) {
-    if (frame.slot(place.slot - i).byte(7) === Byte.ITER) {
-      invalid(`expected uninitialized iter_${type} as arg #${regno - 1}`)
-    }
+    if (frame.slot(place.slot - i).byte(7) === Byte.ITER) invalid(expected)
   }
   for (let i = 0; i < slots; i++) {
     access(walk, { regno, off: i * 8, size: 8, write: true, signed: false, source: -2, imm: 0 })
@@ -54,14 +59,15 @@ export function newIterator(walk: Walk, regno: number, type: string, slots: numb
 /** The object that `next` and `destroy` get. */
 export function initializedIterator(walk: Walk, regno: number, type: string, slots: number, name: string): IterPlace {
   const reg = walk.reg(regno)
-  const place = iterPlace(reg, slots)
+  const expected = `expected an initialized iter_${type} as arg #${regno - 1}`
+  const place = iterPlace(reg, slots, expected, false)
   const frame = frameOf(walk, reg)
   for (let i = 0; i < slots; i++) {
     const slot = frame.slot(place.slot - i)
     const state = slot.reg
     const isIter = slot.bytes === fill(Byte.ITER) && state?.iter?.type === type
     if (!isIter || state === null || (i === 0) !== (state.refId !== 0)) {
-      return invalid(`expected an initialized iter_${type} as arg #${regno - 1}`)
+      return invalid(expected)
     }
     if (state.flags & Flag.UNTRUSTED) invalid(`expected an RCU CS when using ${name}`)
     walk.trace?.touchSlot(place.slot - i)

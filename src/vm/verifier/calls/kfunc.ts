@@ -139,8 +139,9 @@ function changeRegions(walk: Walk, call: KfuncCall, sleepable: boolean): void {
     state.preempt--
   } else if (state.preempt > 0 && sleepable) sleeps('non-preemptible region')
   if (state.irqId !== 0 && sleepable) sleeps('IRQ-disabled region')
-  const isProtected = hasFlag(call, 'rcuProtected') && !hasFlag(call, 'iterNew')
-  if (isProtected && !inRcuSection(walk)) deny(`kernel func ${name} requires RCU critical section protection`)
+  if (hasFlag(call, 'rcuProtected') && !inRcuSection(walk)) {
+    deny(`kernel func ${name} requires RCU critical section protection`)
+  }
 }
 
 function stepThrow(walk: Walk): 'exit' {

@@ -25,8 +25,8 @@ export function accessArguments(walk: Walk, off: number, size: number, write: bo
   const { target } = walk.facts
   if (target === null) return unsupported('the arguments of this attach target')
   const refuse = (why: string | null): never => {
-    if (why !== null) deny(why)
-    return deny(`invalid bpf_context access off=${off} size=${size}`)
+    const words = `invalid bpf_context access off=${off} size=${size}`
+    return deny(why === null ? words : `${why}\n${words}`)
   }
   if (write || off < 0 || off >= WORDS * 8 || off % size !== 0) refuse(null)
   const { name, btf, proto, skip } = target
