@@ -89,7 +89,7 @@ describe('functions of the kernel', () => {
   test('what the function returns is seen at its end only', () => {
     const load = 'r0 = *(u64 *)(r1 +16)\nr0 = 0\nexit'
     expect(judge(load, fexit)).toMatchObject({ ok: true })
-    expect(judge(load, fentry)).toMatchObject({ message: "func 'vfs_open' doesn't have 3-th argument" })
+    expect(judge(load, fentry)).toMatchObject({ message: 'invalid bpf_context access off=16 size=8' })
   })
 
   test('functions that are not there, may not be changed or never return', () => {
