@@ -1,4 +1,6 @@
-// Small programs from text, judged one by one by the running kernel and by elfbee's verifier.
+// Small programs from text, judged one by one by the running kernel and by elfbee's verifier. With --capbpf the verifier
+// judges for those without CAP_PERFMON, as the kernel does when the script is run by
+// `setpriv --bounding-set -all,+bpf,+net_admin --inh-caps -all,+bpf,+net_admin node ...`.
 import { isBpfError } from '../../../dist/bytes/index.js'
 import { BtfKind } from '../../../dist/btf/index.js'
 import { assemble } from '../../../dist/isa/index.js'
@@ -60,6 +62,7 @@ export class Comparison {
       license: 'GPL',
       cpus: possibleCpus(),
       missingHelpers: SWITCHED_OFF,
+      ...(process.argv.includes('--capbpf') && { capabilities: ['bpf', 'net_admin'] }),
     }
   }
 
@@ -145,13 +148,15 @@ const TARGETS = [
  * that need a target are tried with one tracepoint and two iterators only.
  */
 export function hooks(comparison, only = null) {
-  const found = TARGETS.filter(({ type }) => (only ?? type) === type).map(({ type, attach, attachTarget }) => ({
-    name: `${type} ${attach} ${attachTarget}`,
-    type: ProgType[type],
-    attachType: AttachType[attach],
-    attachTarget,
-    retval: 0,
-  }))
+  const found = TARGETS.filter(({ type }) => (only ?? type) === type)
+    .map(({ type, attach, attachTarget }) => ({
+      name: `${type} ${attach} ${attachTarget}`,
+      type: ProgType[type],
+      attachType: AttachType[attach],
+      attachTarget,
+      retval: 0,
+    }))
+    .filter((hook) => comparison.ask('r0 = 0\nexit', hook) === null)
   for (const [typeName, type] of Object.entries(ProgType)) {
     if (WITHOUT_TARGET.has(typeName) || (only ?? typeName) !== typeName) continue
     const accepted = []
