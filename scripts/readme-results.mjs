@@ -37,6 +37,8 @@ const ROWS = [
     'socket and cgroup filters of the selftests that get the kernel’s verdict when anybody loads them',
   ],
   ['verifier-capbpf', 'selftest programs that get the kernel’s verdict when loaded without CAP_PERFMON'],
+  ['verifier-contexts', 'single accesses to contexts and sockets, and calls, with the kernel’s verdict and message'],
+  ['verifier-calls', 'calls, operations and accesses with every kind of value, with the kernel’s verdict and message'],
   ['verifier-mutate', 'selftest programs with one to three instructions changed that get the kernel’s verdict'],
   ['verifier-fuzz', 'random programs that get the kernel’s verdict'],
   [

@@ -10,7 +10,7 @@ npm run --silent build
 
 all=(btf-vs-bpftool core-vs-libbpf core-vs-libbpf-targets load-vs-libbpf disasm-vs-bpftool decode-vs-kernel vm-vs-kernel
   isa-vs-kernel maps-vs-kernel map-operations selftest-retval verifier-selftests verifier-messages verifier-table
-  verifier-mutate verifier-log mincore-vs-bpftool linker-vs-bpftool
+  verifier-contexts verifier-calls verifier-mutate verifier-log mincore-vs-bpftool linker-vs-bpftool
   fuzz-programs)
 [ $# -gt 0 ] && all=("$@")
 status=0

@@ -2,29 +2,39 @@
 // of its context and of the sockets that it may get, and calls of every helper and of every kernel function.
 //
 //   node test/oracle/verifier-contexts.mjs [--only PART] [--type NAME]
+//   node test/oracle/verifier-contexts.mjs --bless    records what the kernel accepts, for tests without a kernel
 //
-// PART is loads, stores, sockets, helpers or kfuncs. Types that need a target (tracing, struct_ops) are not asked. Needs
+// PART is loads, stores, sockets, helpers or kfuncs. Types that need a target (tracing, struct_ops) are tried with few. Needs
 // root and the addon. Writes docs/results/verifier-contexts.json.
+import { writeFileSync } from 'node:fs'
 import { mapSpec } from '../../dist/loader/index.js'
-import { HELPERS, MapType, ProgType } from '../../dist/uapi/index.js'
+import { MapType, ProgType } from '../../dist/uapi/index.js'
+import { root } from './results.mjs'
 import { Comparison, hooks, kernelFunctions } from './lib/verifier-compare.mjs'
+import {
+  accessText,
+  FORMS,
+  HELPERS_TRIED,
+  LARGEST_CONTEXT,
+  NOT_OFFERED,
+  place,
+  SIZES,
+} from './verifier-contexts-generate.mjs'
 
 const args = process.argv.slice(2)
 const option = (name) => (args.includes(name) ? args[args.indexOf(name) + 1] : null)
 const wants = (part) => option('--only') === null || option('--only') === part
 const XSKS = mapSpec({ name: 'xsks', type: MapType.XSKMAP, keySize: 4, valueSize: 4, maxEntries: 4 })
-const LARGEST_CONTEXT = 264
 const LARGEST_SOCKET = 128
 
 /** Linux 6.18 compares the offsets of tracepoints' contexts as unsigned numbers: what lies below passes. */
-const isKnown = (hook, what) => hook.type === ProgType.TRACEPOINT && /^(signed )?load .* -\d+\)/.test(what)
+const isKnown = (hook, what) => hook.type === ProgType.TRACEPOINT && /^(load|number|signed) .* -\d+\)/.test(what)
 const comparison = new Comparison('verifier-contexts', [XSKS], isKnown)
 const compare = (...given) => comparison.run(...given)
 
-const SIZES = [1, 2, 4, 8]
-function* places(largest) {
-  for (let at = -8; at < largest; at++)
-    for (const size of SIZES) yield [size, `*(u${size * 8} *)(r1 ${at < 0 ? '' : '+'}${at})`, at]
+/** Sizes and places of all accesses. */
+function* accesses(largest) {
+  for (let at = -8; at < largest; at++) for (const size of SIZES) yield [size, at]
 }
 
 /** How to get each kind of socket into r1. */
@@ -48,31 +58,63 @@ const SOCKETS = [
 ]
 
 const all = hooks(comparison, option('--type'))
-for (const hook of all) {
-  const end = `\nr0 = ${hook.retval}\nexit`
-  for (const [size, place] of places(LARGEST_CONTEXT)) {
-    if (wants('loads')) {
-      compare(`load ${place}`, hook, `r2 = ${place}${end}`)
-      // Numbers can be masked, pointers cannot.
-      compare(`load ${place} of a number`, hook, `r2 = ${place}\nr2 &= 1${end}`)
-      if (size < 8) compare(`signed load ${place}`, hook, `r2 = ${place.replace('(u', '(s')}${end}`)
+if (args.includes('--bless')) {
+  bless()
+  process.exit(0)
+}
+
+/**
+ * For each hook and form of access, and for each size, the offsets that the kernel accepts, as bits of a number; and the
+ * helpers that it offers. Hooks whose contexts need the kernel's BTF are left out.
+ */
+function bless() {
+  const golden = []
+  for (const hook of all) {
+    if (hook.attachTarget !== undefined || hook.type === ProgType.NETFILTER) continue
+    const { name, type, attachType, retval } = hook
+    const accepted = {}
+    for (const form of FORMS) {
+      accepted[form] = SIZES.map((size) => {
+        let bits = 0n
+        for (let at = 0; at < LARGEST_CONTEXT; at++) {
+          const text = accessText(form, size, at, retval)
+          if (text !== null && comparison.ask(text, hook) === null) bits |= 1n << BigInt(at)
+        }
+        return bits.toString(16)
+      })
     }
-    if (wants('stores')) {
-      compare(`store ${place}`, hook, `r2 = 0\n${place} = r2${end}`)
-      compare(`store ${place} of a constant`, hook, `${place} = 0${end}`)
+    const calls = Array.from({ length: HELPERS_TRIED }, (_, id) => id)
+    const helpers = calls.filter(
+      (id) => !NOT_OFFERED.test(comparison.ask(`call ${id}\nr0 = ${retval}\nexit`, hook) ?? ''),
+    )
+    golden.push({ name, type, attachType, retval, accepted, helpers })
+  }
+  const lines = golden.map((each) => JSON.stringify(each)).join(',\n')
+  writeFileSync(`${root}test/oracle/verifier-contexts-golden.json`, `[\n${lines}\n]\n`)
+}
+
+for (const hook of all) {
+  for (const [size, at] of accesses(LARGEST_CONTEXT)) {
+    for (const form of FORMS) {
+      const text = accessText(form, size, at, hook.retval)
+      if (text === null || !wants(form === 'store' || form === 'constant' ? 'stores' : 'loads')) continue
+      compare(`${form} ${place(size, at)}`, hook, text)
     }
   }
-  if (wants('helpers')) for (let id = 0; id <= HELPERS.length + 2; id++) compare(`call ${id}`, hook, `call ${id}${end}`)
+  if (wants('helpers')) {
+    for (let id = 0; id < HELPERS_TRIED; id++) compare(`call ${id}`, hook, `call ${id}\nr0 = ${hook.retval}\nexit`)
+  }
   comparison.progress(hook.name)
 }
 if (wants('sockets')) {
   for (const { name, type, text } of SOCKETS) {
     if (!all.some((hook) => hook.type === type)) continue
-    for (const [, place] of places(LARGEST_SOCKET)) {
+    for (const [size, at] of accesses(LARGEST_SOCKET)) {
       // These two halves of 64-bit fields pass, and then the kernel warns that it cannot convert them.
-      if (name === 'tcp_sock' && /u32.*\+(84|92)/.test(place)) continue
-      compare(`load ${place}`, { name, type, attachType: 0 }, `${text}\nr2 = ${place}\nout:\nr0 = 0\nexit`)
-      compare(`store ${place}`, { name, type, attachType: 0 }, `${text}\nr2 = 0\n${place} = r2\nout:\nr0 = 0\nexit`)
+      if (name === 'tcp_sock' && size === 4 && (at === 84 || at === 92)) continue
+      const where = place(size, at)
+      compare(`load ${where}`, { name, type, attachType: 0 }, `${text}\nr2 = ${where}\nout:\nr0 = 0\nexit`)
+      compare(`store ${where}`, { name, type, attachType: 0 }, `${text}\nr2 = 0\n${where} = r2\nout:\nr0 = 0\nexit`)
     }
   }
   comparison.progress('sockets')

@@ -59,6 +59,12 @@ const PROTOTYPES: Readonly<Record<string, readonly [returns: string, ...params: 
   bpf_task_from_pid: ['*task_struct', ['pid', 'int']],
   bpf_task_release: ['void', ['p', '*task_struct']],
   bpf_throw: ['void', ['cookie', 'long']],
+  bpf_cast_to_kern_ctx: ['*void', ['obj', '*void']],
+  bpf_iter_task_new: ['int', ['it', '*bpf_iter_task'], ['task__nullable', '*task_struct'], ['flags', 'int']],
+  bpf_iter_task_destroy: ['void', ['it', '*bpf_iter_task']],
+  bpf_iter_num_new: ['int', ['it', '*bpf_iter_num'], ['start', 'int'], ['end', 'int']],
+  bpf_iter_num_next: ['*int', ['it', '*bpf_iter_num']],
+  bpf_iter_num_destroy: ['void', ['it', '*bpf_iter_num']],
   bpf_wq_init: ['int', ['wq', '*bpf_wq'], ['p__map', '*void'], ['flags', 'int']],
   bpf_wq_set_callback_impl: [
     'int',
@@ -80,6 +86,7 @@ function kernelWorld(): { btf: Btf; ids: ReadonlyMap<string, number> } {
     ['int', int],
     ['long', long],
     ['*long', pointer(builder, long)],
+    ['*int', pointer(builder, int)],
   ])
   const task = struct(builder, 'task_struct', 16, [['stack', named.get('*void') ?? 0, 0]])
   named.set('*task_struct', pointer(builder, task))
@@ -91,6 +98,15 @@ function kernelWorld(): { btf: Btf; ids: ReadonlyMap<string, number> } {
   for (const name of KERNEL_STRUCTS) {
     named.set(`*${name}`, pointer(builder, struct(builder, name, 16, [['value', long, 0]])))
   }
+  const words = ['a', 'b', 'c'].map((name, i) => [name, long, i * 8] as const)
+  named.set('*bpf_iter_task', pointer(builder, struct(builder, 'bpf_iter_task', 24, words)))
+  named.set('*bpf_iter_num', pointer(builder, struct(builder, 'bpf_iter_num', 8, words.slice(0, 1))))
+  // What stands behind the contexts of two program types.
+  const packet = struct(builder, 'sk_buff', 8, [['len', int, 0]])
+  struct(builder, 'bpf_ctx_convert', 16, [
+    ['BPF_PROG_TYPE_SCHED_CLS_kern', packet, 0],
+    ['BPF_PROG_TYPE_SYSCALL_kern', named.get('*void') ?? 0, 8],
+  ])
   const ids = new Map<string, number>()
   for (const [name, [returns, ...params]] of Object.entries(PROTOTYPES)) {
     const proto = builder.add({

@@ -34,6 +34,34 @@ describe('regions that the verifier accepts', () => {
   })
 })
 
+describe('iterators', () => {
+  const AT = (off: number): string => `\nr1 = r10${off === 0 ? '' : `\nr1 += ${off}`}`
+  const tasks = `${AT(-24)}\nr2 = 0\nr3 = 0\ncall bpf_iter_task_new${AT(-24)}\ncall bpf_iter_task_destroy`
+  const numbers = (destroyed: number): string =>
+    `${AT(-8)}\nr2 = 0\nr3 = 3\ncall bpf_iter_num_new${AT(destroyed)}\ncall bpf_iter_num_destroy${END}`
+
+  test('over tasks need RCU, even when nothing is asked of them', () => {
+    expect(
+      judge(`call bpf_rcu_read_lock${tasks}\ncall bpf_rcu_read_unlock${END}`, ProgType.SYSCALL, SLEEPABLE),
+    ).toMatchObject({ ok: true })
+    expect(judge(tasks + END, ProgType.SYSCALL, SLEEPABLE)).toMatchObject({
+      message: 'kernel func bpf_iter_task_new requires RCU critical section protection',
+    })
+  })
+
+  test('lie below the frame pointer, although Linux 6.18 takes the frame pointer itself for the slot below it', () => {
+    expect(judge(numbers(-8))).toMatchObject({ ok: true })
+    expect(judge(numbers(0))).toMatchObject({ message: 'expected an initialized iter_num as arg #0' })
+  })
+})
+
+test('the kernel’s BTF says what stands behind a context', () => {
+  const cast = `call bpf_cast_to_kern_ctx\nr0 = *(u32 *)(r0 +0)${END}`
+  expect(judge(cast)).toMatchObject({ ok: true })
+  expect(judge(cast.replace('+0', '+8'))).toMatchObject({ message: 'access beyond struct sk_buff at off 8 size 4' })
+  expect(judge(cast, ProgType.SYSCALL, SLEEPABLE).message).toMatch(/^kern ctx type id \d+ is not a struct$/)
+})
+
 describe('regions that the verifier refuses', () => {
   const refused: Record<string, { text: string; errno?: string; message: string }> = {
     'an RCU section that does not end': {

@@ -23,7 +23,7 @@ function judge(
   return verify(program, { maps: { values: MAP }, btf: null, kernelBtf: null, license: 'GPL' })
 }
 
-const accepted: Record<string, string> = {
+const accepted: Record<string, string | { readonly type: number; readonly text: string }> = {
   'helpers of tracing programs, which Linux 6.18 offers to all types': `
     r1 = r10
     r1 += -16
@@ -47,6 +47,10 @@ const accepted: Record<string, string> = {
     r0 = 0
     exit`,
   'a program that returns a number': 'r0 = 0\nexit',
+  'null for a socket whose cookie is wanted (found by changing selftests)': {
+    type: ProgType.SYSCALL,
+    text: 'r1 = 0\ncall 46\nr0 = 0\nexit',
+  },
   'a loop with a bound': 'r0 = 0\nagain:\nr0 += 1\nif r0 < 100 goto again\nexit',
   'a packet read behind a check of its end': `
     r2 = *(u32 *)(r1 +0)
@@ -164,15 +168,66 @@ const refused: Record<string, { text: string; errno: string; message: string; in
 }
 
 describe('verify() accepts', () => {
-  for (const [what, text] of Object.entries(accepted)) {
-    test(what, () => expect(judge(text)).toMatchObject({ ok: true }))
+  for (const [what, program] of Object.entries(accepted)) {
+    const { type, text } = typeof program === 'string' ? { type: ProgType.XDP, text: program } : program
+    test(what, () => expect(judge(text, type)).toMatchObject({ ok: true }))
   }
+
+  test('memory that may be null, where a helper may be given none', () => {
+    const lookup = '*(u32 *)(r10 -4) = 0\nr1 = 0 ll\nr2 = r10\nr2 += -4\ncall 1'
+    const text = `${lookup}\nr1 = r0\nr2 = 8\nr3 = 0\nr4 = 0\nr5 = 0\ncall bpf_csum_diff\nr0 = 0\nexit`
+    expect(judge(text, ProgType.XDP, [1])).toMatchObject({ ok: true })
+  })
 })
 
 describe('verify() refuses, in the words of Linux,', () => {
   for (const [what, { text, ...verdict }] of Object.entries(refused)) {
     test(what, () => expect(judge(text)).toMatchObject({ ok: false, ...verdict }))
   }
+
+  // Found by trying out every helper with every kind of value (test/oracle/verifier-calls.mjs).
+  test('the address of a function in programs that are attached to none', () => {
+    expect(judge('call 173\nr0 = 0\nexit', ProgType.KPROBE)).toMatchObject({ ok: true })
+    expect(judge('call 173\nr0 = 0\nexit', ProgType.TRACEPOINT)).toMatchObject({
+      errno: 'ENOTSUPP',
+      message: 'func bpf_get_func_ip#173 not supported for program type 5',
+    })
+  })
+
+  test('writing to maps that programs may only read, device maps among them', () => {
+    const key = '*(u32 *)(r10 -4) = 0\nr1 = 0 ll\nr2 = r10\nr2 += -4'
+    const judgeMap = (text: string, type: number, flags: number): VerifyResult => {
+      const insns = assemble(text)
+      const map = mapSpec({ name: 'values', type, keySize: 4, valueSize: 4, maxEntries: 8, flags })
+      const program = bareProgram(
+        insns,
+        { name: 'p', type: ProgType.XDP },
+        { lateReferences: [{ kind: 'map', insn: 1, map: 'values' }] },
+      )
+      return verify(program, { maps: { values: map }, btf: null, kernelBtf: null, license: 'GPL' })
+    }
+    const remove = `${key}\ncall 3\nr0 = 0\nexit`
+    expect(judgeMap(remove, MapType.HASH, 0)).toMatchObject({ ok: true })
+    expect(judgeMap(remove, MapType.HASH, 128)).toMatchObject({ errno: 'EACCES', message: 'write into map forbidden' })
+    const store = `${key}\ncall 1\nif r0 == 0 goto out\n*(u32 *)(r0 +0) = 1\nout:\nr0 = 0\nexit`
+    expect(judgeMap(store, MapType.HASH, 0)).toMatchObject({ ok: true })
+    expect(judgeMap(store, MapType.DEVMAP, 0)).toMatchObject({
+      message: 'write into map forbidden, value_size=4 off=0 size=4',
+    })
+  })
+
+  test('callbacks of programs without BTF', () => {
+    const text = 'r1 = 1\nr2 = 0 ll\nr3 = 0\nr4 = 0\ncall bpf_loop\nr0 = 0\nexit\nr0 = 0\nexit'
+    const callback = (insns: InsnBuffer): void => {
+      insns.src[1] = 4
+      insns.imm[1] = 6
+    }
+    expect(judge(text, ProgType.XDP, [], callback)).toMatchObject({ errno: 'EINVAL', message: 'missing btf func_info' })
+  })
+
+  test('an operand before the register that it is added to', () => {
+    expect(judge('r2 += r3\nr0 = 0\nexit')).toMatchObject({ message: 'R3 !read_ok' })
+  })
 
   test('a misaligned access, in what is no arena (found by changing selftests)', () => {
     const text = (pointer: string): string => `r2 = 0 ll\n${pointer}\nr3 = 1\nlock *(u32 *)(r1 +1) += r3\nr0 = 0\nexit`
