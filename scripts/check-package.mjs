@@ -1,7 +1,7 @@
 // Packs the package and checks the tarball as a user gets it: publint, are-the-types-wrong, an install in an empty
 // folder with the command line run from there, and the example project with its own tests.
 import { execFileSync } from 'node:child_process'
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -32,6 +32,10 @@ try {
       (file) => !/^package\/(dist\/.*\.(js|d\.ts|map)|README\.md|LICENSE|CHANGELOG\.md|package\.json)$/.test(file),
     )
     if (stray.length > 0) throw new Error(`stray files: ${stray.slice(0, 10).join(', ')}`)
+  })
+  // npx makes it so when it first meets a package, and never again: a later build of the same folder could not be run.
+  check('the command line of the work tree can be executed', () => {
+    if ((statSync(join(root, 'dist/cli/main.js')).mode & 0o111) === 0) throw new Error('dist/cli/main.js has no x bit')
   })
   check('publint', () => sh(root, 'npx', 'publint', 'run', tarball, '--strict'))
   check('are the types wrong', () => sh(root, 'npx', 'attw', tarball, '--profile', 'esm-only'))
