@@ -5,7 +5,7 @@
 //
 // PART is helpers, kfuncs, operations, accesses, maps or returns. Verdict and last line have to be the same. Needs root and the
 // addon. Writes docs/results/verifier-calls.json.
-import { ALU_OPS, BRANCH_OPS } from '../../dist/isa/index.js'
+import { ALU_OPS, ALU_VARIANTS, BRANCH_OPS } from '../../dist/isa/index.js'
 import { HELPERS, MapType, ProgType } from '../../dist/uapi/index.js'
 import { mapSpec } from '../../dist/loader/index.js'
 import { Comparison, hooks, kernelFunctions } from './lib/verifier-compare.mjs'
@@ -144,62 +144,34 @@ function kfuncCalls(hook) {
   }
 }
 
-const SYMBOL = {
-  add: '+=',
-  sub: '-=',
-  mul: '*=',
-  div: '/=',
-  or: '|=',
-  and: '&=',
-  lsh: '<<=',
-  rsh: '>>=',
-  mod: '%=',
-  xor: '^=',
-  mov: '=',
-  arsh: 's>>=',
-  sdiv: 's/=',
-  smod: 's%=',
-}
-const RELATION = {
-  eq: '==',
-  ne: '!=',
-  gt: '>',
-  ge: '>=',
-  lt: '<',
-  le: '<=',
-  sgt: 's>',
-  sge: 's>=',
-  slt: 's<',
-  sle: 's<=',
-  set: '&',
-}
+/** Operations with two operands; those that extend a sign have no immediate. */
+const BINARY = [...ALU_OPS, ...ALU_VARIANTS].filter(({ op }) => op !== 'neg')
 
 function operations(hook) {
   const kinds = Object.keys(KINDS)
   for (const width of ['r', 'w']) {
-    for (const { op } of ALU_OPS) {
-      if (SYMBOL[op] === undefined) continue
+    for (const { op, symbol } of BINARY) {
       for (const a of kinds) {
         for (const b of kinds) {
-          const text = `${put(a, 2)}\n${put(b, 3)}\n${width}2 ${SYMBOL[op]} ${width}3\nr0 = *(u8 *)(r2 +0)`
+          const text = `${put(a, 2)}\n${put(b, 3)}\n${width}2 ${symbol}${symbol.endsWith(')') ? '' : ' '}${width}3\nr0 = *(u8 *)(r2 +0)`
           compare.run(`${width}: ${a} ${op} ${b}`, hook, around(text, hook))
         }
+        if (op.startsWith('movsx')) continue
         compare.run(
           `${width}: ${a} ${op} 8`,
           hook,
-          around(`${put(a, 2)}\n${width}2 ${SYMBOL[op]} 8\nr0 = *(u8 *)(r2 +0)`, hook),
+          around(`${put(a, 2)}\n${width}2 ${symbol} 8\nr0 = *(u8 *)(r2 +0)`, hook),
         )
       }
     }
-    for (const { op } of BRANCH_OPS) {
-      if (RELATION[op] === undefined) continue
+    for (const { op, symbol } of BRANCH_OPS) {
       for (const a of kinds) {
         for (const b of kinds) {
-          const text = `${put(a, 2)}\n${put(b, 3)}\nif ${width}2 ${RELATION[op]} ${width}3 goto out\nr0 = *(u8 *)(r2 +0)`
+          const text = `${put(a, 2)}\n${put(b, 3)}\nif ${width}2 ${symbol} ${width}3 goto out\nr0 = *(u8 *)(r2 +0)`
           compare.run(`${width}: ${a} ${op} ${b}`, hook, around(text, hook))
         }
         for (const imm of [0, 1]) {
-          const text = `${put(a, 2)}\nif ${width}2 ${RELATION[op]} ${imm} goto out\nr0 = *(u8 *)(r2 +0)`
+          const text = `${put(a, 2)}\nif ${width}2 ${symbol} ${imm} goto out\nr0 = *(u8 *)(r2 +0)`
           compare.run(`${width}: ${a} ${op} ${imm}`, hook, around(text, hook))
         }
       }

@@ -1,4 +1,4 @@
-import type { AluOp, Operation } from '../../isa/index.ts'
+import { ALU_OPS, ALU_VARIANTS, type AluOp, type Operation } from '../../isa/index.ts'
 import { arithmetic } from './domain/arithmetic.ts'
 import { Bounds, constant, isConst, isZero, type Scalar, sminBig, sminOf, UNKNOWN, valueOf } from './domain/bounds.ts'
 import { bitLength } from './domain/int64.ts'
@@ -12,20 +12,11 @@ import { afterPointer, beforePointer, keepSecret, limitNumber } from './privileg
 import { readReg, writeReg } from './registers.ts'
 import type { Walk } from './walk.ts'
 
-const SIGNS: Readonly<Record<string, string>> = {
-  add: '+=',
-  sub: '-=',
-  mul: '*=',
-  div: '/=',
-  sdiv: 's/=',
-  or: '|=',
-  and: '&=',
-  lsh: '<<=',
-  rsh: '>>=',
-  mod: '%=',
-  smod: 's%=',
-  xor: '^=',
-  arsh: 's>>=',
+const SYMBOLS: ReadonlyMap<string, string> = new Map(ALU_OPS.map(({ op, symbol }) => [op, symbol]))
+
+/** What the kernel calls an operation: signed division and remainder as the others. */
+function signOf(op: string): string {
+  return SYMBOLS.get(ALU_VARIANTS.find((variant) => variant.op === op)?.of ?? op) ?? op
 }
 
 type Alu = Extract<Operation, { kind: 'alu' }>
@@ -104,7 +95,7 @@ function stepArithmetic(walk: Walk, op: Alu): void {
   if (dst.kind !== 'scalar') {
     if (src.kind !== 'scalar') {
       if (op.op === 'sub' && walk.facts.perfmon) return walk.set(op.dst, unknownReg())
-      return deny(`R${op.dst} pointer ${SIGNS[op.op]} pointer prohibited`)
+      return deny(`R${op.dst} pointer ${signOf(op.op)} pointer prohibited`)
     }
     if (op.src !== null) markPrecise(walk, op.src)
     return walk.set(op.dst, pointerArithmetic(walk, op, dst, src, true))
@@ -242,9 +233,9 @@ function pointerArithmetic(walk: Walk, op: Alu, ptr: Reg, by: Reg, inPlace: bool
     case 'and':
     case 'or':
     case 'xor':
-      deny(`R${op.dst} bitwise operator ${SIGNS[op.op]} on pointer prohibited`)
+      deny(`R${op.dst} bitwise operator ${signOf(op.op)} on pointer prohibited`)
     default:
-      deny(`R${op.dst} pointer arithmetic with ${SIGNS[op.op]} operator prohibited`)
+      deny(`R${op.dst} pointer arithmetic with ${signOf(op.op)} operator prohibited`)
   }
   checkSane(to.value, to.off, name)
   afterPointer(walk, op, to, limit)

@@ -225,6 +225,13 @@ describe('verify() refuses, in the words of Linux,', () => {
     expect(judge(text, ProgType.XDP, [], callback)).toMatchObject({ errno: 'EINVAL', message: 'missing btf func_info' })
   })
 
+  test('signed division of pointers, which the kernel calls division', () => {
+    expect(judge('r2 = r10\nr2 s/= r10\nr0 = 0\nexit')).toMatchObject({ message: 'R2 pointer /= pointer prohibited' })
+    expect(judge('r2 = r10\nr2 s%= 8\nr0 = 0\nexit')).toMatchObject({
+      message: 'R2 pointer arithmetic with %= operator prohibited',
+    })
+  })
+
   test('an operand before the register that it is added to', () => {
     expect(judge('r2 += r3\nr0 = 0\nexit')).toMatchObject({ message: 'R3 !read_ok' })
   })
