@@ -1,4 +1,4 @@
-import { AttachType, HELPERS, HelperId as H, type HelperRow, MapType, ProgType } from '../../../uapi/index.ts'
+import { AttachType, HELPERS, HelperId as H, type HelperRow, MapFlag, MapType, ProgType } from '../../../uapi/index.ts'
 import { isKernelFormat } from '../../runtime/format.ts'
 import { Bounds, isConst, type Scalar, umaxOf, valueOf } from '../domain/bounds.ts'
 import { markPrecise } from '../precision.ts'
@@ -6,7 +6,7 @@ import { BtfKind } from '../../../btf/index.ts'
 import { access } from '../memory/access.ts'
 import { NEED_BPF } from '../program/unprivileged.ts'
 import { xchgResult } from '../memory/kptr.ts'
-import { type MapFacts, RDONLY_PROG } from '../facts/maps.ts'
+import type { MapFacts } from '../facts/maps.ts'
 import { deny, invalid, Reject, unsupported } from '../reject.ts'
 import { Flag, type Kind, NOT_INIT, pointerReg, type Reg, regName, scalarReg, unknownReg } from '../state/register.ts'
 import type { Walk } from '../walk.ts'
@@ -146,7 +146,8 @@ export function stepHelperCall(walk: Walk, id: number): boolean {
     if (call.map?.type !== MapType.PROG_ARRAY) invalid('expected prog array map for tail call')
     markTailCallIndex(walk, call)
   }
-  if (CHANGES_MAP.has(id) && call.map !== null && (call.map.flags & RDONLY_PROG) !== 0) deny('write into map forbidden')
+  if (CHANGES_MAP.has(id) && call.map !== null && (call.map.flags & MapFlag.RDONLY_PROG) !== 0)
+    deny('write into map forbidden')
   return perform(walk, row, name, call)
 }
 

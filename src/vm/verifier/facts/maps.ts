@@ -1,10 +1,8 @@
 import type { Btf } from '../../../btf/index.ts'
 import { kernelMapName, type MapSpec } from '../../../loader/index.ts'
-import { MapType } from '../../../uapi/index.ts'
+import { MapFlag, MapType } from '../../../uapi/index.ts'
 import { findFields, type SpecialField } from './fields.ts'
 
-/** BPF_F_RDONLY_PROG: programs may not write values. */
-export const RDONLY_PROG = 128
 const DEVICE_MAPS: ReadonlySet<number> = new Set<number>([MapType.DEVMAP, MapType.DEVMAP_HASH])
 
 /** What the verifier needs to know of a map. */
@@ -44,7 +42,7 @@ export function mapFacts(spec: MapSpec, btf: Btf | null, cache: Map<MapSpec, Map
     valueSize: spec.valueSize,
     maxEntries: spec.maxEntries,
     // Values of device maps are the kernel's.
-    flags: DEVICE_MAPS.has(spec.type) ? spec.flags | RDONLY_PROG : spec.flags,
+    flags: DEVICE_MAPS.has(spec.type) ? spec.flags | MapFlag.RDONLY_PROG : spec.flags,
     // The kernel keeps the shape of inner maps without a name.
     inner: spec.inner === null ? null : { ...mapFacts(spec.inner, btf, cache, object), kernelName: '', isInner: true },
     isInner: false,
@@ -52,7 +50,8 @@ export function mapFacts(spec: MapSpec, btf: Btf | null, cache: Map<MapSpec, Map
     keyTypeId: spec.keyTypeId,
     valueTypeId: spec.valueTypeId,
     fields: btf === null || spec.valueTypeId === 0 ? [] : findFields(btf, spec.valueTypeId),
-    constant: spec.frozen && (spec.flags & RDONLY_PROG) !== 0 && spec.type === MapType.ARRAY ? spec.contents : null,
+    constant:
+      spec.frozen && (spec.flags & MapFlag.RDONLY_PROG) !== 0 && spec.type === MapType.ARRAY ? spec.contents : null,
   }
   cache.set(spec, made)
   return made

@@ -1,4 +1,4 @@
-import { MapType } from '../../../uapi/index.ts'
+import { MapFlag, MapType } from '../../../uapi/index.ts'
 import { accessContext, accessSocket, mayWritePacket } from '../context/access.ts'
 import { Bounds, constant64, isConst, valueOf } from '../domain/bounds.ts'
 import { signExtend64, truncate } from '../domain/resize.ts'
@@ -6,7 +6,7 @@ import { umaxOf, sminOf } from '../domain/bounds.ts'
 import { tnumAdd, tnumAligned } from '../domain/tnum.ts'
 import { deny } from '../reject.ts'
 import { Flag, isPacketPointer, type Kind, type Reg, regName, scalarReg, unknownReg } from '../state/register.ts'
-import { type MapFacts, RDONLY_PROG } from '../facts/maps.ts'
+import type { MapFacts } from '../facts/maps.ts'
 import { checkStoredSecret } from '../privilege.ts'
 import { tnumText } from '../text.ts'
 import type { Walk } from '../walk.ts'
@@ -156,14 +156,12 @@ export function checkBuffer(reg: Reg, regno: number, off: number, name: string, 
   }
 }
 
-const WRONLY_PROG = 256
-
 /** What map flags allow a program to do with values. */
 export function checkMapFlags(map: MapFacts, off: number, size: number, write: boolean): void {
-  if (write && (map.flags & RDONLY_PROG) !== 0) {
+  if (write && (map.flags & MapFlag.RDONLY_PROG) !== 0) {
     deny(`write into map forbidden, value_size=${map.valueSize} off=${off} size=${size}`)
   }
-  if (!write && (map.flags & WRONLY_PROG) !== 0) {
+  if (!write && (map.flags & MapFlag.WRONLY_PROG) !== 0) {
     deny(`read from map forbidden, value_size=${map.valueSize} off=${off} size=${size}`)
   }
 }
