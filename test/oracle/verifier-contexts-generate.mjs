@@ -28,7 +28,7 @@ export function accessText(form, size, at, retval) {
   }
 }
 
-/** Number of helpers that are called, with one beyond the last. */
+/** Helpers 0 to 213 are called: those that are there, and some that are not. */
 export const HELPERS_TRIED = 214
 
 /** What the kernel says to helpers that a program type does not have. */

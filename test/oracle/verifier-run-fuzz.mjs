@@ -3,8 +3,8 @@
 //
 //   node test/oracle/verifier-run-fuzz.mjs [--seed N] [--count N] [--inputs N]
 //
-// Where a path ended because an earlier one covered it, only what mattered for safety holds behind that point: such
-// programs are run for traps, for accesses that are said to be good (src/vm/facts.ts), and for instructions that no path
+// Where a path ended because an earlier one covered it, only what mattered for safety holds behind that point: registers
+// are compared until a run comes there. Behind it, runs are followed for traps, for accesses that are said to be good (src/vm/facts.ts), and for instructions that no path
 // comes to, as all are.
 import { vmlinuxBtf } from '../../dist/kernel/index.js'
 import { decode } from '../../dist/isa/index.js'
@@ -41,7 +41,7 @@ function isProved(states, step) {
 /** Longer walks are not kept: the memory of a million states is what would be tested. */
 const MOST_STATES = 50_000
 
-/** The registers that the verifier had at each instruction; null where a path ended because another one covered it. */
+/** The registers that the verifier had at each instruction, and where paths ended because another one covered them. */
 function statesOf(program, options) {
   const states = new Map()
   const onInstruction = ({ insn, frames }) => {
@@ -49,7 +49,7 @@ function statesOf(program, options) {
     states.get(insn).push(frames.at(-1).registers)
   }
   const { log } = verify(program, { ...options, onInstruction, logLevel: 2 })
-  return /: safe$/m.test(log) ? null : states
+  return { states, covered: new Set(Array.from(log.matchAll(/(\d+): safe$/gm), ([, insn]) => Number(insn))) }
 }
 
 /** All that the vm has allocated lies below. */
@@ -74,6 +74,8 @@ const differences = []
 const counts = {
   programs: 0,
   compared: 0,
+  whole: 0,
+  comparedSteps: 0,
   runs: 0,
   steps: 0,
   unproved: 0,
@@ -93,8 +95,9 @@ for (let seed = first; counts.programs < count; seed++) {
   if (counts.programs % 1000 === 0) progress(seed)
   const facts = factsOf(result.facts, program.insns, program.spec.type)
   counts.outcomes += facts.outcome.filter((outcome) => outcome !== Outcome.OPEN).length
-  const states = result.stats.insnsProcessed > MOST_STATES ? null : statesOf(program, options)
-  if (states !== null) counts.compared++
+  const proved = result.stats.insnsProcessed > MOST_STATES ? null : statesOf(program, options)
+  if (proved !== null) counts.compared++
+  if (proved?.covered.size === 0) counts.whole++
   const request = { program, license: 'GPL', version: 0, btf: null, maps: new Map([['values', map]]), bindMaps: [] }
   const loaded = vm.loadProgram({ ...request, logLevel: 0, instrument: 'trace' })
   for (let i = 0; i < inputs; i++) {
@@ -126,8 +129,11 @@ for (let seed = first; counts.programs < count; seed++) {
       differences.push({ seed, badAccess: bad.insn })
       break
     }
-    if (states === null) continue
-    const wrong = steps.find((step) => !isProved(states.get(step.insn), step))
+    if (proved === null) continue
+    const end = steps.findIndex(({ insn }) => proved.covered.has(insn))
+    const followed = end < 0 ? steps : steps.slice(0, end)
+    counts.comparedSteps += followed.length
+    const wrong = followed.find((step) => !isProved(proved.states.get(step.insn), step))
     if (wrong === undefined) continue
     counts.unproved++
     differences.push({ seed, unproved: wrong.insn })
